@@ -1,0 +1,203 @@
+//! What went wrong: at which step, why, and what could not be undone.
+
+use core::fmt;
+
+use rustix::io::Errno;
+
+use crate::errno::Named;
+use crate::kernel::PARENTS;
+use crate::machine::Traces;
+
+/// The step of an entry that was refused.
+///
+/// Each stands for the system calls in the table of the [crate page](crate), in the order of this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Linux: there must be no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
+    Threads,
+    /// Open the working directory, to come back to it after a refusal.
+    WorkingDirectory,
+    /// Open and check the directory in which the root is made.
+    Parent,
+    /// Make the directory, [`mkdirat(2)`](https://man7.org/linux/man-pages/man2/mkdirat.2.html).
+    Make,
+    /// Open it and see that it is ours.
+    Open,
+    /// Remove its name, [`unlinkat(2)`](https://man7.org/linux/man-pages/man2/unlinkat.2.html).
+    Unlink,
+    /// See that it has no name any more and that nothing can be made in it.
+    Unlinked,
+    /// Change into it, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
+    Enter,
+    /// Make it the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html).
+    Chroot,
+    /// Linux: open `/proc/self`, for the id maps.
+    Proc,
+    /// Linux: [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
+    NewUserNamespace,
+    /// Linux: write `/proc/self/uid_map`.
+    MapUid,
+    /// Linux: write "deny" to `/proc/self/setgroups`.
+    DenySetgroups,
+    /// Linux: write `/proc/self/gid_map`.
+    MapGid,
+    /// Change the working directory to the new "/".
+    Root,
+    /// Linux: drop what the user namespace gave,
+    /// [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html).
+    Shed,
+    /// See that "/" is the directory that was made, and that nothing was gained on the way.
+    Verify,
+}
+
+impl Step {
+    /// What the step does, as in "cannot …".
+    const fn action(self) -> &'static str {
+        match self {
+            Step::Threads => "rule out other threads",
+            Step::WorkingDirectory => "save the working directory",
+            Step::Parent => "use the parent directory",
+            Step::Make => "create a directory in the parent directory",
+            Step::Open => "open the new directory",
+            Step::Unlink => "remove the new directory's name",
+            Step::Unlinked => "see the new directory unlinked",
+            Step::Enter => "change into the new directory",
+            Step::Chroot => "chroot",
+            Step::Proc => "open /proc/self",
+            Step::NewUserNamespace => "create a user namespace",
+            Step::MapUid => "write uid_map",
+            Step::DenySetgroups => "write \"deny\" to setgroups",
+            Step::MapGid => "write gid_map",
+            Step::Root => "change directory to the new root",
+            Step::Shed => "drop the user namespace's capabilities",
+            Step::Verify => "verify the jail",
+        }
+    }
+}
+
+/// Why a step failed: the errno of a call, or an answer that was not the right one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Errno(Errno),
+    Relative,
+    NotSticky,
+    NotOurs,
+    Alive,
+    NotTheRoot,
+    Ids,
+    Capabilities,
+}
+
+impl Fault {
+    /// Whether somebody else moved, removed, replaced or filled the directory.
+    pub(crate) const fn is_a_swap(self) -> bool {
+        matches!(
+            self,
+            Fault::NotOurs
+                | Fault::Errno(
+                    Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::NOTEMPTY | Errno::EXIST
+                )
+        )
+    }
+}
+
+impl From<Errno> for Fault {
+    fn from(errno: Errno) -> Fault {
+        Fault::Errno(errno)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::Errno(errno) => return Named(*errno).fmt(f),
+            Fault::Relative => "the path is not absolute",
+            Fault::NotSticky => "everyone can write to it and it is not sticky",
+            Fault::NotOurs => "it is not the directory that was made",
+            Fault::Alive => "it still has a name or takes new entries",
+            Fault::NotTheRoot => "\"/\" is not the directory that was made",
+            Fault::Ids => "the user or group id has changed",
+            Fault::Capabilities => "capabilities of the user namespace are still held",
+        })
+    }
+}
+
+/// A refused entry: the step, the errno, and what could not be undone.
+///
+/// Displayed as `cannot create a user namespace: EPERM (operation not permitted)`. Where several parents were tried in
+/// vain, each is named with its own reason; where the process is not as it was, the text says what remains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    pub(crate) step: Step,
+    pub(crate) fault: Fault,
+    pub(crate) traces: Traces,
+    pub(crate) tried: [Option<Fault>; PARENTS.len()],
+}
+
+impl Error {
+    /// The step that failed. Costs no system call.
+    #[must_use]
+    pub const fn step(&self) -> Step {
+        self.step
+    }
+
+    /// The errno of the call that failed; `None` if the call succeeded with an answer that does not do.
+    #[must_use]
+    pub const fn raw_os_error(&self) -> Option<i32> {
+        match self.fault {
+            Fault::Errno(errno) => Some(errno.raw_os_error()),
+            _ => None,
+        }
+    }
+
+    /// Whether something could not be undone: the process is in a new user namespace, or already has the new root, or
+    /// could not return to its working directory, or the new directory could not be removed. The text says which.
+    ///
+    /// When false, the process is as it was.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        self.traces.any()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if matches!(self.step, Step::Parent | Step::Make) && self.tried.iter().any(Option::is_some) {
+            f.write_str("cannot create a directory")?;
+            let tried = PARENTS.iter().zip(&self.tried).filter_map(|(parent, fault)| Some((parent, (*fault)?)));
+            for (n, (parent, fault)) in tried.enumerate() {
+                let separator = if n == 0 { ": in " } else { ", in " };
+                write!(f, "{separator}{parent}: {fault}")?;
+            }
+        } else {
+            write!(f, "cannot {}: {}", self.step.action(), self.fault)?;
+        }
+        let t = self.traces;
+        for (remains, what) in [
+            (t.directory, "the new directory is still there"),
+            (t.cwd && !t.root, "the working directory could not be restored"),
+            (t.user_namespace, "the process is in the new user namespace"),
+            (t.capabilities, "and holds its capabilities"),
+            (t.root, "the process has the new root"),
+        ] {
+            if remains {
+                write!(f, "; {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for Error {}
+
+#[cfg(feature = "std")]
+impl From<Error> for std::io::Error {
+    /// Of the kind of the errno, with this error inside.
+    fn from(error: Error) -> Self {
+        let kind = error
+            .raw_os_error()
+            .map_or(std::io::ErrorKind::Other, |errno| std::io::Error::from_raw_os_error(errno).kind());
+        std::io::Error::new(kind, error)
+    }
+}

@@ -1,0 +1,133 @@
+//! What only Linux has: user namespaces, their id maps and capabilities.
+
+use core::ffi::CStr;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, statat};
+use rustix::io::{Errno, write};
+use rustix::path::DecInt;
+use rustix::process::{Gid, getegid, geteuid};
+use rustix::rand::{GetRandomFlags, getrandom};
+use rustix::thread::{
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, UnshareFlags, capabilities, set_capabilities,
+    set_capabilities_secure_bits, unshare_unsafe,
+};
+
+use super::{System, held};
+use crate::error::{Fault, Step};
+use crate::jail::IdMap;
+
+/// To hold a directory for `fchdir` and the `…at` calls: needs no permission to read it.
+pub(super) const SEARCH: OFlags = OFlags::PATH;
+
+const NOTHING: CapabilitySets = CapabilitySets {
+    effective: CapabilitySet::empty(),
+    permitted: CapabilitySet::empty(),
+    inheritable: CapabilitySet::empty(),
+};
+
+/// What the id maps need and only the time before the user namespace has.
+#[derive(Default)]
+pub(super) struct Maps {
+    gid: Option<Gid>,
+    proc: Option<OwnedFd>,
+}
+
+/// `GRND_INSECURE` (Linux 5.6) does not wait for the entropy pool, so that an `/init` is not held up.
+pub(super) fn random() -> Result<u64, Errno> {
+    let mut bytes = [0; 8];
+    let length = match getrandom(&mut bytes, GetRandomFlags::INSECURE) {
+        Err(Errno::INVAL) => getrandom(&mut bytes, GetRandomFlags::NONBLOCK)?,
+        length => length?,
+    };
+    if length == bytes.len() { Ok(u64::from_ne_bytes(bytes)) } else { Err(Errno::IO) }
+}
+
+/// A removed directory has no link left, on every file system that was tried.
+pub(super) const fn has_no_links(stat: &Stat) -> bool {
+    stat.st_nlink == 0
+}
+
+impl System<'_> {
+    pub(super) fn ask_os(&mut self, step: Step) -> Result<(), Fault> {
+        match step {
+            Step::Threads => only_thread(),
+            Step::Proc => self.open_proc(),
+            Step::NewUserNamespace => Ok(unshare(UnshareFlags::NEWUSER)?),
+            Step::MapUid => self.write_map(c"uid_map", self.uid.as_raw()),
+            Step::DenySetgroups => self.write_proc(c"setgroups", b"deny"),
+            Step::MapGid => self.write_map(c"gid_map", self.maps.gid.unwrap_or(Gid::ROOT).as_raw()),
+            Step::Shed => self.shed(),
+            _ => Err(Errno::NOSYS.into()),
+        }
+    }
+
+    /// Opened before the user namespace is made, so that a missing /proc is found while everything can be undone.
+    fn open_proc(&mut self) -> Result<(), Fault> {
+        self.maps.gid = Some(getegid());
+        if self.plan.id_map == IdMap::Identity {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            self.maps.proc = Some(openat(CWD, c"/proc/self", flags, Mode::empty())?);
+        }
+        Ok(())
+    }
+
+    /// Map an id onto itself.
+    fn write_map(&self, file: &CStr, id: u32) -> Result<(), Fault> {
+        let id = DecInt::new(id);
+        let id = id.as_bytes();
+        let mut line = [0; 24];
+        let mut length = 0;
+        for (place, &byte) in line.iter_mut().zip([id, b" ", id, b" 1"].into_iter().flatten()) {
+            *place = byte;
+            length += 1;
+        }
+        self.write_proc(file, line.get(..length).unwrap_or_default())
+    }
+
+    fn write_proc(&self, file: &CStr, content: &[u8]) -> Result<(), Fault> {
+        let file = openat(held(self.maps.proc.as_ref())?, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
+    }
+
+    /// A uid 0 would get all capabilities of the user namespace back from the next `execve`, so that is closed first.
+    fn shed(&self) -> Result<(), Fault> {
+        if self.uid.is_root() {
+            set_capabilities_secure_bits(CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::NO_ROOT_LOCKED)?;
+        }
+        Ok(set_capabilities(None, NOTHING)?)
+    }
+
+    pub(super) fn verify_user_namespace(&self) -> Result<(), Fault> {
+        let now = capabilities(None)?;
+        if !(now.effective | now.permitted | now.inheritable).is_empty() {
+            return Err(Fault::Capabilities);
+        }
+        if self.plan.id_map == IdMap::Identity && (geteuid(), Some(getegid())) != (self.uid, self.maps.gid) {
+            return Err(Fault::Ids);
+        }
+        Ok(())
+    }
+}
+
+/// To unshare the thread group changes nothing in a process with one thread, and is `EINVAL` in every other. Where a
+/// seccomp filter refuses the call (Docker's does), the number of links of a directory in /proc tells.
+fn only_thread() -> Result<(), Fault> {
+    const CLONE_THREAD: UnshareFlags = UnshareFlags::from_bits_retain(0x0001_0000);
+    match unshare(CLONE_THREAD) {
+        Ok(()) => Ok(()),
+        Err(Errno::INVAL) => Err(Errno::INVAL.into()),
+        Err(errno) => match statat(CWD, c"/proc/self/task", AtFlags::empty()) {
+            Ok(task) if task.st_nlink == 3 => Ok(()),
+            Ok(_) => Err(Errno::INVAL.into()),
+            Err(_) => Err(errno.into()),
+        },
+    }
+}
+
+/// `unshare(2)`, which rustix has as an unsafe function only.
+#[allow(unsafe_code)]
+fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+    // SAFETY: what is unsafe is CLONE_FILES, which is not among the flags that this file gives.
+    unsafe { unshare_unsafe(flags) }
+}

@@ -1,0 +1,36 @@
+//! What takes the place of Linux's own calls on other Unixes.
+
+use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
+use rustix::io::{Errno, read};
+
+use super::System;
+use crate::error::{Fault, Step};
+
+/// To hold a directory for `fchdir` and the `…at` calls.
+pub(super) const SEARCH: OFlags = OFlags::RDONLY;
+
+#[derive(Default)]
+pub(super) struct Maps {}
+
+pub(super) fn random() -> Result<u64, Errno> {
+    let mut bytes = [0; 8];
+    let length = read(openat(CWD, c"/dev/urandom", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, &mut bytes)?;
+    if length == bytes.len() { Ok(u64::from_ne_bytes(bytes)) } else { Err(Errno::IO) }
+}
+
+/// Not every file system here counts links like Linux; that nothing can be made in the directory is asked all the same.
+pub(super) const fn has_no_links(_: &Stat) -> bool {
+    true
+}
+
+#[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]
+impl System<'_> {
+    /// There is no call that tells whether there are threads, and none is needed: all share one root directory.
+    pub(super) fn ask_os(&mut self, step: Step) -> Result<(), Fault> {
+        if step == Step::Threads { Ok(()) } else { Err(Errno::NOSYS.into()) }
+    }
+
+    pub(super) fn verify_user_namespace(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+}

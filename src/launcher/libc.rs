@@ -1,0 +1,150 @@
+//! The edge to the C library: the strings that `main` is given, `fexecve`, standard output and error.
+#![allow(unsafe_code, reason = "the C library is reached in no other way")]
+
+use core::ffi::{CStr, c_char, c_int};
+use core::fmt::{self, Write as _};
+
+#[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
+use rustix::fd::AsRawFd as _;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::{Errno, write};
+
+#[cfg_attr(not(feature = "std"), link(name = "c"))]
+unsafe extern "C" {
+    #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
+    fn fexecve(fd: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int;
+    #[cfg(not(feature = "std"))]
+    fn __errno_location() -> *mut c_int;
+    #[cfg(not(feature = "std"))]
+    fn abort() -> !;
+}
+
+/// The arguments or the environment: what is left of an array of C strings that ends with a null pointer.
+#[derive(Clone)]
+pub(crate) struct Strings(*const *const c_char);
+
+impl Strings {
+    /// # Safety
+    ///
+    /// `array` must be an array of C strings that ends with a null pointer, and live as long as the program.
+    pub(crate) const unsafe fn new(array: *const *const c_char) -> Strings {
+        Strings(array)
+    }
+
+    /// The value of an environment variable, of these as the environment.
+    pub(crate) fn variable(&self, name: &[u8]) -> Option<&'static [u8]> {
+        self.clone().find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
+    }
+
+    /// The next string, which stays.
+    pub(crate) fn peek(&self) -> Option<&'static CStr> {
+        self.clone().next()
+    }
+}
+
+impl Iterator for Strings {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<&'static CStr> {
+        // SAFETY: `self.0` points into the array, at the null pointer at the latest, and is not moved beyond it; every
+        // other pointer is a C string that lives as long as the program.
+        unsafe {
+            let string = *self.0;
+            if string.is_null() {
+                return None;
+            }
+            self.0 = self.0.add(1);
+            Some(CStr::from_ptr(string))
+        }
+    }
+}
+
+/// These systems cannot execute a program that has no name.
+#[cfg(any(target_vendor = "apple", target_os = "openbsd"))]
+pub(crate) fn execute(_: &OwnedFd, _: &Strings, _: &Strings) -> Errno {
+    Errno::NOSYS
+}
+
+/// Make the process the program that `program` is open on. Returns only if that fails.
+#[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
+pub(crate) fn execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Errno {
+    // SAFETY: both are arrays of C strings that end with a null pointer.
+    unsafe { fexecve(program.as_raw_fd(), args.0, environment.0) };
+    last_error()
+}
+
+#[cfg(all(feature = "std", not(any(target_vendor = "apple", target_os = "openbsd"))))]
+fn last_error() -> Errno {
+    std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
+}
+
+#[cfg(not(feature = "std"))]
+fn last_error() -> Errno {
+    // SAFETY: it points to the errno of this thread.
+    Errno::from_raw_os_error(unsafe { *__errno_location() })
+}
+
+#[cfg(not(feature = "std"))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: it takes nothing and does not return.
+    unsafe { abort() }
+}
+
+/// Standard output or error; what is written goes out with one `write` where it fits.
+pub(crate) struct Stream {
+    fd: c_int,
+    buffer: [u8; 1024],
+    length: usize,
+    failed: bool,
+}
+
+impl Stream {
+    /// Write to standard output; whether all of it was written.
+    pub(crate) fn out(text: fmt::Arguments<'_>) -> bool {
+        Stream::print(1, text)
+    }
+
+    /// Write to standard error.
+    pub(crate) fn err(text: fmt::Arguments<'_>) {
+        Stream::print(2, text);
+    }
+
+    fn print(fd: c_int, text: fmt::Arguments<'_>) -> bool {
+        let mut stream = Stream { fd, buffer: [0; 1024], length: 0, failed: false };
+        let formatted = stream.write_fmt(text);
+        stream.flush();
+        formatted.is_ok() && !stream.failed
+    }
+
+    fn flush(&mut self) {
+        let mut rest = self.buffer.get(..self.length).unwrap_or_default();
+        while !rest.is_empty() {
+            // SAFETY: it is borrowed for this call. If it is not open, the call says so.
+            match write(unsafe { BorrowedFd::borrow_raw(self.fd) }, rest) {
+                Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                _ => {
+                    self.failed = true;
+                    break;
+                }
+            }
+        }
+        self.length = 0;
+    }
+}
+
+impl fmt::Write for Stream {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.as_bytes() {
+            if self.length == self.buffer.len() {
+                self.flush();
+            }
+            if let Some(place) = self.buffer.get_mut(self.length) {
+                *place = byte;
+                self.length += 1;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! PROGRAM: found and opened before the jail, executed in it.
+
+use core::ffi::CStr;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::{Errno, read};
+
+/// Where a name without a slash is looked up if there is no PATH.
+const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+
+/// Why PROGRAM cannot be run.
+pub(crate) enum Unfit {
+    Errno(Errno),
+    Directory,
+    NotRegular,
+    NotExecutable,
+}
+
+/// Open the program `name`, which without a slash is looked up in `path`, as a shell does: what is there but cannot be run
+/// is only an error if nothing better comes after it, and a directory that may not be searched holds nothing.
+pub(crate) fn open(name: &CStr, path: Option<&[u8]>) -> Result<OwnedFd, Unfit> {
+    let name = name.to_bytes();
+    if name.is_empty() || name.contains(&b'/') {
+        return open_file(name);
+    }
+    let mut worst = Unfit::Errno(Errno::NOENT);
+    for directory in path.unwrap_or(DEFAULT_PATH).split(|&byte| byte == b':') {
+        let mut buffer = [0; 4096];
+        let file = match join(if directory.is_empty() { b"." } else { directory }, name, &mut buffer) {
+            Some(path) => open_file(path),
+            None => Err(Unfit::Errno(Errno::NAMETOOLONG)),
+        };
+        match file {
+            Ok(program) => return Ok(program),
+            Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS)) => {}
+            Err(unfit) => worst = unfit,
+        }
+    }
+    Err(worst)
+}
+
+fn join<'b>(directory: &[u8], name: &[u8], buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let mut length = 0;
+    for part in [directory, b"/", name] {
+        buffer.get_mut(length..length + part.len())?.copy_from_slice(part);
+        length += part.len();
+    }
+    buffer.get(..length)
+}
+
+/// Neither a FIFO nor a terminal may hold us up or become ours.
+fn open_file(path: &[u8]) -> Result<OwnedFd, Unfit> {
+    let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match openat(CWD, path, OFlags::RDONLY | flags, Mode::empty()) {
+        // It may be executed all the same.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Err(Errno::ACCESS) => openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
+        opened => opened,
+    }
+    .map_err(Unfit::Errno)?;
+    let stat = fstat(&file).map_err(Unfit::Errno)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile if stat.st_mode & 0o111 == 0 => Err(Unfit::NotExecutable),
+        FileType::RegularFile => Ok(file),
+        FileType::Directory => Err(Unfit::Directory),
+        _ => Err(Unfit::NotRegular),
+    }
+}
+
+/// Whether it is a script, once the kernel has refused it; nobody has read from it before.
+pub(crate) fn is_script(program: &OwnedFd) -> bool {
+    let mut start = [0; 2];
+    read(program, &mut start).is_ok() && &start == b"#!"
+}

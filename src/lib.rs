@@ -1,0 +1,77 @@
+//! Take the file system away from a process.
+//!
+//! An entry makes a directory, opens it, removes its name, and makes it the process's root: a root that is empty, that
+//! nobody can name, and in which nothing can be made. What is open stays open; what is not is out of reach. Root does
+//! it directly. On Linux everyone else does it in a new user namespace, whose capabilities are dropped again before
+//! [`Jail::enter`] returns.
+//!
+//! ```no_run
+//! # fn bind() -> std::io::Result<()> { Ok(()) }
+//! # fn serve(_: ()) -> Result<(), Box<dyn core::error::Error>> { Ok(()) }
+//! # fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! use autochroot::Jail;
+//!
+//! let listener = bind()?; // all that needs the file system comes first
+//! let jailed = Jail::auto().enter()?; // "/" is empty and has no name
+//! # let _ = jailed;
+//! serve(listener)
+//! # }
+//! ```
+//!
+//! # The system calls of an entry
+//!
+//! In order, as `strace` shows them; `tests/calls.rs` holds this list against the kernel.
+//!
+//! | step | calls |
+//! | --- | --- |
+//! | [`Threads`](Step::Threads) (Linux) | `geteuid`, `unshare(CLONE_THREAD)` |
+//! | [`WorkingDirectory`](Step::WorkingDirectory) | `openat(".")`, to come back to after a refusal |
+//! | [`Parent`](Step::Parent) | `openat`, `fstat` |
+//! | [`Make`](Step::Make) | `getrandom`, `mkdirat` |
+//! | [`Open`](Step::Open) | `openat`, `fstat` |
+//! | [`Unlink`](Step::Unlink) | `unlinkat(AT_REMOVEDIR)` |
+//! | [`Unlinked`](Step::Unlinked) | `fstat`, `mkdirat`, which must fail |
+//! | [`Enter`](Step::Enter) | `fchdir` |
+//! | [`Chroot`](Step::Chroot) | `chroot(".")` |
+//! | [`Root`](Step::Root) | `chdir("/")` |
+//! | [`Verify`](Step::Verify) | `stat("/")` |
+//! | | `close` of the three descriptors |
+//!
+//! Where `chroot` says `EPERM`, on Linux, and the caller has not forbidden it, these come in between, and `chroot` once
+//! more after them:
+//!
+//! | step | calls |
+//! | --- | --- |
+//! | [`Proc`](Step::Proc) | `getegid`, `openat("/proc/self")` |
+//! | [`NewUserNamespace`](Step::NewUserNamespace) | `unshare(CLONE_NEWUSER)` |
+//! | [`MapUid`](Step::MapUid), [`DenySetgroups`](Step::DenySetgroups), [`MapGid`](Step::MapGid) | `openat`, `write`, `close` each |
+//! | [`Shed`](Step::Shed), after `Root` | `capset`; as uid 0 `prctl(PR_SET_SECUREBITS)` before it |
+//! | [`Verify`](Step::Verify) | also `capget`, `geteuid`, `getegid` |
+//! | | `close` of a fourth descriptor |
+//!
+//! # Cargo features
+//!
+//! `std` (default): `From<Error> for std::io::Error`. Without it the crate is `no_std`; it never allocates.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    allow(dead_code, reason = "the machine is the same everywhere, also what only Linux asks of it")
+)]
+#![cfg_attr(any(target_os = "linux", target_os = "android"), warn(unreachable_pub))]
+#![warn(clippy::undocumented_unsafe_blocks)]
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
+
+mod errno;
+mod error;
+mod jail;
+mod jailed;
+mod kernel;
+mod machine;
+
+pub use error::{Error, Step};
+pub use jail::Jail;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use jail::{IdMap, UserNamespace};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use jailed::Entered;
+pub use jailed::Jailed;

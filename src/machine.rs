@@ -1,0 +1,159 @@
+//! The state machine of an entry: which step comes next, given what the last one said.
+//!
+//! It is pure: it makes no system call. [`State::run`] hands each state to `ask` and feeds the outcome to
+//! [`State::next`], until the entry is `Inside` or `Refused`.
+
+use rustix::io::Errno;
+
+use crate::error::{Fault, Step};
+use crate::jail::{IdMap, Plan, UserNamespace};
+
+/// What is asked of the system now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Now {
+    /// A step on the way in; of these only `Shed` is also taken on the way back.
+    Do(Step),
+    /// Undo `Make`: remove the directory, which still has its name.
+    Discard,
+    /// Undo `Enter`: go back to the working directory.
+    Return,
+    /// The end: the jail is entered and verified.
+    Inside,
+    /// The end: it is not, and what can be undone is undone.
+    Refused,
+}
+
+/// What the entry has changed so far and not undone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "five independent facts")]
+pub(crate) struct Traces {
+    /// A directory of ours has a name in the parent.
+    pub(crate) directory: bool,
+    /// The working directory is another.
+    pub(crate) cwd: bool,
+    /// The process is in a new user namespace.
+    pub(crate) user_namespace: bool,
+    /// And holds the capabilities that it gave.
+    pub(crate) capabilities: bool,
+    /// The root directory is another.
+    pub(crate) root: bool,
+}
+
+impl Traces {
+    pub(crate) const fn any(self) -> bool {
+        self.directory || self.cwd || self.user_namespace || self.capabilities || self.root
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) now: Now,
+    pub(crate) has: Traces,
+    /// The index of the parent that is in use.
+    pub(crate) parent: usize,
+    parents: usize,
+    plan: Plan,
+    /// How often an interrupted call or another name may still be tried.
+    tries: u8,
+    /// Why the entry is refused: there from the failure on, so all the way back.
+    pub(crate) refused: Option<(Step, Fault)>,
+}
+
+use Now::{Discard, Do, Inside, Refused, Return};
+use Step::{
+    Chroot, DenySetgroups, Enter, Make, MapGid, MapUid, NewUserNamespace, Open, Parent, Proc, Root, Shed, Threads,
+    Unlink, Unlinked, Verify, WorkingDirectory,
+};
+
+impl State {
+    /// The first state, where there are `parents` directories to try.
+    pub(crate) fn start(plan: Plan, parents: usize) -> State {
+        let now = Do(if plan.threads { WorkingDirectory } else { Threads });
+        State { now, has: Traces::default(), parent: 0, parents, plan, tries: 16, refused: None }
+    }
+
+    /// From this state to the last.
+    pub(crate) fn run(mut self, mut ask: impl FnMut(&State) -> Result<(), Fault>) -> State {
+        while !matches!(self.now, Inside | Refused) {
+            self = self.next(ask(&self));
+        }
+        self
+    }
+
+    /// The whole machine: the state that follows, given the outcome of what this one asked for.
+    #[rustfmt::skip]
+    fn next(self, outcome: Result<(), Fault>) -> State {
+        let State { has, plan, .. } = self;
+        let again = self.tries > 0;
+        match (self.now, outcome) {
+            // The way in.
+            (Do(Threads), Ok(()))          => self.to(Do(WorkingDirectory)),
+            (Do(WorkingDirectory), Ok(())) => self.to(Do(Parent)),
+            (Do(Parent), Ok(()))           => self.to(Do(Make)),
+            (Do(Make), Ok(()))             => self.now_has(Traces { directory: true, ..has }).to(Do(Open)),
+            (Do(Open), Ok(()))             => self.to(Do(Unlink)),
+            (Do(Unlink), Ok(()))           => self.now_has(Traces { directory: false, ..has }).to(Do(Unlinked)),
+            (Do(Unlinked), Ok(()))         => self.to(Do(Enter)),
+            (Do(Enter), Ok(()))            => self.now_has(Traces { cwd: true, ..has })
+                                                  .to(Do(if plan.user_namespace == UserNamespace::Always { Proc } else { Chroot })),
+            (Do(Chroot), Ok(()))           => self.now_has(Traces { root: true, ..has }).to(Do(Root)),
+            (Do(Root), Ok(()))             => self.to(Do(if has.user_namespace { Shed } else { Verify })),
+            (Do(Verify), Ok(()))           => self.to(Inside),
+
+            // The detour where chroot is not permitted.
+            (Do(Chroot), Err(Fault::Errno(Errno::PERM)))
+                if plan.user_namespace == UserNamespace::Auto && !has.user_namespace => self.to(Do(Proc)),
+            (Do(Proc), Ok(()))             => self.to(Do(NewUserNamespace)),
+            (Do(NewUserNamespace), Ok(())) => self.now_has(Traces { user_namespace: true, capabilities: true, ..has })
+                                                  .to(Do(if plan.id_map == IdMap::Identity { MapUid } else { Chroot })),
+            (Do(MapUid), Ok(()))           => self.to(Do(DenySetgroups)),
+            (Do(DenySetgroups), Ok(()))    => self.to(Do(MapGid)),
+            (Do(MapGid), Ok(()))           => self.to(Do(Chroot)),
+            (Do(Shed), Ok(())) if self.refused.is_none()
+                                           => self.now_has(Traces { capabilities: false, ..has }).to(Do(Verify)),
+
+            // Once more: an interrupted call, a name that is taken, a directory that somebody got at, the next parent.
+            (Do(_), Err(Fault::Errno(Errno::INTR))) if again              => self.again(self.now),
+            (Do(Open | Unlink), Err(fault)) if again && fault.is_a_swap() => self.again(Discard),
+            (Do(Make), Err(Fault::Errno(Errno::EXIST))) | (Do(Unlinked), Err(Fault::Alive)) if again
+                                                                          => self.again(Do(Make)),
+            (Discard, _) if self.refused.is_none()                        => self.now_has(Traces { directory: false, ..has }).to(Do(Make)),
+            (Do(Parent | Make | Unlinked), Err(_)) if self.parent + 1 < self.parents
+                                           => State { parent: self.parent + 1, ..self }.to(Do(Parent)),
+
+            // The way back.
+            (Do(step), Err(fault)) if self.refused.is_none()
+                                           => State { refused: Some((step, fault)), ..self }.back(),
+            (Discard, done)                => self.now_has(Traces { directory: done.is_err(), ..has }).back(),
+            (Return, done)                 => self.now_has(Traces { cwd: done.is_err(), ..has }).back(),
+            (Do(_), done)                  => self.now_has(Traces { capabilities: done.is_err(), ..has }).to(Refused),
+            (Inside | Refused, _)          => self,
+        }
+    }
+
+    /// To the next thing that can be undone. A new root can not: then the process stays in it.
+    fn back(self) -> State {
+        let has = self.has;
+        self.to(match self.now {
+            Do(_) if has.directory => Discard,
+            Do(_) | Discard if has.cwd && !has.root => Return,
+            _ if has.capabilities => Do(Shed),
+            _ => Refused,
+        })
+    }
+
+    const fn to(self, now: Now) -> State {
+        State { now, ..self }
+    }
+
+    const fn now_has(self, has: Traces) -> State {
+        State { has, ..self }
+    }
+
+    const fn again(self, now: Now) -> State {
+        State { now, tries: self.tries - 1, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! The machine on a system that fails where it is told to, and that says at the end what was left.
+
+use super::*;
+
+const AS_ROOT: Plan = Plan { threads: false, user_namespace: UserNamespace::Auto, id_map: IdMap::Identity };
+const PERM: Fault = Fault::Errno(Errno::PERM);
+const IO: Fault = Fault::Errno(Errno::IO);
+
+/// What an entry changes, as the system has it, and what was asked.
+#[derive(Default)]
+struct World {
+    has: Traces,
+    asked: Vec<Now>,
+    may_chroot: bool,
+    /// These calls, counted from 0, fail.
+    faults: Vec<(usize, Fault)>,
+}
+
+impl World {
+    fn ask(&mut self, state: &State) -> Result<(), Fault> {
+        let call = self.asked.len();
+        assert!(call < 1000, "no end");
+        self.asked.push(state.now);
+        if let Some((_, fault)) = self.faults.iter().find(|(failing, _)| *failing == call) {
+            return Err(*fault);
+        }
+        let has = &mut self.has;
+        match state.now {
+            Do(Make) => has.directory = true,
+            Do(Open | Unlink) | Discard => {
+                assert!(has.directory);
+                has.directory = state.now == Do(Open);
+            }
+            Do(Enter) => has.cwd = true,
+            Return => has.cwd = false,
+            Do(Chroot) if !self.may_chroot => return Err(PERM),
+            Do(Chroot) => has.root = true,
+            Do(NewUserNamespace) => {
+                (has.user_namespace, has.capabilities, self.may_chroot) = (true, true, true);
+            }
+            Do(Shed) => has.capabilities = false,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The last state of an entry into this world.
+    fn enter(&mut self, plan: Plan, parents: usize) -> State {
+        State::start(plan, parents).run(|state| self.ask(state))
+    }
+}
+
+fn world(may_chroot: bool, faults: &[(usize, Fault)]) -> World {
+    World { may_chroot, faults: faults.to_vec(), ..World::default() }
+}
+
+/// Every plan, with and without the privilege, as far as it leads inside.
+fn ways_in() -> impl Iterator<Item = (Plan, bool, Vec<Now>)> {
+    let plans =
+        [UserNamespace::Auto, UserNamespace::Never, UserNamespace::Always].into_iter().flat_map(|user_namespace| {
+            [IdMap::Identity, IdMap::None].into_iter().flat_map(move |id_map| {
+                [false, true].into_iter().map(move |threads| Plan { threads, user_namespace, id_map })
+            })
+        });
+    plans.flat_map(|plan| [true, false].map(|may_chroot| (plan, may_chroot))).filter_map(|(plan, may_chroot)| {
+        let mut world = world(may_chroot, &[]);
+        (world.enter(plan, 1).now == Inside).then_some((plan, may_chroot, world.asked))
+    })
+}
+
+#[test]
+fn a_privileged_entry_takes_the_short_way() {
+    let mut world = world(true, &[]);
+    assert_eq!(world.enter(AS_ROOT, 5).now, Inside);
+    assert_eq!(
+        world.asked,
+        [Threads, WorkingDirectory, Parent, Make, Open, Unlink, Unlinked, Enter, Chroot, Root, Verify].map(Do)
+    );
+}
+
+#[test]
+fn an_unprivileged_entry_takes_the_detour_and_sheds_what_it_gained() {
+    let mut world = world(false, &[]);
+    let end = world.enter(AS_ROOT, 5);
+    assert_eq!(
+        world.asked[8..],
+        [Chroot, Proc, NewUserNamespace, MapUid, DenySetgroups, MapGid, Chroot, Root, Shed, Verify].map(Do)
+    );
+    assert_eq!(
+        (end.now, end.has),
+        (Inside, Traces { cwd: true, user_namespace: true, root: true, ..Traces::default() })
+    );
+}
+
+#[test]
+fn ten_of_the_twelve_plans_lead_inside_for_some_user() {
+    let mut ways: Vec<_> = ways_in().map(|(plan, may_chroot, _)| (plan, may_chroot)).collect();
+    assert_eq!(ways.len(), 4 * 2 + 4 + 4 * 2);
+    ways.retain(|(plan, may_chroot)| plan.user_namespace == UserNamespace::Never && !may_chroot);
+    assert!(ways.is_empty(), "nobody enters without privilege or a user namespace");
+}
+
+#[test]
+fn every_call_that_fails_ends_the_entry_at_its_step_with_all_undone_that_can_be() {
+    let mut count = 0;
+    for (plan, may_chroot, calls) in ways_in() {
+        for (n, call) in calls.iter().enumerate() {
+            let mut world = world(may_chroot, &[(n, IO)]);
+            let end = world.enter(plan, 1);
+            let Do(step) = *call else { panic!("{call:?} on the way in") };
+            assert_eq!((end.now, end.refused), (Refused, Some((step, IO))), "{plan:?} {n}");
+            assert_eq!(end.has, world.has, "what it says is left is left: {plan:?} {n}");
+            let left = world.has;
+            assert!(!left.directory && !left.capabilities, "{plan:?} {n}");
+            assert!(!left.cwd || left.root, "{plan:?} {n}");
+            let irreversible = |step| calls[..n].iter().rposition(|call| *call == Do(step)).is_some();
+            assert_eq!(left.user_namespace, irreversible(NewUserNamespace));
+            count += 1;
+        }
+    }
+    println!("{count} failing calls");
+}
+
+#[test]
+fn a_failing_way_back_says_what_is_left() {
+    for (plan, may_chroot, calls) in ways_in() {
+        for (n, call) in calls.iter().enumerate() {
+            let mut first = world(may_chroot, &[(n, IO)]);
+            first.enter(plan, 1);
+            for back in n + 1..first.asked.len() {
+                let mut world = world(may_chroot, &[(n, IO), (back, PERM)]);
+                let end = world.enter(plan, 1);
+                let Do(step) = *call else { unreachable!() };
+                assert_eq!(
+                    (end.now, end.refused),
+                    (Refused, Some((step, IO))),
+                    "the first failure is the one to report"
+                );
+                assert_eq!(end.has, world.has);
+                assert!(end.has.any());
+            }
+        }
+    }
+}
+
+#[test]
+fn chroot_is_only_tried_again_after_eperm_and_only_once() {
+    for fault in [IO, Fault::Errno(Errno::ACCESS), Fault::Errno(Errno::NOSYS)] {
+        let mut world = world(true, &[(8, fault)]);
+        assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Chroot, fault)));
+    }
+    let mut world = world(true, &[(8, PERM), (14, PERM)]);
+    let end = world.enter(AS_ROOT, 1);
+    assert_eq!(end.refused, Some((Chroot, PERM)));
+    assert_eq!(end.has, Traces { user_namespace: true, ..Traces::default() });
+}
+
+#[test]
+fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
+    let taken = Fault::Errno(Errno::EXIST);
+    let mut twice = world(true, &[(3, taken), (4, taken)]);
+    assert_eq!(twice.enter(AS_ROOT, 1).now, Inside);
+    let always: Vec<_> = (3..900).map(|call| (call, taken)).collect();
+    let mut world = world(true, &always);
+    assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Make, taken)));
+    assert_eq!(world.asked.len(), 3 + 17);
+}
+
+#[test]
+fn a_directory_that_somebody_got_at_is_discarded_and_made_anew() {
+    for (n, fault) in [
+        (4, Fault::NotOurs),
+        (4, Fault::Errno(Errno::NOENT)),
+        (4, Fault::Errno(Errno::LOOP)),
+        (5, Fault::Errno(Errno::NOTEMPTY)),
+        (5, Fault::Errno(Errno::NOENT)),
+        (6, Fault::Alive),
+    ] {
+        let mut world = world(true, &[(n, fault)]);
+        assert_eq!(world.enter(AS_ROOT, 1).now, Inside, "{fault:?}");
+        let again = world.asked.iter().rposition(|call| *call == Do(Make)).unwrap();
+        assert_eq!(world.asked[..again].contains(&Discard), n < 6);
+    }
+    let mut refused = world(true, &[(5, Fault::Errno(Errno::BUSY))]);
+    assert_eq!(refused.enter(AS_ROOT, 1).refused, Some((Unlink, Fault::Errno(Errno::BUSY))));
+    assert_eq!(refused.has, Traces::default());
+}
+
+#[test]
+fn an_interrupted_call_is_asked_again_but_not_for_ever() {
+    let interrupted = Fault::Errno(Errno::INTR);
+    for (plan, may_chroot, calls) in ways_in() {
+        for n in 0..calls.len() {
+            let mut once = world(may_chroot, &[(n, interrupted)]);
+            assert_eq!(once.enter(plan, 1).now, Inside);
+            let always: Vec<_> = (n..n + 100).map(|call| (call, interrupted)).collect();
+            assert_eq!(world(may_chroot, &always).enter(plan, 1).now, Refused);
+        }
+    }
+}
+
+#[test]
+fn the_next_parent_is_tried_until_there_is_none() {
+    // A parent that cannot be opened, one in which nothing can be made, one whose directories cannot be looked at.
+    let faults = [(2, IO), (4, PERM), (9, IO)];
+    let mut fourth = world(true, &faults);
+    let end = fourth.enter(AS_ROOT, 4);
+    assert_eq!((end.now, end.parent), (Inside, 3));
+    let end = world(true, &faults).enter(AS_ROOT, 3);
+    assert_eq!((end.now, end.refused), (Refused, Some((Unlinked, IO))));
+    assert_eq!(end.has, Traces::default());
+}

@@ -1,0 +1,123 @@
+//! The system calls of an entry, as `strace` sees the launcher make them: those of the crate page, in that order, and
+//! none besides.
+#![cfg(target_os = "linux")]
+
+#[macro_use]
+mod common;
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use common::*;
+
+/// From `geteuid`, the first call of an entry, to the last `close`.
+fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
+    let log = Scratch::new();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o"]).arg(log.0.join("log")).arg(launcher()).args(args).current_dir("/");
+    if let (User::Plain(id), true) = (user, is_root()) {
+        strace.uid(id).gid(id);
+    }
+    let output = match strace.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            skipped("no strace");
+            return None;
+        }
+        output => output.unwrap(),
+    };
+    assert!(output.status.success(), "{output:?}");
+    let calls: Vec<_> = std::fs::read_to_string(log.0.join("log"))
+        .unwrap()
+        .lines()
+        .map(|line| brief(line.split_once(' ').unwrap().1.trim_start()))
+        .skip_while(|call| call != "geteuid()")
+        .collect();
+    let end = calls.iter().position(|call| call == "close(3)").unwrap();
+    let closes = calls[end..].iter().take_while(|call| call.starts_with("close(")).count();
+    Some(calls[..end + closes].to_vec())
+}
+
+/// Without the answer, the random name and what differs from machine to machine.
+fn brief(line: &str) -> String {
+    let call = line.rsplit_once(" = ").map_or(line, |(call, _)| call.trim_end());
+    let (name, args) = call.split_once('(').unwrap_or((call, ")"));
+    let args = match name {
+        "getrandom" => "…)".into(),
+        "fstat" | "newfstatat" => args.split(", {").next().unwrap().to_owned() + ")",
+        "capget" | "capset" => args.split_once("}, ").map_or("…)", |(_, sets)| sets).to_owned(),
+        _ => match args.split_once("autochroot-") {
+            Some((before, after)) => format!("{before}…{}", &after[16..]),
+            None => args.into(),
+        },
+    };
+    format!("{name}({args}").replace("O_LARGEFILE|", "")
+}
+
+const HELD: &str = "O_RDONLY|O_CLOEXEC|O_PATH|O_DIRECTORY";
+
+fn to_the_chroot() -> Vec<String> {
+    vec![
+        "geteuid()".into(),
+        "unshare(CLONE_THREAD)".into(),
+        format!("openat(AT_FDCWD, \".\", {HELD})"),
+        format!("openat(AT_FDCWD, \"/dev/shm\", {HELD})"),
+        "fstat(4)".into(),
+        "getrandom(…)".into(),
+        "mkdirat(4, \"…\", 0555)".into(),
+        "openat(4, \"…\", O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)".into(),
+        "fstat(5)".into(),
+        "unlinkat(4, \"…\", AT_REMOVEDIR)".into(),
+        "fstat(5)".into(),
+        "mkdirat(5, \"…\", 0555)".into(),
+        "fchdir(5)".into(),
+        "chroot(\".\")".into(),
+    ]
+}
+
+fn owned(calls: &[&str]) -> Vec<String> {
+    calls.iter().map(|&call| call.to_owned()).collect()
+}
+
+#[test]
+fn a_privileged_entry_makes_the_documented_calls() {
+    root_only!();
+    let Some(calls) = trace(User::Root, &["--check", "-p", "/dev/shm"]) else { return };
+    let inside = ["chdir(\"/\")", "newfstatat(AT_FDCWD, \"/\")", "close(3)", "close(4)", "close(5)"];
+    let expected = [to_the_chroot(), owned(&inside)].concat();
+    assert_eq!(calls, expected);
+    assert_eq!(calls.len(), 19);
+}
+
+#[test]
+fn an_unprivileged_entry_makes_the_documented_calls() {
+    let Some(calls) = trace(plain(), &["--check", "-p", "/dev/shm"]) else { return };
+    let id = rustix::process::geteuid().as_raw();
+    let id = if id == 0 { 12345 } else { id };
+    let map = |file: &str, line: &str| {
+        [
+            format!("openat(6, \"{file}\", O_WRONLY|O_CLOEXEC)"),
+            format!("write(7, \"{line}\", {})", line.len()),
+            "close(7)".to_owned(),
+        ]
+    };
+    let line = format!("{id} {id} 1");
+    let expected = [
+        to_the_chroot(),
+        owned(&["getegid()"]),
+        vec![format!("openat(AT_FDCWD, \"/proc/self\", {HELD})"), "unshare(CLONE_NEWUSER)".to_owned()],
+        map("uid_map", &line).into(),
+        map("setgroups", "deny").into(),
+        map("gid_map", &line).into(),
+        owned(&["chroot(\".\")", "chdir(\"/\")", "capset({effective=0, permitted=0, inheritable=0})"]),
+        owned(&[
+            "newfstatat(AT_FDCWD, \"/\")",
+            "capget({effective=0, permitted=0, inheritable=0})",
+            "geteuid()",
+            "getegid()",
+        ]),
+        owned(&["close(3)", "close(4)", "close(5)", "close(6)"]),
+    ]
+    .concat();
+    assert_eq!(calls, expected);
+    assert_eq!(calls.len(), 37);
+}

@@ -1,0 +1,307 @@
+//! A jail cannot be left, so each entry has a process of its own: a fork of the test, in which the test goes on.
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(unsafe_code, reason = "fork and the calls that std does not have")]
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+
+use rustix::io::Errno;
+
+/// Whose process it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// Uid 0 with every capability.
+    Root,
+    /// An ordinary user. As root the tests take two: 65534, whose id is also the overflow id, and one whose id is not.
+    Plain(u32),
+}
+
+pub const NOBODY: User = User::Plain(65534);
+pub const SOMEBODY: User = User::Plain(12345);
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The users that this process can be.
+pub fn users() -> Vec<User> {
+    if is_root() { vec![User::Root, NOBODY, SOMEBODY] } else { vec![User::Plain(rustix::process::geteuid().as_raw())] }
+}
+
+/// An ordinary user that this process can be.
+pub fn plain() -> User {
+    *users().last().unwrap()
+}
+
+/// Say why a test does not run. Where `CI` is set that is a failure: CI is given all that a test can need.
+pub fn skipped(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
+    let line = format!("{} skipped: {why}\n", std::thread::current().name().unwrap_or("?"));
+    // Past the harness, which swallows what a test that passes prints.
+    let written = unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
+    assert_eq!(usize::try_from(written), Ok(line.len()));
+}
+
+/// Return from a test that only root can run, and say so.
+#[macro_export]
+macro_rules! root_only {
+    () => {
+        if !$crate::common::is_root() {
+            return $crate::common::skipped("not root");
+        }
+    };
+}
+
+/// Run `body` in a process of its own as `user`; if it panics there, so does the caller here.
+#[track_caller]
+pub fn as_user(user: User, body: impl FnOnce()) {
+    as_user_watched(user, body, |_| ());
+}
+
+/// The same for every user.
+#[track_caller]
+pub fn as_each_user(body: impl Fn(User)) {
+    for user in users() {
+        as_user(user, || body(user));
+    }
+}
+
+/// The same, where the caller looks at the process, by its id, after `body` and before its end.
+#[track_caller]
+pub fn as_user_watched(user: User, body: impl FnOnce(), watch: impl FnOnce(i32)) {
+    // One at a time: a fork holds the pipes of all others open.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    report_panics();
+    let (mut report, write_report) = pipe();
+    let (read_leave, leave) = pipe();
+    // SAFETY: the child does what may be done in a fork of a process with threads where malloc survives a fork, as it
+    // does in glibc and musl.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid == 0 {
+        drop((report, leave));
+        unsafe { libc::alarm(60) };
+        IS_FORK.set(true);
+        let text = catch_unwind(AssertUnwindSafe(|| {
+            become_user(user);
+            body();
+        }))
+        .map_or_else(|_| REPORT.take(), |()| String::new());
+        let _ = (&write_report).write_all(text.as_bytes());
+        drop(write_report);
+        let _ = (&read_leave).read(&mut [0]);
+        unsafe { libc::_exit(i32::from(!text.is_empty())) };
+    }
+    drop((write_report, read_leave));
+    let mut text = String::new();
+    report.read_to_string(&mut text).unwrap();
+    let watched = catch_unwind(AssertUnwindSafe(|| watch(pid)));
+    drop(leave);
+    let mut status = 0;
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert!(status == 0 && text.is_empty(), "as {user:?}, status {status:#x}: {text}");
+    if let Err(panic) = watched {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+thread_local! {
+    static IS_FORK: Cell<bool> = const { Cell::new(false) };
+    static REPORT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Keep what a fork panics with, for its report. Set before any fork, since the hook has a lock.
+fn report_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if IS_FORK.get() {
+                REPORT.with_borrow_mut(|report| *report = info.to_string());
+            } else {
+                usual(info);
+            }
+        }));
+    });
+}
+
+fn pipe() -> (File, File) {
+    let mut fds = [0; 2];
+    assert_eq!(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    // SAFETY: they were just made.
+    unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) }
+}
+
+fn become_user(user: User) {
+    if let (User::Plain(id), true) = (user, is_root()) {
+        unsafe {
+            assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
+            assert_eq!(libc::setresgid(id, id, id), 0);
+            assert_eq!(libc::setresuid(id, id, id), 0);
+            // What an exec as that user would have done.
+            assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1), 0);
+        }
+    }
+}
+
+/// From here on the system call `number` is not made and says `errno`: 0 is success.
+pub fn fake(number: libc::c_long, errno: Errno) {
+    fake_raw(number, u32::try_from(errno.raw_os_error()).unwrap());
+}
+
+pub fn fake_success(number: libc::c_long) {
+    fake_raw(number, 0);
+}
+
+fn fake_raw(number: libc::c_long, errno: u32) {
+    fake_where(number, None, errno);
+}
+
+/// The same only where the first argument is `argument`.
+pub fn fake_where(number: libc::c_long, argument: Option<u32>, errno: u32) {
+    use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+    let code = |code: u32, k: u32, jf: u8| sock_filter { code: u16::try_from(code).unwrap(), jt: 0, jf, k };
+    let mut filter =
+        vec![code(BPF_LD | BPF_W | BPF_ABS, 0, 0), code(BPF_JMP | BPF_JEQ | BPF_K, u32::try_from(number).unwrap(), 1)];
+    if let Some(argument) = argument {
+        filter[1].jf = 3;
+        filter.push(code(BPF_LD | BPF_W | BPF_ABS, 16, 0));
+        filter.push(code(BPF_JMP | BPF_JEQ | BPF_K, argument, 1));
+    }
+    filter.push(code(BPF_RET | BPF_K, libc::SECCOMP_RET_ERRNO | errno, 0));
+    filter.push(code(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW, 0));
+    let program = libc::sock_fprog { len: u16::try_from(filter.len()).unwrap(), filter: filter.as_mut_ptr() };
+    // SAFETY: the program is valid for the call.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
+    }
+}
+
+/// A mount namespace of one's own, in which mounts are nobody else's business.
+pub fn own_mounts() {
+    unsafe {
+        assert_eq!(libc::unshare(libc::CLONE_NEWNS), 0);
+        assert_eq!(
+            libc::mount(
+                c"none".as_ptr(),
+                c"/".as_ptr(),
+                std::ptr::null(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                std::ptr::null()
+            ),
+            0
+        );
+    }
+}
+
+pub fn mount_tmpfs(target: &Path, flags: libc::c_ulong, options: &str) {
+    let target = std::ffi::CString::new(target.to_str().unwrap()).unwrap();
+    let options = std::ffi::CString::new(options).unwrap();
+    let mounted =
+        unsafe { libc::mount(c"tmpfs".as_ptr(), target.as_ptr(), c"tmpfs".as_ptr(), flags, options.as_ptr().cast()) };
+    assert_eq!(mounted, 0, "mount: {}", std::io::Error::last_os_error());
+}
+
+/// A directory for one test, sticky and open to all like /tmp; removed at the end.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new() -> Scratch {
+        use std::os::unix::fs::PermissionsExt;
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("autochroot-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        Scratch(path)
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_os_str().as_encoded_bytes()
+    }
+
+    pub fn entries(&self) -> Vec<PathBuf> {
+        std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The open descriptors of this process, but for the one that reads them.
+pub fn open_fds() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    let mut fds: Vec<_> = entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    fds.retain(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok());
+    fds.sort_unstable();
+    fds
+}
+
+/// The effective, permitted and inheritable capabilities.
+pub fn held() -> u64 {
+    let sets = rustix::thread::capabilities(None).unwrap();
+    (sets.effective | sets.permitted | sets.inheritable).bits()
+}
+
+/// The launcher, at a path that every user can reach.
+pub fn launcher() -> &'static Path {
+    static COPY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    COPY.get_or_init(|| reachable(Path::new(env!("CARGO_BIN_EXE_autochroot"))))
+}
+
+/// A static program: `tests/payload/payload.rs`, compiled once.
+pub fn payload() -> &'static Path {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    BUILT.get_or_init(|| {
+        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("payload-{}", std::process::id()));
+        let status = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+            .args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-o"])
+            .arg(&output)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/payload/payload.rs"))
+            .status()
+            .unwrap();
+        assert!(status.success(), "rustc: {status}");
+        let payload = reachable(&output);
+        std::fs::remove_file(output).unwrap();
+        payload
+    })
+}
+
+/// A copy that all can execute, and that goes when the test binary ends.
+fn reachable(program: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    static DIRECTORY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    extern "C" fn remove() {
+        if let Some(directory) = DIRECTORY.get() {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
+    let directory = DIRECTORY.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("autochroot-programs-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // SAFETY: the function is safe to call at exit.
+        unsafe { libc::atexit(remove) };
+        path
+    });
+    let copy = directory.join(program.file_name().unwrap());
+    std::fs::copy(program, &copy).unwrap();
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+    copy
+}
+
+pub fn raw(file: &impl AsRawFd) -> i32 {
+    file.as_raw_fd()
+}

@@ -1,0 +1,422 @@
+//! What the library promises, asked from inside the jail and around it, as root and as ordinary users.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code, reason = "calls that std does not have")]
+
+#[macro_use]
+mod common;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+use autochroot::{Entered, Error, IdMap, Jail, Step, UserNamespace};
+use common::*;
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid, getegid, geteuid};
+
+fn refusal(jail: Jail<'_>) -> Error {
+    jail.enter().expect_err("entered")
+}
+
+fn assert_refused(error: Error, step: Step, errno: Errno) {
+    assert_eq!((error.step(), error.raw_os_error()), (step, Some(errno.raw_os_error())), "{error}");
+}
+
+#[test]
+fn the_root_is_empty_and_nothing_can_be_made_in_it() {
+    as_each_user(|_| {
+        Jail::auto().enter().unwrap();
+        assert!(fs::read_dir("/").unwrap().next().is_none());
+        for refused in [
+            fs::create_dir("/x").map_err(|e| e.kind()),
+            fs::create_dir("x").map_err(|e| e.kind()),
+            fs::File::create("/x").map(drop).map_err(|e| e.kind()),
+            fs::write("x", "x").map_err(|e| e.kind()),
+            symlink("/", "/x").map_err(|e| e.kind()),
+            std::os::unix::net::UnixListener::bind("/x").map(drop).map_err(|e| e.kind()),
+            fs::File::open("/etc/passwd").map(drop).map_err(|e| e.kind()),
+        ] {
+            assert_eq!(refused, Err(ErrorKind::NotFound));
+        }
+    });
+}
+
+#[test]
+fn the_root_has_no_name_and_is_its_own_parent() {
+    for user in users() {
+        as_user_watched(
+            user,
+            || {
+                Jail::auto().enter().unwrap();
+                assert_eq!(std::env::current_dir().unwrap_err().kind(), ErrorKind::NotFound);
+                let inode = |path| fs::metadata(path).map(|m| (m.dev(), m.ino(), m.nlink())).unwrap();
+                assert_eq!(inode("/").2, 0);
+                for path in [".", "..", "/..", "../../../../.."] {
+                    assert_eq!(inode(path), inode("/"), "{path}");
+                }
+            },
+            |pid| {
+                for link in ["root", "cwd"] {
+                    let target = fs::read_link(format!("/proc/{pid}/{link}")).unwrap();
+                    assert!(target.to_str().unwrap().ends_with(" (deleted)"), "{link}: {target:?}");
+                }
+            },
+        );
+    }
+}
+
+#[test]
+fn nothing_is_left_in_the_parent_and_no_descriptor_stays_open() {
+    let parent = Scratch::new();
+    as_each_user(|_| {
+        let proc = fs::File::open("/proc").unwrap();
+        let before = open_fds();
+        Jail::auto().parent(parent.bytes()).enter().unwrap();
+        assert!(fs::metadata("/proc").is_err());
+        assert_eq!(unsafe { libc::fchdir(raw(&proc)) }, 0);
+        let after: Vec<_> = fs::read_dir("self/fd").unwrap().collect();
+        assert_eq!(after.len() - 1, before.len());
+    });
+    assert_eq!(parent.entries(), [] as [&Path; 0]);
+}
+
+#[test]
+fn ids_are_what_they_were() {
+    as_each_user(|user| {
+        let ids = (geteuid(), getegid(), rustix::process::getuid(), rustix::process::getgid());
+        let jailed = Jail::auto().enter().unwrap();
+        assert!(jailed.ids_kept());
+        assert_eq!((geteuid(), getegid(), rustix::process::getuid(), rustix::process::getgid()), ids);
+        let expected = if user == User::Root { Entered::Privilege } else { Entered::UserNamespace };
+        assert_eq!(jailed.entered(), expected);
+    });
+}
+
+#[test]
+fn without_an_id_map_the_ids_are_lost_and_the_proof_says_so() {
+    as_user(plain(), || {
+        let jailed = Jail::auto().id_map(IdMap::None).enter().unwrap();
+        assert!(!jailed.ids_kept());
+        assert_eq!((geteuid(), getegid()), (Uid::from_raw(65534), Gid::from_raw(65534)));
+        assert_eq!(held(), 0);
+    });
+}
+
+#[test]
+fn no_capability_is_gained() {
+    as_each_user(|_| {
+        let before = held();
+        Jail::auto().enter().unwrap();
+        assert_eq!(held(), before);
+    });
+}
+
+#[test]
+fn always_means_a_user_namespace_even_for_root_who_gets_no_capability_back() {
+    as_each_user(|user| {
+        let jailed = Jail::auto().user_namespace(UserNamespace::Always).enter().unwrap();
+        assert_eq!((jailed.entered(), held()), (Entered::UserNamespace, 0));
+        if user == User::Root {
+            // NOROOT and its lock: an execve by uid 0 gives nothing.
+            assert_eq!(rustix::thread::capabilities_secure_bits().unwrap().bits() & 3, 3);
+        }
+    });
+}
+
+#[test]
+fn uid_0_without_cap_sys_chroot_enters_as_everybody_else_does() {
+    root_only!();
+    as_user(User::Root, || {
+        let mut sets = rustix::thread::capabilities(None).unwrap();
+        sets.effective.remove(rustix::thread::CapabilitySet::SYS_CHROOT);
+        sets.permitted.remove(rustix::thread::CapabilitySet::SYS_CHROOT);
+        rustix::thread::set_capabilities(None, sets).unwrap();
+        let jailed = Jail::auto().enter().unwrap();
+        assert_eq!((jailed.entered(), geteuid(), held()), (Entered::UserNamespace, Uid::ROOT, 0));
+    });
+}
+
+#[test]
+fn cap_sys_chroot_alone_needs_no_user_namespace() {
+    root_only!();
+    as_user(User::Root, || {
+        let chroot = rustix::thread::CapabilitySet::SYS_CHROOT;
+        rustix::thread::set_keep_capabilities(true).unwrap();
+        rustix::thread::set_thread_res_uid(Uid::from_raw(7), Uid::from_raw(7), Uid::from_raw(7)).unwrap();
+        let sets =
+            rustix::thread::CapabilitySets { effective: chroot, permitted: chroot, inheritable: chroot & !chroot };
+        rustix::thread::set_capabilities(None, sets).unwrap();
+        let jailed = Jail::auto().enter().unwrap();
+        assert_eq!((jailed.entered(), held()), (Entered::Privilege, chroot.bits()));
+    });
+}
+
+#[test]
+fn a_second_thread_is_refused_unless_allowed() {
+    as_each_user(|user| {
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || wait.recv());
+        assert_refused(refusal(Jail::auto()), Step::Threads, Errno::INVAL);
+        if user == User::Root {
+            Jail::auto().allow_threads().enter().unwrap();
+        } else {
+            assert_refused(refusal(Jail::auto().allow_threads()), Step::NewUserNamespace, Errno::INVAL);
+        }
+        drop(done);
+        thread.join().unwrap().unwrap_err();
+    });
+}
+
+/// As in a container of Docker's: `chroot` is permitted, `unshare` is not.
+#[test]
+fn where_unshare_is_filtered_proc_tells_whether_there_are_threads() {
+    root_only!();
+    as_user(User::Root, || {
+        fake(libc::SYS_unshare, Errno::PERM);
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || wait.recv());
+        assert_refused(refusal(Jail::auto()), Step::Threads, Errno::INVAL);
+        drop(done);
+        thread.join().unwrap().unwrap_err();
+        while fs::read_dir("/proc/self/task").unwrap().count() > 1 {} // a joined thread may still be on its way out
+        Jail::auto().enter().unwrap();
+    });
+    as_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/proc"), 0, "");
+        fake(libc::SYS_unshare, Errno::PERM);
+        assert_refused(refusal(Jail::auto()), Step::Threads, Errno::PERM);
+        Jail::auto().allow_threads().enter().unwrap();
+    });
+}
+
+#[test]
+fn never_gives_the_eperm_of_chroot_and_leaves_the_process_as_it_was() {
+    let parent = Scratch::new();
+    as_user(plain(), || {
+        std::env::set_current_dir("/usr").unwrap();
+        let before = (open_fds(), fs::read_link("/proc/self/ns/user").unwrap());
+        let error = refusal(Jail::auto().parent(parent.bytes()).user_namespace(UserNamespace::Never));
+        assert_refused(error, Step::Chroot, Errno::PERM);
+        assert!(!error.is_partial());
+        assert_eq!(error.to_string(), "cannot chroot: EPERM (operation not permitted)");
+        assert_eq!((open_fds(), fs::read_link("/proc/self/ns/user").unwrap()), before);
+        assert_eq!(std::env::current_dir().unwrap(), Path::new("/usr"));
+    });
+    assert_eq!(parent.entries(), [] as [&Path; 0]);
+}
+
+#[test]
+fn a_working_directory_that_cannot_be_searched_is_no_obstacle_but_is_missed_after_a_refusal() {
+    root_only!();
+    let closed = Scratch::new();
+    fs::set_permissions(&closed.0, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    std::thread::scope(|_| {
+        let enter = |jail: Jail<'static>| {
+            as_user(User::Root, || {
+                std::env::set_current_dir(&closed.0).unwrap();
+                rustix::thread::set_thread_res_uid(Uid::from_raw(7), Uid::from_raw(7), Uid::from_raw(7)).unwrap();
+                unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+                match jail.enter() {
+                    Ok(_) => {}
+                    Err(error) => {
+                        assert_refused(error, Step::Chroot, Errno::PERM);
+                        assert!(error.is_partial());
+                        assert!(
+                            error.to_string().ends_with("; the working directory could not be restored"),
+                            "{error}"
+                        );
+                    }
+                }
+            });
+        };
+        enter(Jail::auto());
+        enter(Jail::auto().user_namespace(UserNamespace::Never));
+    });
+}
+
+#[test]
+fn an_rmdir_that_fails_is_an_error() {
+    let parent = Scratch::new();
+    as_each_user(|_| {
+        fake(libc::SYS_unlinkat, Errno::BUSY);
+        let error = refusal(Jail::auto().parent(parent.bytes()));
+        assert_refused(error, Step::Unlink, Errno::BUSY);
+        assert!(error.is_partial(), "the directory is still there");
+        assert!(error.to_string().ends_with("; the new directory is still there"), "{error}");
+        assert!(fs::metadata("/etc").is_ok(), "the root has changed");
+    });
+    for left in parent.entries() {
+        assert!(fs::metadata(&left).unwrap().is_dir() && fs::read_dir(left).unwrap().next().is_none());
+    }
+}
+
+#[test]
+fn an_rmdir_that_only_says_it_succeeded_is_an_error() {
+    let parent = Scratch::new();
+    as_each_user(|_| {
+        fake_success(libc::SYS_unlinkat);
+        let error = refusal(Jail::auto().parent(parent.bytes()));
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Unlinked, None), "{error}");
+    });
+}
+
+#[test]
+fn a_chroot_that_only_says_it_succeeded_is_an_error() {
+    as_each_user(|_| {
+        fake_success(libc::SYS_chroot);
+        let error = refusal(Jail::auto());
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Verify, None), "{error}");
+    });
+}
+
+#[test]
+fn a_capset_that_only_says_it_succeeded_is_an_error() {
+    as_user(plain(), || {
+        fake_success(libc::SYS_capset);
+        let error = refusal(Jail::auto());
+        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true), "{error}");
+    });
+}
+
+#[test]
+fn a_refusal_inside_the_user_namespace_is_partial_and_leaves_no_capability() {
+    root_only!();
+    let parent = Scratch::new();
+    as_user(User::Root, || {
+        own_mounts();
+        let read_only = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY;
+        assert_eq!(
+            unsafe { libc::mount(c"none".as_ptr(), c"/proc".as_ptr(), std::ptr::null(), read_only, std::ptr::null()) },
+            0
+        );
+        let ids = Uid::from_raw(7);
+        rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+        let before = (std::env::current_dir().unwrap(), open_fds());
+        let error = refusal(Jail::auto().parent(parent.bytes()));
+        assert_refused(error, Step::MapUid, Errno::ROFS);
+        assert!(error.is_partial());
+        assert!(error.to_string().ends_with("; the process is in the new user namespace"), "{error}");
+        assert_eq!(held(), 0);
+        assert_eq!((std::env::current_dir().unwrap(), open_fds()), before);
+    });
+    assert_eq!(parent.entries(), [] as [&Path; 0]);
+}
+
+#[test]
+fn a_missing_proc_is_found_before_anything_has_changed() {
+    root_only!();
+    as_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/proc"), 0, "");
+        let ids = Uid::from_raw(7);
+        rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
+        let error = refusal(Jail::auto());
+        assert_refused(error, Step::Proc, Errno::NOENT);
+        assert!(!error.is_partial());
+        assert!(!Jail::auto().id_map(IdMap::None).enter().unwrap().ids_kept());
+    });
+}
+
+#[test]
+fn the_umask_does_not_close_the_root_to_a_later_user() {
+    root_only!();
+    as_user(User::Root, || {
+        unsafe { libc::umask(0o77) };
+        Jail::auto().enter().unwrap();
+        assert_eq!(fs::metadata("/").unwrap().mode() & 0o7777, 0o555);
+        rustix::thread::set_thread_res_uid(Uid::from_raw(7), Uid::from_raw(7), Uid::from_raw(7)).unwrap();
+        assert_eq!(fs::metadata("/etc").unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_parent_that_will_not_do_is_refused_by_name_of_the_reason() {
+    let scratch = Scratch::new();
+    let file = scratch.0.join("file");
+    fs::write(&file, "").unwrap();
+    let long = format!("/{}", "x".repeat(256));
+    let longer = format!("/{}", "x/".repeat(2048));
+    as_each_user(|_| {
+        for (parent, errno) in [
+            ("", Errno::NOENT),
+            ("/nonexistent", Errno::NOENT),
+            ("/dev\0/shm", Errno::INVAL),
+            (file.to_str().unwrap(), Errno::NOTDIR),
+            (&long, Errno::NAMETOOLONG),
+            (&longer, Errno::NAMETOOLONG),
+        ] {
+            let error = refusal(Jail::auto().parent(parent.as_bytes()));
+            assert_refused(error, Step::Parent, errno);
+            assert!(!error.is_partial());
+        }
+        let error = refusal(Jail::auto().parent(b"tmp"));
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Parent, None));
+        assert_eq!(error.to_string(), "cannot use the parent directory: the path is not absolute");
+        assert_refused(refusal(Jail::auto().parent(b"/proc")), Step::Make, Errno::NOENT);
+    });
+    fs::set_permissions(&scratch.0, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    as_each_user(|_| {
+        let error = refusal(Jail::auto().parent(scratch.bytes()));
+        assert_eq!(error.to_string(), "cannot use the parent directory: everyone can write to it and it is not sticky");
+    });
+}
+
+#[test]
+fn a_parent_that_is_read_only_or_full_is_refused() {
+    root_only!();
+    let scratch = Scratch::new();
+    for (flags, options, errno) in
+        [(libc::MS_RDONLY, "mode=1777", Errno::ROFS), (0, "mode=1777,nr_inodes=1", Errno::NOSPC)]
+    {
+        as_user(User::Root, || {
+            own_mounts();
+            mount_tmpfs(&scratch.0, flags, options);
+            let error = refusal(Jail::auto().parent(scratch.bytes()));
+            assert_refused(error, Step::Make, errno);
+            assert!(!error.is_partial());
+        });
+    }
+}
+
+#[test]
+fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
+    root_only!();
+    as_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/dev/shm"), libc::MS_RDONLY, "");
+        mount_tmpfs(Path::new("/run"), 0, "mode=777");
+        mount_tmpfs(Path::new("/tmp"), 0, "nr_inodes=1");
+        mount_tmpfs(Path::new("/var/tmp"), 0, "");
+        assert_eq!(Jail::auto().enter().unwrap().parent(), Some("/var/tmp"));
+    });
+    as_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/dev/shm"), libc::MS_RDONLY, "");
+        mount_tmpfs(Path::new("/run"), 0, "mode=777");
+        mount_tmpfs(Path::new("/tmp"), 0, "nr_inodes=1");
+        mount_tmpfs(Path::new("/var"), 0, "");
+        let ids = Uid::from_raw(7);
+        rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
+        assert_eq!(
+            refusal(Jail::auto()).to_string(),
+            "cannot create a directory: in /dev/shm: EROFS (read-only file system), \
+             in /run: everyone can write to it and it is not sticky, \
+             in /tmp: ENOSPC (no space left or limit reached), \
+             in /var/tmp: ENOENT (no such file or directory), \
+             in /: EACCES (permission denied)"
+        );
+    });
+}
+
+#[test]
+fn the_error_is_an_io_error_too() {
+    let error = refusal(Jail::auto().parent(b"/nonexistent"));
+    // This process has other threads: that comes first.
+    assert_refused(error, Step::Threads, Errno::INVAL);
+    let io = std::io::Error::from(refusal(Jail::auto().allow_threads().parent(b"/nonexistent")));
+    assert_eq!(io.kind(), ErrorKind::NotFound);
+    assert_eq!(io.to_string(), "cannot use the parent directory: ENOENT (no such file or directory)");
+}
