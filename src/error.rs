@@ -4,6 +4,7 @@ use core::fmt;
 
 use rustix::io::Errno;
 
+use crate::capabilities::Capabilities;
 use crate::errno::Named;
 use crate::kernel::PARENTS;
 use crate::machine::Traces;
@@ -16,6 +17,8 @@ use crate::machine::Traces;
 pub enum Step {
     /// Linux: there must be no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Threads,
+    /// No descriptor may be open on a directory.
+    OpenDirectories,
     /// Open the working directory, to come back to it after a refusal.
     WorkingDirectory,
     /// Open and check the directory in which the root is made.
@@ -47,8 +50,31 @@ pub enum Step {
     /// Linux: drop what the user namespace gave,
     /// [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html).
     Shed,
-    /// See that "/" is the directory that was made, and that nothing was gained on the way.
+    /// See that what was asked for is so: that "/" is the directory that was made, that nothing can be made in it, that
+    /// ids and capabilities are what they should be.
     Verify,
+    /// Linux: see that the user and group ids asked for can be had, and the capabilities kept.
+    Ids,
+    /// Linux: [`setgroups(2)`](https://man7.org/linux/man-pages/man2/setgroups.2.html).
+    SetGroups,
+    /// Linux: [`setresgid(2)`](https://man7.org/linux/man-pages/man2/setresgid.2.html).
+    SetGid,
+    /// Linux: [`setresuid(2)`](https://man7.org/linux/man-pages/man2/setresuid.2.html).
+    SetUid,
+    /// Linux: make the ruleset, [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html).
+    Ruleset,
+    /// Linux: empty the bounding set.
+    BoundingSet,
+    /// Linux: hand the capabilities kept over to the next program.
+    Ambient,
+    /// Linux: set and lock the securebits.
+    Securebits,
+    /// Linux: drop all capabilities but those kept, [`capset(2)`](https://man7.org/linux/man-pages/man2/capset.2.html).
+    DropCapabilities,
+    /// Linux: [`PR_SET_NO_NEW_PRIVS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html).
+    NoNewPrivs,
+    /// Linux: enforce the ruleset.
+    Restrict,
 }
 
 impl Step {
@@ -56,6 +82,7 @@ impl Step {
     const fn action(self) -> &'static str {
         match self {
             Step::Threads => "rule out other threads",
+            Step::OpenDirectories => "rule out open directories",
             Step::WorkingDirectory => "save the working directory",
             Step::Parent => "use the parent directory",
             Step::Make => "create a directory in the parent directory",
@@ -72,6 +99,17 @@ impl Step {
             Step::Root => "change directory to the new root",
             Step::Shed => "drop the user namespace's capabilities",
             Step::Verify => "verify the jail",
+            Step::Ids => "become that user",
+            Step::SetGroups => "set the supplementary groups",
+            Step::SetGid => "set the group id",
+            Step::SetUid => "set the user id",
+            Step::Ruleset => "make a Landlock ruleset",
+            Step::BoundingSet => "empty the bounding set",
+            Step::Ambient => "raise the ambient capabilities",
+            Step::Securebits => "lock the securebits",
+            Step::DropCapabilities => "drop the capabilities",
+            Step::NoNewPrivs => "set no_new_privs",
+            Step::Restrict => "enforce the Landlock ruleset",
         }
     }
 }
@@ -87,6 +125,13 @@ pub(crate) enum Fault {
     NotTheRoot,
     Ids,
     Capabilities,
+    OpenDirectory(i32),
+    NotHeld(Capabilities),
+    NoSuchId,
+    TooManyGroups,
+    NotOwnId,
+    Reversible,
+    NoNewPrivs,
 }
 
 impl Fault {
@@ -118,7 +163,14 @@ impl fmt::Display for Fault {
             Fault::Alive => "it still has a name or takes new entries",
             Fault::NotTheRoot => "\"/\" is not the directory that was made",
             Fault::Ids => "the user or group id has changed",
-            Fault::Capabilities => "capabilities of the user namespace are still held",
+            Fault::Capabilities => "capabilities are held that should not be",
+            Fault::OpenDirectory(fd) => return write!(f, "descriptor {fd} is a directory"),
+            Fault::NotHeld(capabilities) => return write!(f, "{capabilities} cannot be kept: not held"),
+            Fault::NoSuchId => "4294967295 is no user or group id",
+            Fault::TooManyGroups => "there are more than 65536 groups",
+            Fault::NotOwnId => "a user namespace has no ids but one's own, and no groups",
+            Fault::Reversible => "the old ids can be had again",
+            Fault::NoNewPrivs => "no_new_privs is not set",
         })
     }
 }
@@ -136,6 +188,11 @@ pub struct Error {
 }
 
 impl Error {
+    /// A refusal after the entry.
+    pub(crate) const fn inside(step: Step, fault: Fault, traces: Traces) -> Error {
+        Error { step, fault, traces, tried: [None; PARENTS.len()] }
+    }
+
     /// The step that failed. Costs no system call.
     #[must_use]
     pub const fn step(&self) -> Step {
@@ -147,6 +204,15 @@ impl Error {
     pub const fn raw_os_error(&self) -> Option<i32> {
         match self.fault {
             Fault::Errno(errno) => Some(errno.raw_os_error()),
+            _ => None,
+        }
+    }
+
+    /// The descriptor that is open on a directory, after [`Step::OpenDirectories`].
+    #[must_use]
+    pub const fn fd(&self) -> Option<i32> {
+        match self.fault {
+            Fault::OpenDirectory(fd) => Some(fd),
             _ => None,
         }
     }
@@ -180,6 +246,7 @@ impl fmt::Display for Error {
             (t.user_namespace, "the process is in the new user namespace"),
             (t.capabilities, "and holds its capabilities"),
             (t.root, "the process has the new root"),
+            (t.privileges, "a part of the privileges is gone"),
         ] {
             if remains {
                 write!(f, "; {what}")?;

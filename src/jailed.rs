@@ -1,14 +1,27 @@
-//! Proof of entry, and what it can say.
+//! Proof of entry, and what can be asked and done inside.
 
-use crate::jail::{IdMap, Plan};
-use crate::machine::State;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::capabilities::Capabilities;
+use crate::error::{Error, Step};
+use crate::jail::IdMap;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::kernel::privileges::{Layers, RunAs, Sealing};
+use crate::kernel::{Findings, OpenDirectories, Root, System};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::machine::walk;
+use crate::machine::{State, Traces};
 
 /// Proof that the process is in a jail: only [`Jail::enter`](crate::Jail::enter) makes one.
+///
+/// What must not be done later has no method later: [`run_as`](Jailed::run_as) comes before [`seal`](Jailed::seal).
 #[derive(Debug)]
 pub struct Jailed {
     user_namespace: bool,
     ids_kept: bool,
+    alone: bool,
+    directories: OpenDirectories,
     parent: Option<&'static str>,
+    root: Root,
 }
 
 /// By what right a jail was entered (Linux).
@@ -23,15 +36,52 @@ pub enum Entered {
 }
 
 impl Jailed {
-    pub(crate) fn new(plan: Plan, end: &State, parent: Option<&&'static str>) -> Jailed {
+    pub(crate) fn new(system: &System<'_>, end: &State) -> Jailed {
         let user_namespace = end.has.user_namespace;
-        Jailed { user_namespace, ids_kept: !user_namespace || plan.id_map == IdMap::Identity, parent: parent.copied() }
+        Jailed {
+            user_namespace,
+            ids_kept: !user_namespace || system.plan.id_map == IdMap::Identity,
+            alone: !system.plan.threads,
+            directories: system.directories,
+            parent: system.parent_of_the_list(end.parent),
+            root: system.root,
+        }
     }
 
     /// The directory in which the root was made, if the caller named none. Costs no system call.
     #[must_use]
     pub const fn parent(&self) -> Option<&'static str> {
         self.parent
+    }
+
+    /// What was seen of open directories before the jail was entered. Costs no system call.
+    #[must_use]
+    pub const fn open_directories(&self) -> OpenDirectories {
+        self.directories
+    }
+
+    /// See once more that the jail holds: "/" is the directory that was made, and so are ".." and the working directory;
+    /// it is empty, has no name, and neither `mkdir` nor `creat` makes anything in it.
+    ///
+    /// Returns what can still be done to it all the same. Costs 11 system calls.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Verify`], which should not happen.
+    pub fn verify(&self) -> Result<Findings, Error> {
+        self.root.verify().map_err(|fault| Error::inside(Step::Verify, fault, self.traces(false)))
+    }
+
+    /// What is not as it was before the entry.
+    const fn traces(&self, privileges: bool) -> Traces {
+        Traces {
+            directory: false,
+            cwd: true,
+            user_namespace: self.user_namespace,
+            capabilities: false,
+            root: true,
+            privileges,
+        }
     }
 }
 
@@ -48,5 +98,172 @@ impl Jailed {
     #[must_use]
     pub const fn ids_kept(&self) -> bool {
         self.ids_kept
+    }
+
+    pub(crate) const fn in_user_namespace(&self) -> bool {
+        self.user_namespace
+    }
+
+    pub(crate) const fn was_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// Become the user `uid` of group `gid`, with `groups` as its supplementary groups and nothing else, for good: real,
+    /// effective and saved ids, and no capability unless `uid` is 0.
+    ///
+    /// In a user namespace only one's own ids can be had, and no groups can be set: the supplementary groups that the
+    /// process has stay in force there. Costs 13 system calls with privilege, 11 in a user namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Threads`]: there is more than one thread. [`Step::Ids`]: 4294967295 is no id, more than 65536 groups, or ids
+    /// that a user namespace does not have. Nothing has changed then. [`Step::SetGroups`], [`Step::SetGid`],
+    /// [`Step::SetUid`], [`Step::DropCapabilities`]: what the system call says, `EPERM` without `CAP_SETGID` and
+    /// `CAP_SETUID`. [`Step::Verify`]: the way back is open.
+    ///
+    /// # Source
+    ///
+    /// [`credentials(7)`](https://man7.org/linux/man-pages/man7/credentials.7.html)
+    pub fn run_as(self, uid: u32, gid: u32, groups: &[u32]) -> Result<Jailed, Error> {
+        self.run_as_keeping(uid, gid, groups, Capabilities::NONE)
+    }
+
+    /// [`run_as`](Jailed::run_as), but keep these capabilities, permitted and effective, for a daemon that later binds
+    /// port 443. Two more system calls.
+    ///
+    /// # Errors
+    ///
+    /// Those of `run_as`, and [`Step::Ids`] for a capability that is not held; nothing has changed then.
+    pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
+        let run_as = RunAs { jailed: &self, uid, gid, groups, keep };
+        walk(RunAs::CHECKS, |step| run_as.ask(step))
+            .map_err(|(_, step, fault)| (step, fault, false))
+            .and_then(|()| {
+                walk(run_as.changes(), |step| run_as.ask(step)).map_err(|(n, step, fault)| (step, fault, n > 0))
+            })
+            .map_err(|(step, fault, changed)| Error::inside(step, fault, self.traces(changed)))?;
+        Ok(self)
+    }
+
+    /// Give away all that is left: [`seal_with`](Jailed::seal_with) nothing kept.
+    ///
+    /// # Errors
+    ///
+    /// Those of `seal_with`.
+    pub fn seal(self) -> Result<Sealed, Error> {
+        self.seal_with(Seal::new())
+    }
+
+    /// Give away for good, as far as the kernel and the privilege allow, what could lead out of the jail:
+    ///
+    /// - every capability that is not kept, out of the bounding, ambient, inheritable, permitted and effective sets;
+    /// - the power of uid 0, of set-id programs and of file capabilities: securebits, all locked, and `no_new_privs`;
+    /// - every access to a file system, also through a directory that is still open or comes over a socket, and, from
+    ///   Landlock ABI 6 (Linux 6.12), signals and abstract Unix sockets to processes outside: Landlock.
+    ///
+    /// [`Sealed`] says which layers are in force. Bounding set and securebits take `CAP_SETPCAP`, in a user namespace
+    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set). Costs 9 system calls, and two for each capability that
+    /// the kernel knows.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Threads`]: there is more than one thread. [`Step::DropCapabilities`]: a capability to keep is not held.
+    /// [`Step::Ruleset`]: Landlock is required and not there (`EOPNOTSUPP`), or no descriptor is left. Nothing has changed
+    /// then. All others: what the system call says; a part is given away.
+    ///
+    /// # Source
+    ///
+    /// [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html),
+    /// [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html)
+    pub fn seal_with(self, seal: Seal) -> Result<Sealed, Error> {
+        let mut sealing = Sealing::new(&self, seal);
+        walk(Sealing::CHECKS, |step| sealing.check(step))
+            .map_err(|(_, step, fault)| (step, fault, false))
+            .and_then(|()| {
+                walk(Sealing::CHANGES, |step| sealing.change(step)).map_err(|(n, step, fault)| (step, fault, n > 0))
+            })
+            .map_err(|(step, fault, changed)| Error::inside(step, fault, self.traces(changed)))?;
+        let in_force = sealing.in_force;
+        Ok(Sealed { jailed: self, in_force, kept: seal.keep })
+    }
+}
+
+/// What a seal leaves (Linux). By default nothing.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a Seal does nothing by itself"]
+pub struct Seal {
+    pub(crate) keep: Capabilities,
+    pub(crate) execute: Option<i32>,
+    pub(crate) require_landlock: bool,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Seal {
+    /// Nothing is kept, and a kernel without Landlock is reported.
+    pub const fn new() -> Seal {
+        Seal { keep: Capabilities::NONE, execute: None, require_landlock: false }
+    }
+
+    /// Keep these capabilities; with [`allow_execute`](Seal::allow_execute) the program keeps them too.
+    pub const fn keep(mut self, capabilities: Capabilities) -> Seal {
+        self.keep = capabilities;
+        self
+    }
+
+    /// Let the program that this descriptor is open on be executed, `O_PATH` will do. Landlock refuses any other.
+    pub const fn allow_execute(mut self, fd: i32) -> Seal {
+        self.execute = Some(fd);
+        self
+    }
+
+    /// A kernel without Landlock is an error.
+    pub const fn require_landlock(mut self) -> Seal {
+        self.require_landlock = true;
+        self
+    }
+}
+
+/// Proof that a jail is sealed, and of what that means on this kernel (Linux). `no_new_privs` is set in any case.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Debug)]
+pub struct Sealed {
+    jailed: Jailed,
+    in_force: Layers,
+    kept: Capabilities,
+}
+
+/// None of these costs a system call.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Sealed {
+    /// The proof of entry.
+    #[must_use]
+    pub const fn jailed(&self) -> &Jailed {
+        &self.jailed
+    }
+
+    /// The capabilities that are still held.
+    #[must_use]
+    pub const fn capabilities(&self) -> Capabilities {
+        self.kept
+    }
+
+    /// Whether no capability but those kept is in the bounding set.
+    #[must_use]
+    pub const fn bounding_set_empty(&self) -> bool {
+        self.in_force.bounding_set
+    }
+
+    /// Whether the securebits are set and locked.
+    #[must_use]
+    pub const fn securebits_locked(&self) -> bool {
+        self.in_force.securebits
+    }
+
+    /// The version of Landlock that is in force; `None` if the kernel has none. From 6 on it holds back signals and
+    /// abstract Unix sockets too.
+    #[must_use]
+    pub const fn landlock(&self) -> Option<i32> {
+        self.in_force.landlock
     }
 }

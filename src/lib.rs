@@ -25,6 +25,7 @@
 //! | step | calls |
 //! | --- | --- |
 //! | [`Threads`](Step::Threads) (Linux) | `geteuid`, `unshare(CLONE_THREAD)` |
+//! | [`OpenDirectories`](Step::OpenDirectories) | `openat("/proc/self/fd")`, `getdents64`, an `fstat` for each descriptor, `getdents64`, `close` |
 //! | [`WorkingDirectory`](Step::WorkingDirectory) | `openat(".")`, to come back to after a refusal |
 //! | [`Parent`](Step::Parent) | `openat`, `fstat` |
 //! | [`Make`](Step::Make) | `getrandom`, `mkdirat` |
@@ -61,6 +62,7 @@
 #![warn(clippy::undocumented_unsafe_blocks)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
+mod capabilities;
 mod errno;
 mod error;
 mod jail;
@@ -68,10 +70,13 @@ mod jailed;
 mod kernel;
 mod machine;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use capabilities::Capabilities;
 pub use error::{Error, Step};
 pub use jail::Jail;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use jail::{IdMap, UserNamespace};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use jailed::Entered;
 pub use jailed::Jailed;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use jailed::{Entered, Seal, Sealed};
+pub use kernel::{Findings, OpenDirectories};

@@ -25,7 +25,7 @@ pub(crate) enum Now {
 
 /// What the entry has changed so far and not undone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "five independent facts")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Traces {
     /// A directory of ours has a name in the parent.
     pub(crate) directory: bool,
@@ -37,11 +37,13 @@ pub(crate) struct Traces {
     pub(crate) capabilities: bool,
     /// The root directory is another.
     pub(crate) root: bool,
+    /// Later, in the jail: ids or capabilities are others.
+    pub(crate) privileges: bool,
 }
 
 impl Traces {
     pub(crate) const fn any(self) -> bool {
-        self.directory || self.cwd || self.user_namespace || self.capabilities || self.root
+        self.directory || self.cwd || self.user_namespace || self.capabilities || self.root || self.privileges
     }
 }
 
@@ -61,14 +63,15 @@ pub(crate) struct State {
 
 use Now::{Discard, Do, Inside, Refused, Return};
 use Step::{
-    Chroot, DenySetgroups, Enter, Make, MapGid, MapUid, NewUserNamespace, Open, Parent, Proc, Root, Shed, Threads,
-    Unlink, Unlinked, Verify, WorkingDirectory,
+    Chroot, DenySetgroups, Enter, Make, MapGid, MapUid, NewUserNamespace, Open, OpenDirectories, Parent, Proc, Root,
+    Shed, Threads, Unlink, Unlinked, Verify, WorkingDirectory,
 };
 
 impl State {
     /// The first state, where there are `parents` directories to try.
     pub(crate) fn start(plan: Plan, parents: usize) -> State {
-        let now = Do(if plan.threads { WorkingDirectory } else { Threads });
+        let checks = if plan.directories { WorkingDirectory } else { OpenDirectories };
+        let now = Do(if plan.threads { checks } else { Threads });
         State { now, has: Traces::default(), parent: 0, parents, plan, tries: 16, refused: None }
     }
 
@@ -87,7 +90,8 @@ impl State {
         let again = self.tries > 0;
         match (self.now, outcome) {
             // The way in.
-            (Do(Threads), Ok(()))          => self.to(Do(WorkingDirectory)),
+            (Do(Threads), Ok(()))          => self.to(Do(if plan.directories { WorkingDirectory } else { OpenDirectories })),
+            (Do(OpenDirectories), Ok(()))  => self.to(Do(WorkingDirectory)),
             (Do(WorkingDirectory), Ok(())) => self.to(Do(Parent)),
             (Do(Parent), Ok(()))           => self.to(Do(Make)),
             (Do(Make), Ok(()))             => self.now_has(Traces { directory: true, ..has }).to(Do(Open)),
@@ -153,6 +157,11 @@ impl State {
     const fn again(self, now: Now) -> State {
         State { now, tries: self.tries - 1, ..self }
     }
+}
+
+/// A straight way, on which there is no way back: one step after the other, until one fails.
+pub(crate) fn walk(steps: &[Step], mut ask: impl FnMut(Step) -> Result<(), Fault>) -> Result<(), (usize, Step, Fault)> {
+    steps.iter().enumerate().try_for_each(|(n, &step)| ask(step).map_err(|fault| (n, step, fault)))
 }
 
 #[cfg(test)]

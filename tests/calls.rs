@@ -6,14 +6,14 @@
 mod common;
 
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::path::Path;
 
 use common::*;
 
 /// From `geteuid`, the first call of an entry, to the last `close`.
 fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
     let log = Scratch::new();
-    let mut strace = Command::new("strace");
+    let mut strace = command(Path::new("strace"));
     strace.args(["-f", "-o"]).arg(log.0.join("log")).arg(launcher()).args(args).current_dir("/");
     if let (User::Plain(id), true) = (user, is_root()) {
         strace.uid(id).gid(id);
@@ -32,7 +32,8 @@ fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
         .map(|line| brief(line.split_once(' ').unwrap().1.trim_start()))
         .skip_while(|call| call != "geteuid()")
         .collect();
-    let end = calls.iter().position(|call| call == "close(3)").unwrap();
+    let end = calls.iter().rposition(|call| call == "chdir(\"/\")").unwrap();
+    let end = end + calls[end..].iter().position(|call| call == "close(3)").unwrap();
     let closes = calls[end..].iter().take_while(|call| call.starts_with("close(")).count();
     Some(calls[..end + closes].to_vec())
 }
@@ -43,6 +44,7 @@ fn brief(line: &str) -> String {
     let (name, args) = call.split_once('(').unwrap_or((call, ")"));
     let args = match name {
         "getrandom" => "…)".into(),
+        "getdents64" => "3)".into(),
         "fstat" | "newfstatat" => args.split(", {").next().unwrap().to_owned() + ")",
         "capget" | "capset" => args.split_once("}, ").map_or("…)", |(_, sets)| sets).to_owned(),
         _ => match args.split_once("autochroot-") {
@@ -59,6 +61,13 @@ fn to_the_chroot() -> Vec<String> {
     vec![
         "geteuid()".into(),
         "unshare(CLONE_THREAD)".into(),
+        "openat(AT_FDCWD, \"/proc/self/fd\", O_RDONLY|O_CLOEXEC|O_DIRECTORY)".into(),
+        "getdents64(3)".into(),
+        "fstat(0)".into(),
+        "fstat(1)".into(),
+        "fstat(2)".into(),
+        "getdents64(3)".into(),
+        "close(3)".into(),
         format!("openat(AT_FDCWD, \".\", {HELD})"),
         format!("openat(AT_FDCWD, \"/dev/shm\", {HELD})"),
         "fstat(4)".into(),
@@ -81,16 +90,16 @@ fn owned(calls: &[&str]) -> Vec<String> {
 #[test]
 fn a_privileged_entry_makes_the_documented_calls() {
     root_only!();
-    let Some(calls) = trace(User::Root, &["--check", "-p", "/dev/shm"]) else { return };
+    let Some(calls) = trace(User::Root, &["--check", "--no-seal", "--keep-fds=all", "-p", "/dev/shm"]) else { return };
     let inside = ["chdir(\"/\")", "newfstatat(AT_FDCWD, \"/\")", "close(3)", "close(4)", "close(5)"];
     let expected = [to_the_chroot(), owned(&inside)].concat();
     assert_eq!(calls, expected);
-    assert_eq!(calls.len(), 19);
+    assert_eq!(calls.len(), 26);
 }
 
 #[test]
 fn an_unprivileged_entry_makes_the_documented_calls() {
-    let Some(calls) = trace(plain(), &["--check", "-p", "/dev/shm"]) else { return };
+    let Some(calls) = trace(plain(), &["--check", "--no-seal", "--keep-fds=all", "-p", "/dev/shm"]) else { return };
     let id = rustix::process::geteuid().as_raw();
     let id = if id == 0 { 12345 } else { id };
     let map = |file: &str, line: &str| {
@@ -119,5 +128,5 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
     ]
     .concat();
     assert_eq!(calls, expected);
-    assert_eq!(calls.len(), 37);
+    assert_eq!(calls.len(), 44);
 }

@@ -72,7 +72,7 @@ fn nothing_is_left_in_the_parent_and_no_descriptor_stays_open() {
     as_each_user(|_| {
         let proc = fs::File::open("/proc").unwrap();
         let before = open_fds();
-        Jail::auto().parent(parent.bytes()).enter().unwrap();
+        Jail::auto().allow_open_directories().parent(parent.bytes()).enter().unwrap();
         assert!(fs::metadata("/proc").is_err());
         assert_eq!(unsafe { libc::fchdir(raw(&proc)) }, 0);
         let after: Vec<_> = fs::read_dir("self/fd").unwrap().collect();
@@ -317,6 +317,26 @@ fn a_missing_proc_is_found_before_anything_has_changed() {
         assert_refused(error, Step::Proc, Errno::NOENT);
         assert!(!error.is_partial());
         assert!(!Jail::auto().id_map(IdMap::None).enter().unwrap().ids_kept());
+    });
+}
+
+#[test]
+fn maps_that_only_seem_to_be_written_are_an_error() {
+    root_only!();
+    as_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/proc"), 0, "mode=777");
+        fs::create_dir("/proc/self").unwrap();
+        for file in ["uid_map", "setgroups", "gid_map"] {
+            fs::write(format!("/proc/self/{file}"), "").unwrap();
+            fs::set_permissions(format!("/proc/self/{file}"), std::os::unix::fs::PermissionsExt::from_mode(0o666))
+                .unwrap();
+        }
+        let ids = Uid::from_raw(7);
+        rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
+        let error = refusal(Jail::auto());
+        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true), "{error}");
+        assert_eq!(held(), 0);
     });
 }
 

@@ -17,7 +17,7 @@ use common::*;
 
 /// The launcher as `user`, with neither arguments nor a TMPDIR.
 fn autochroot(user: User) -> Command {
-    let mut command = Command::new(launcher());
+    let mut command = command(launcher());
     if let (User::Plain(id), true) = (user, is_root()) {
         command.uid(id).gid(id);
     }
@@ -44,20 +44,18 @@ fn assert_fails(output: &Output, status: i32, message: &str) {
 #[test]
 fn a_program_runs_in_an_empty_root_with_its_pid_arguments_environment_and_exit_status() {
     let program = payload().to_str().unwrap();
-    for user in users() {
+    for (user, seal) in users().into_iter().flat_map(|user| [(user, None), (user, Some("--no-seal"))]) {
         let mut child = autochroot(user);
-        child
-            .args(["--", program, "look", "--check", "-h", "env", "exit=7"])
-            .env_clear()
-            .env("A", "b c")
-            .stdout(Stdio::piped());
-        let child = child.spawn().unwrap();
+        child.args(seal).args(["--", program, "look", "--check", "-h", "env", "exit=7"]);
+        let child = child.env_clear().env("A", "b c").stdout(Stdio::piped()).spawn().unwrap();
         let pid = child.id();
         let output = child.wait_with_output().unwrap();
+        // Landlock refuses to list it.
+        let entries = if seal.is_some() || landlock_abi().is_none() { "Ok(0)" } else { "Err(PermissionDenied)" };
         assert_eq!(
             text(&output.stdout),
             format!(
-                "name: {program}\npid: {pid}\nentries: 0\nmkdir: Err(NotFound)\ncreate: Err(NotFound)\n\
+                "name: {program}\npid: {pid}\nentries: {entries}\nmkdir: Err(NotFound)\ncreate: Err(NotFound)\n\
                  passwd: Err(NotFound)\nup: Err(NotFound)\narg: --check\narg: -h\nA=b c\n"
             ),
             "{user:?}"
@@ -98,14 +96,12 @@ fn check_says_what_it_found() {
     let parent = Scratch::new();
     for user in users() {
         let output = autochroot(user).arg("--check").arg("-p").arg(&parent.0).output().unwrap();
-        let (entered, capabilities) = if user == User::Root {
-            ("privilege", format!("{:#x}", held()))
-        } else {
-            ("user namespace", "none".into())
-        };
+        let entered = if user == User::Root { "privilege" } else { "user namespace" };
+        let landlock = landlock_abi().map_or("no".into(), |abi| format!("ABI {abi}"));
         let expected = format!(
-            "root: unlinked\nparent: {}\nempty: yes\nwritable: no\nentered: {entered}\nidentity: kept\n\
-             capabilities: {capabilities}\nno-new-privs: no\njailed: yes\n",
+            "root: unlinked\nparent: {}\nempty: yes\nwritable: no\nmode: changeable\nopen-directories: none\n\
+             entered: {entered}\nidentity: kept\ncapabilities: none\nno-new-privs: yes\nbounding-set: empty\n\
+             securebits: locked\nlandlock: {landlock}\nthreads: 1\njailed: yes\n",
             parent.0.display()
         );
         assert_eq!((text(&output.stdout), output.status.code()), (&*expected, Some(0)), "{output:?}");
@@ -119,7 +115,7 @@ fn userns_never_and_always_are_heeded() {
     let output = run(plain(), ["--check", "--userns=never"]);
     assert_fails(&output, 125, "cannot chroot: EPERM (operation not permitted)");
     for user in users() {
-        let output = run(user, ["--userns", "always", "--check"]);
+        let output = run(user, ["--userns", "always", "--no-seal", "--check"]);
         assert!(
             text(&output.stdout).contains("entered: user namespace\nidentity: kept\ncapabilities: none\n"),
             "{output:?}"
@@ -141,6 +137,16 @@ fn bad_options_are_refused_with_125() {
             (&["--parent"], "--parent needs a value"),
             (&["-p"], "-p needs a value"),
             (&["--userns", "perhaps", "true"], "--userns is auto, never or always, not \"perhaps\""),
+            (&["--no-seal=x", "true"], "--no-seal takes no value"),
+            (&["--caps=none", "--no-seal", "true"], "--caps is part of the seal: it does not go with --no-seal"),
+            (&["--caps", "net_bind", "--check"], "--caps: there is no capability \"net_bind\""),
+            (&["--caps", "", "--check"], "--caps: there is no capability \"\""),
+            (&["--caps=chown,", "--check"], "--caps: there is no capability \"\""),
+            (&["--keep-fds=", "--check"], "--keep-fds: \"\" is no file descriptor"),
+            (&["--keep-fds=1,x", "--check"], "--keep-fds: \"x\" is no file descriptor"),
+            (&["--keep-fds=-1", "--check"], "--keep-fds: \"-1\" is no file descriptor"),
+            (&["--keep-fds=99999999999", "--check"], "--keep-fds: \"99999999999\" is no file descriptor"),
+            (&["--keep-fds=1,2147483647", "--check"], "--keep-fds: descriptor 2147483647 is not open"),
             (&["--userns=", "true"], "--userns is auto, never or always, not \"\""),
             (&["--check", "-p", "tmp"], "cannot use the parent directory: the path is not absolute (--parent tmp)"),
             (&["--check", "-p", ""], "cannot use the parent directory: ENOENT (no such file or directory) (--parent )"),
@@ -198,7 +204,7 @@ fn path_is_searched_as_a_shell_does() {
     let bin = scratch.0.join("bin");
     fs::create_dir_all(scratch.0.join("first/program")).unwrap();
     fs::create_dir(&bin).unwrap();
-    fs::copy(payload(), bin.join("program")).unwrap();
+    copy_program(payload(), &bin.join("program"), 0o755);
     let search = |path: &str, program: &str| {
         let path = path.replace('@', scratch.0.to_str().unwrap());
         autochroot(plain()).env("PATH", path).current_dir(&bin).args([program, "exit=3"]).output().unwrap()
@@ -222,9 +228,151 @@ fn a_program_that_may_be_executed_but_not_read_runs() {
     root_only!();
     let scratch = Scratch::new();
     let program = scratch.0.join("secret");
-    fs::copy(payload(), &program).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o711)).unwrap();
+    copy_program(payload(), &program, 0o711);
     assert_eq!(run(NOBODY, [program.to_str().unwrap(), "exit=4"]).status.code(), Some(4));
+}
+
+/// The launcher with its standard descriptors and `files`, as descriptors 3 and up.
+fn with_files(user: User, files: &[i32]) -> Command {
+    // Out of the way of the numbers that they are to have.
+    let copies: Vec<_> = files.iter().map(|fd| unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, 100) }).collect();
+    let mut command = autochroot(user);
+    // SAFETY: the calls are safe in a fork.
+    unsafe {
+        command.pre_exec(move || {
+            for (fd, copy) in (3..).zip(&copies) {
+                libc::dup2(*copy, fd);
+            }
+            Ok(())
+        });
+    }
+    command
+}
+
+#[test]
+fn only_the_standard_descriptors_are_kept_unless_others_are_named() {
+    let file = fs::File::open("/etc/passwd").unwrap();
+    let files = [raw(&file); 4];
+    for user in users() {
+        for (keep, fds) in [
+            (None, "[0, 1, 2]"),
+            (Some("--keep-fds=1,5,3,5"), "[1, 3, 5]"),
+            (Some("--keep-fds=0,1,2,6"), "[0, 1, 2, 6]"),
+            (Some("--keep-fds=all"), "[0, 1, 2, 3, 4, 5, 6]"),
+        ] {
+            let output = with_files(user, &files).args(keep).arg(payload()).arg("fds").output().unwrap();
+            // Without a standard descriptor, Rust opens /dev/null in its place, which is not there.
+            if keep == Some("--keep-fds=1,5,3,5") {
+                assert!(!output.status.success() || text(&output.stdout).contains(fds), "{output:?}");
+                continue;
+            }
+            assert!(text(&output.stdout).ends_with(&format!("\nfds: {fds}\n")), "{user:?} {keep:?}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_is_not_kept_and_one_that_is_not_kept_does_not_matter() {
+    let directory = fs::File::open("/").unwrap();
+    for user in users() {
+        let output = with_files(user, &[raw(&directory)]).arg(payload()).arg("fds").output().unwrap();
+        assert!(text(&output.stdout).ends_with("\nfds: [0, 1, 2]\n"), "{output:?}");
+        let output = with_files(user, &[raw(&directory)]).arg("--keep-fds=0,1,2,3").arg(payload()).output().unwrap();
+        assert_fails(&output, 125, "descriptor 3 is a directory: a program can leave the jail through it");
+        let output = with_files(user, &[raw(&directory)]).arg("--keep-fds=all").arg(payload()).output().unwrap();
+        assert_fails(&output, 125, "cannot rule out open directories: descriptor 3 is a directory");
+        let output = autochroot(user).stdin(directory.try_clone().unwrap()).arg(payload()).output().unwrap();
+        assert_fails(&output, 125, "descriptor 0 is a directory: a program can leave the jail through it");
+    }
+}
+
+#[test]
+fn where_close_range_is_missing_descriptors_are_closed_one_by_one() {
+    let file = fs::File::open("/etc/passwd").unwrap();
+    for user in users() {
+        let mut command = with_files(user, &[raw(&file); 3]);
+        // SAFETY: the filter is for the child alone.
+        unsafe {
+            command.pre_exec(|| {
+                fake(libc::SYS_close_range, rustix::io::Errno::NOSYS);
+                Ok(())
+            });
+        }
+        let output = command.arg("--keep-fds=0,1,2,4").arg(payload()).arg("fds").output().unwrap();
+        assert!(text(&output.stdout).ends_with("\nfds: [0, 1, 2, 4]\n"), "{user:?}: {output:?}");
+    }
+}
+
+#[test]
+fn socket_activation_works() {
+    use std::io::Read;
+    for user in users() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // LISTEN_PID is the pid that the service has, known only once it is there: as a supervisor does it, by a shell.
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""]).arg(launcher()).arg(payload()).args(["accept", "fds"]);
+        shell.env("LISTEN_FDS", "1").stdin(Stdio::null()).stdout(Stdio::piped());
+        if let (User::Plain(id), true) = (user, is_root()) {
+            shell.uid(id).gid(id);
+        }
+        let copy = unsafe { libc::fcntl(raw(&listener), libc::F_DUPFD_CLOEXEC, 100) };
+        // SAFETY: the calls are safe in a fork.
+        unsafe {
+            shell.pre_exec(move || {
+                libc::dup2(copy, 3);
+                libc::dup2(copy, 4);
+                Ok(())
+            });
+        }
+        let child = shell.spawn().unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.write_all(b"hello").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "HELLO");
+        let output = child.wait_with_output().unwrap();
+        // The second one was not announced, and descriptor 3 is closed by its owner.
+        assert!(text(&output.stdout).ends_with("\nLISTEN_FDS=1\nfds: [0, 1, 2]\n"), "{user:?}: {output:?}");
+        // A LISTEN_FDS that is meant for another process is not for us.
+        let mut command = with_files(user, &[raw(&listener)]);
+        let output = command.env("LISTEN_FDS", "1").env("LISTEN_PID", "1").arg(payload()).arg("fds").output().unwrap();
+        assert!(text(&output.stdout).ends_with("\nfds: [0, 1, 2]\n"), "{output:?}");
+    }
+}
+
+#[test]
+fn the_program_holds_no_capability_unless_named() {
+    root_only!();
+    for (caps, held) in
+        [(None, "[0, 0, 0]"), (Some("--caps=net_bind_service"), "[400, 400, 400]"), (Some("--caps=none"), "[0, 0, 0]")]
+    {
+        let output = autochroot(User::Root).args(caps).arg(payload()).arg("capabilities").output().unwrap();
+        assert!(text(&output.stdout).ends_with(&format!("\n{held}\n")), "{caps:?}: {output:?}");
+    }
+    let all = format!("\n[{0:x}, {0:x}, {0:x}]\n", held());
+    let output = run(User::Root, ["--caps=all".as_ref(), payload(), "capabilities".as_ref()]);
+    assert!(text(&output.stdout).ends_with(&all), "{output:?}");
+    let output = run(SOMEBODY, ["--caps=all".as_ref(), payload(), "capabilities".as_ref()]);
+    assert!(text(&output.stdout).ends_with("\n[0, 0, 0]\n"), "{output:?}");
+    let output = run(SOMEBODY, ["--caps=chown".as_ref(), payload()]);
+    let message = "cannot drop the capabilities: chown cannot be kept: not held; \
+                   the process is in the new user namespace; the process has the new root";
+    assert_fails(&output, 125, message);
+}
+
+#[test]
+fn no_seal_leaves_what_was_there_before_and_no_more() {
+    for user in users() {
+        let output = run(user, ["--no-seal".as_ref(), payload(), "capabilities".as_ref()]);
+        let held = if user == User::Root { held() } else { 0 };
+        assert!(text(&output.stdout).ends_with(&format!("\n[{held:x}, {held:x}, 0]\n")), "{output:?}");
+        let output = run(user, ["--no-seal", "--check"]);
+        assert!(text(&output.stdout).contains("no-new-privs: no\n"), "{output:?}");
+        assert!(text(&output.stdout).contains("securebits: not locked\nlandlock: no\n"), "{output:?}");
+        assert!(text(&output.stdout).ends_with("jailed: yes\n"), "{output:?}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What only Linux has: user namespaces, their id maps and capabilities.
 
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, statat};
+use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Stat, openat, statat};
 use rustix::io::{Errno, write};
 use rustix::path::DecInt;
 use rustix::process::{Gid, getegid, geteuid};
@@ -13,7 +14,9 @@ use rustix::thread::{
     set_capabilities_secure_bits, unshare_unsafe,
 };
 
-use super::{System, held};
+use super::privileges::{empty_bounding_set, lock_securebits};
+use super::{OpenDirectories, System, held, is_no_directory, see_no_open_directory_below_the_limit};
+use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::jail::IdMap;
 
@@ -92,7 +95,10 @@ impl System<'_> {
 
     /// A uid 0 would get all capabilities of the user namespace back from the next `execve`, so that is closed first.
     fn shed(&self) -> Result<(), Fault> {
-        if self.uid.is_root() {
+        if self.plan.bounding_set {
+            empty_bounding_set(Capabilities::NONE)?;
+            lock_securebits()?;
+        } else if self.uid.is_root() {
             set_capabilities_secure_bits(CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::NO_ROOT_LOCKED)?;
         }
         Ok(set_capabilities(None, NOTHING)?)
@@ -112,7 +118,7 @@ impl System<'_> {
 
 /// To unshare the thread group changes nothing in a process with one thread, and is `EINVAL` in every other. Where a
 /// seccomp filter refuses the call (Docker's does), the number of links of a directory in /proc tells.
-fn only_thread() -> Result<(), Fault> {
+pub(super) fn only_thread() -> Result<(), Fault> {
     const CLONE_THREAD: UnshareFlags = UnshareFlags::from_bits_retain(0x0001_0000);
     match unshare(CLONE_THREAD) {
         Ok(()) => Ok(()),
@@ -123,6 +129,57 @@ fn only_thread() -> Result<(), Fault> {
             Err(_) => Err(errno.into()),
         },
     }
+}
+
+/// Look at every descriptor that /proc lists. A list in which its own descriptor is missing is none.
+pub(super) fn see_no_open_directory() -> Result<OpenDirectories, Fault> {
+    let list = match openat(CWD, c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    {
+        Ok(list) => list,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return see_no_open_directory_below_the_limit(),
+        Err(errno) => return Err(errno.into()),
+    };
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(&list, &mut buffer);
+    let mut is_a_list = false;
+    while let Some(entry) = entries.next() {
+        // "." and ".." are no numbers.
+        let Some(fd) = number(entry?.file_name()) else { continue };
+        if fd == list.as_raw_fd() {
+            is_a_list = true;
+        } else {
+            is_no_directory(fd)?;
+        }
+    }
+    drop(list); // a directory too
+    if is_a_list { Ok(OpenDirectories::None) } else { see_no_open_directory_below_the_limit() }
+}
+
+fn number(name: &CStr) -> Option<i32> {
+    name.to_str().ok()?.parse().ok()
+}
+
+/// That "/" has no entries. A removed directory has not even "." and "..", its `getdents` says `ENOENT`. What is sealed
+/// may not be listed at all.
+pub(super) fn see_empty() -> Result<(), Fault> {
+    let root = match openat(CWD, c"/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::ACCESS) => return Ok(()),
+        root => root?,
+    };
+    let mut buffer = [MaybeUninit::uninit(); 512];
+    let mut entries = RawDir::new(root, &mut buffer);
+    while let Some(entry) = entries.next() {
+        match entry {
+            Err(Errno::NOENT) => break,
+            Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+            entry => return entry.map_or_else(|errno| Err(errno.into()), |_| Err(Fault::Alive)),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn takes_nameless_files() -> bool {
+    openat(CWD, c"/", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR).is_ok()
 }
 
 /// `unshare(2)`, which rustix has as an unsafe function only.

@@ -3,7 +3,7 @@
 use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read};
 
-use super::System;
+use super::{OpenDirectories, System, see_no_open_directory_below_the_limit};
 use crate::error::{Fault, Step};
 
 /// To hold a directory for `fchdir` and the `…at` calls.
@@ -21,6 +21,21 @@ pub(super) fn random() -> Result<u64, Errno> {
 /// Not every file system here counts links like Linux; that nothing can be made in the directory is asked all the same.
 pub(super) const fn has_no_links(_: &Stat) -> bool {
     true
+}
+
+pub(super) fn see_no_open_directory() -> Result<OpenDirectories, Fault> {
+    see_no_open_directory_below_the_limit()
+}
+
+/// `rmdir` does not remove a directory that has entries, and without a name it takes none.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+pub(super) const fn see_empty() -> Result<(), Fault> {
+    Ok(())
+}
+
+/// Only Linux has them.
+pub(super) const fn takes_nameless_files() -> bool {
+    false
 }
 
 #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]

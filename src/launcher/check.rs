@@ -2,96 +2,88 @@
 
 use core::ffi::c_int;
 
-use autochroot::Jailed;
-use rustix::fs::{CWD, Mode, mkdirat};
+use autochroot::OpenDirectories;
 
-use crate::print;
+use crate::{Inside, Stream, fail, print};
 
-/// Print `key: value` lines, the last of which says whether the jail holds.
-pub(crate) fn report(jailed: &Jailed, parent: Option<&[u8]>) -> c_int {
+/// Print `key: value` lines, the last of which says that the jail holds.
+pub(crate) fn report(inside: &Inside, parent: Option<&[u8]>) -> c_int {
+    let jailed = inside.jailed();
     let parent = parent.or(jailed.parent().map(str::as_bytes)).unwrap_or_default();
-    let empty = os::is_empty();
-    let writable = mkdirat(CWD, c"/autochroot", Mode::RWXU).is_ok();
-    let holds = empty && !writable;
-    let status = print(format_args!(
-        "root: unlinked\nparent: {}\nempty: {}\nwritable: {}\n{}jailed: {}\n",
+    let findings = match jailed.verify() {
+        Ok(findings) => findings,
+        Err(error) => {
+            print(format_args!("jailed: no\n"));
+            fail!(1, "{error}");
+        }
+    };
+    print(format_args!(
+        "root: unlinked\nparent: {}\nempty: yes\nwritable: {}\nmode: {}\nopen-directories: {}\n{}jailed: yes\n",
         parent.escape_ascii(),
-        yes(empty),
-        yes(writable),
-        os::privileges(jailed),
-        yes(holds),
-    ));
-    if status == 0 { c_int::from(!holds) } else { status }
-}
-
-const fn yes(it_is: bool) -> &'static str {
-    if it_is { "yes" } else { "no" }
+        if findings.takes_nameless_files() { "nameless files" } else { "no" },
+        if findings.mode_can_change() { "changeable" } else { "fixed" },
+        match jailed.open_directories() {
+            // The jail was told not to look: all that PROGRAM would keep has been looked at.
+            OpenDirectories::None | OpenDirectories::NotChecked => "none",
+            OpenDirectories::NoneBelow(_) => "none below the limit of descriptors",
+        },
+        os::privileges(inside),
+    ))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod os {
     use core::fmt;
-    use core::mem::MaybeUninit;
 
-    use autochroot::{Entered, Jailed};
-    use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
-    use rustix::io::Errno;
+    use autochroot::{Capabilities, Entered, Sealed};
     use rustix::thread::{capabilities, no_new_privs};
 
-    use super::yes;
+    use crate::Inside;
     use crate::errno::Named;
 
-    /// A removed directory has no entries at all, not even "." and "..": `getdents` says `ENOENT`.
-    pub(super) fn is_empty() -> bool {
-        let Ok(root) = openat(CWD, c"/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else {
-            return false;
-        };
-        let mut buffer = [MaybeUninit::uninit(); 512];
-        let mut entries = RawDir::new(root, &mut buffer);
-        loop {
-            match entries.next() {
-                None | Some(Err(Errno::NOENT)) => return true,
-                Some(Ok(entry)) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
-                Some(_) => return false,
-            }
-        }
-    }
-
     /// What the process may do, as `key: value` lines.
-    pub(super) const fn privileges(jailed: &Jailed) -> impl fmt::Display {
-        Privileges(jailed)
+    pub(super) const fn privileges(inside: &Inside) -> impl fmt::Display {
+        Privileges(inside)
     }
 
-    struct Privileges<'j>(&'j Jailed);
+    struct Privileges<'i>(&'i Inside);
 
     impl fmt::Display for Privileges<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let entered = match self.0.entered() {
+            let sealed = match self.0 {
+                Inside::Jailed(_) => None,
+                Inside::Sealed(sealed) => Some(sealed),
+            };
+            let jailed = self.0.jailed();
+            let entered = match jailed.entered() {
                 Entered::UserNamespace => "user namespace",
                 _ => "privilege",
             };
-            let identity = if self.0.ids_kept() { "kept" } else { "overflow" };
+            let identity = if jailed.ids_kept() { "kept" } else { "overflow" };
             write!(f, "entered: {entered}\nidentity: {identity}\ncapabilities: ")?;
             match capabilities(None).map(|sets| (sets.effective | sets.permitted | sets.inheritable).bits()) {
-                Ok(0) => f.write_str("none")?,
-                Ok(held) => write!(f, "{held:#x}")?,
-                Err(errno) => write!(f, "unknown, {}", Named(errno))?,
+                Ok(held) => writeln!(f, "{}", Capabilities::from_bits(held))?,
+                Err(errno) => writeln!(f, "unknown, {}", Named(errno))?,
             }
-            writeln!(f, "\nno-new-privs: {}", no_new_privs().map_or("unknown", yes))
+            writeln!(f, "no-new-privs: {}", if no_new_privs().is_ok_and(|set| set) { "yes" } else { "no" })?;
+            let is = |so: Option<bool>, yes, no| if so == Some(true) { yes } else { no };
+            writeln!(f, "bounding-set: {}", is(sealed.map(Sealed::bounding_set_empty), "empty", "not emptied"))?;
+            writeln!(f, "securebits: {}", is(sealed.map(Sealed::securebits_locked), "locked", "not locked"))?;
+            match sealed.and_then(Sealed::landlock) {
+                Some(abi) => writeln!(f, "landlock: ABI {abi}")?,
+                None => f.write_str("landlock: no\n")?,
+            }
+            f.write_str("threads: 1\n")
         }
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod os {
-    use autochroot::Jailed;
-
-    pub(super) fn is_empty() -> bool {
-        std::fs::read_dir("/").is_ok_and(|mut entries| entries.next().is_none())
-    }
+    use crate::Inside;
 
     /// There is but one way to enter.
-    pub(super) const fn privileges(_: &Jailed) -> &'static str {
+    pub(super) const fn privileges(_: &Inside) -> &'static str {
         "entered: privilege\n"
     }
 }

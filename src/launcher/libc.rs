@@ -1,7 +1,7 @@
 //! The edge to the C library: the strings that `main` is given, `fexecve`, standard output and error.
 #![allow(unsafe_code, reason = "the C library is reached in no other way")]
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_uint};
 use core::fmt::{self, Write as _};
 
 #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
@@ -11,6 +11,8 @@ use rustix::io::{Errno, write};
 
 #[cfg_attr(not(feature = "std"), link(name = "c"))]
 unsafe extern "C" {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn syscall(number: core::ffi::c_long, ...) -> core::ffi::c_long;
     #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
     fn fexecve(fd: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int;
     #[cfg(not(feature = "std"))]
@@ -71,6 +73,23 @@ pub(crate) fn execute(program: &OwnedFd, args: &Strings, environment: &Strings) 
     // SAFETY: both are arrays of C strings that end with a null pointer.
     unsafe { fexecve(program.as_raw_fd(), args.0, environment.0) };
     last_error()
+}
+
+/// Have the descriptors `first` to `last` closed by the next `execve`: `close_range(2)`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn close_on_exec_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
+    const CLOSE_RANGE: core::ffi::c_long = 436; // on every architecture but Alpha
+    const CLOSE_RANGE_CLOEXEC: c_uint = 1 << 2;
+    // SAFETY: the call takes no pointer, and closes nothing now.
+    match unsafe { syscall(CLOSE_RANGE, first, last, CLOSE_RANGE_CLOEXEC) } {
+        0 => Ok(()),
+        _ => Err(last_error()),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) const fn close_on_exec_range(_: c_uint, _: c_uint) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
 }
 
 #[cfg(all(feature = "std", not(any(target_vendor = "apple", target_os = "openbsd"))))]

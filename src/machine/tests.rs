@@ -2,7 +2,13 @@
 
 use super::*;
 
-const AS_ROOT: Plan = Plan { threads: false, user_namespace: UserNamespace::Auto, id_map: IdMap::Identity };
+const AS_ROOT: Plan = Plan {
+    threads: false,
+    directories: true,
+    bounding_set: false,
+    user_namespace: UserNamespace::Auto,
+    id_map: IdMap::Identity,
+};
 const PERM: Fault = Fault::Errno(Errno::PERM);
 const IO: Fault = Fault::Errno(Errno::IO);
 
@@ -59,7 +65,13 @@ fn ways_in() -> impl Iterator<Item = (Plan, bool, Vec<Now>)> {
     let plans =
         [UserNamespace::Auto, UserNamespace::Never, UserNamespace::Always].into_iter().flat_map(|user_namespace| {
             [IdMap::Identity, IdMap::None].into_iter().flat_map(move |id_map| {
-                [false, true].into_iter().map(move |threads| Plan { threads, user_namespace, id_map })
+                [false, true].into_iter().map(move |threads| Plan {
+                    threads,
+                    user_namespace,
+                    id_map,
+                    directories: threads,
+                    ..AS_ROOT
+                })
             })
         });
     plans.flat_map(|plan| [true, false].map(|may_chroot| (plan, may_chroot))).filter_map(|(plan, may_chroot)| {

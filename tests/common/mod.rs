@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -65,6 +66,12 @@ pub fn as_user(user: User, body: impl FnOnce()) {
     as_user_watched(user, body, |_| ());
 }
 
+/// The same, and return what `body` says.
+#[track_caller]
+pub fn ask_user(user: User, body: impl FnOnce() -> String) -> String {
+    in_fork(user, body, |_| ())
+}
+
 /// The same for every user.
 #[track_caller]
 pub fn as_each_user(body: impl Fn(User)) {
@@ -76,6 +83,18 @@ pub fn as_each_user(body: impl Fn(User)) {
 /// The same, where the caller looks at the process, by its id, after `body` and before its end.
 #[track_caller]
 pub fn as_user_watched(user: User, body: impl FnOnce(), watch: impl FnOnce(i32)) {
+    in_fork(
+        user,
+        || {
+            body();
+            String::new()
+        },
+        watch,
+    );
+}
+
+#[track_caller]
+fn in_fork(user: User, body: impl FnOnce() -> String, watch: impl FnOnce(i32)) -> String {
     // One at a time: a fork holds the pipes of all others open.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,15 +109,17 @@ pub fn as_user_watched(user: User, body: impl FnOnce(), watch: impl FnOnce(i32))
         drop((report, leave));
         unsafe { libc::alarm(60) };
         IS_FORK.set(true);
-        let text = catch_unwind(AssertUnwindSafe(|| {
+        close_all_but([write_report.as_raw_fd(), read_leave.as_raw_fd()]);
+        let said = catch_unwind(AssertUnwindSafe(|| {
             become_user(user);
-            body();
-        }))
-        .map_or_else(|_| REPORT.take(), |()| String::new());
+            body()
+        }));
+        let panicked = said.is_err();
+        let text = said.unwrap_or_else(|_| REPORT.take());
         let _ = (&write_report).write_all(text.as_bytes());
         drop(write_report);
         let _ = (&read_leave).read(&mut [0]);
-        unsafe { libc::_exit(i32::from(!text.is_empty())) };
+        unsafe { libc::_exit(i32::from(panicked)) };
     }
     drop((write_report, read_leave));
     let mut text = String::new();
@@ -107,10 +128,38 @@ pub fn as_user_watched(user: User, body: impl FnOnce(), watch: impl FnOnce(i32))
     drop(leave);
     let mut status = 0;
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    assert!(status == 0 && text.is_empty(), "as {user:?}, status {status:#x}: {text}");
+    assert!(status == 0, "as {user:?}, status {status:#x}: {text}");
     if let Err(panic) = watched {
         std::panic::resume_unwind(panic);
     }
+    text
+}
+
+/// What other tests, and whoever runs them, have open is not this process's.
+pub fn close_all_but(mut keep: [i32; 2]) {
+    keep.sort_unstable();
+    for (first, last) in [(3, keep[0] - 1), (keep[0] + 1, keep[1] - 1), (keep[1] + 1, i32::MAX)] {
+        if first <= last {
+            close_range(first, last, 0);
+        }
+    }
+}
+
+fn close_range(first: i32, last: i32, flags: u32) {
+    assert_eq!(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }, 0);
+}
+
+/// A command that starts with no descriptors but the standard ones.
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    // SAFETY: it marks descriptors to be closed, no more.
+    unsafe {
+        command.pre_exec(|| {
+            close_range(3, i32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            Ok(())
+        });
+    }
+    command
 }
 
 thread_local! {
@@ -181,7 +230,9 @@ pub fn fake_where(number: libc::c_long, argument: Option<u32>, errno: u32) {
     let program = libc::sock_fprog { len: u16::try_from(filter.len()).unwrap(), filter: filter.as_mut_ptr() };
     // SAFETY: the program is valid for the call.
     unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        if !is_root() {
+            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        }
         assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
     }
 }
@@ -255,6 +306,12 @@ pub fn held() -> u64 {
     (sets.effective | sets.permitted | sets.inheritable).bits()
 }
 
+/// The version of this kernel's Landlock.
+pub fn landlock_abi() -> Option<i32> {
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, 1) };
+    i32::try_from(abi).ok().filter(|abi| *abi > 0)
+}
+
 /// The launcher, at a path that every user can reach.
 pub fn launcher() -> &'static Path {
     static COPY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
@@ -297,9 +354,15 @@ fn reachable(program: &Path) -> PathBuf {
         path
     });
     let copy = directory.join(program.file_name().unwrap());
-    std::fs::copy(program, &copy).unwrap();
-    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+    copy_program(program, &copy, 0o755);
     copy
+}
+
+/// By another process: a descriptor of ours that a fork of another test holds would make it "text file busy".
+pub fn copy_program(program: &Path, copy: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    assert!(Command::new("cp").arg(program).arg(copy).status().unwrap().success());
+    std::fs::set_permissions(copy, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 pub fn raw(file: &impl AsRawFd) -> i32 {

@@ -1,15 +1,24 @@
 //! What the launcher's tests run in the jail: a static program that says what it sees. `rustc` alone compiles it.
 
+#[path = "attacks.rs"]
+mod attacks;
+
 use std::io::{Read, Write};
+use std::os::fd::FromRawFd;
+
+use attacks::{ATTACKS, Outside, POWERFUL};
 
 fn main() {
     let mut args = std::env::args();
-    println!("name: {}", args.next().unwrap());
+    let name = args.next().unwrap();
+    if name != "payload" {
+        println!("name: {name}");
+    }
     for arg in args {
         match arg.as_str() {
             "look" => {
                 println!("pid: {}", std::process::id());
-                println!("entries: {}", std::fs::read_dir("/").unwrap().count());
+                println!("entries: {:?}", std::fs::read_dir("/").map(Iterator::count).map_err(|e| e.kind()));
                 println!("mkdir: {:?}", std::fs::create_dir("/x").map_err(|e| e.kind()));
                 println!("create: {:?}", std::fs::write("x", "").map_err(|e| e.kind()));
                 println!("passwd: {:?}", std::fs::read("/etc/passwd").map_err(|e| e.kind()));
@@ -21,11 +30,61 @@ fn main() {
                 std::io::stdin().read_to_end(&mut text).unwrap();
                 std::io::stdout().write_all(&text).unwrap();
             }
+            "is-root" => std::process::exit(if unsafe { geteuid() } == 0 { POWERFUL } else { 0 }),
+            "has-capabilities" => std::process::exit(if unsafe { has_capabilities() } { POWERFUL } else { 0 }),
+            "capabilities" => println!("{:x?}", unsafe { capabilities() }),
+            "accept" => {
+                // As a service with socket activation: the listening socket is descriptor 3.
+                println!("LISTEN_FDS={}", std::env::var("LISTEN_FDS").unwrap());
+                let listener = unsafe { std::net::TcpListener::from_raw_fd(3) };
+                let (mut client, _) = listener.accept().unwrap();
+                let mut text = String::new();
+                client.read_to_string(&mut text).unwrap();
+                client.write_all(text.to_uppercase().as_bytes()).unwrap();
+            }
+            "fds" => println!("fds: {:?}", (0..300).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).collect::<Vec<_>>()),
             "abort" => std::process::abort(),
+            arg if arg.starts_with("attack=") => attack(&arg["attack=".len()..]),
             arg => match arg.strip_prefix("exit=") {
                 Some(status) => std::process::exit(status.parse().unwrap()),
                 None => println!("arg: {arg}"),
             },
         }
     }
+}
+
+unsafe extern "C" {
+    fn geteuid() -> u32;
+    fn fcntl(fd: i32, command: i32, ...) -> i32;
+    fn capget(header: *mut [u32; 2], data: *mut [u32; 6]) -> i32;
+}
+
+/// Effective, permitted and inheritable.
+unsafe fn capabilities() -> [u64; 3] {
+    let mut data = [0; 6];
+    assert_eq!(unsafe { capget(&mut [0x2008_0522, 0], &mut data) }, 0);
+    [0, 1, 2].map(|n| u64::from(data[n]) | u64::from(data[n + 3]) << 32)
+}
+
+unsafe fn has_capabilities() -> bool {
+    let [effective, permitted, _] = unsafe { capabilities() };
+    effective | permitted != 0
+}
+
+/// `NAME,DIRECTORY,PATH,SOCKET,PID,LISTENER,PROGRAM`: make this attack, with what came through the launcher. It is handed no directory: what
+/// was one outside is tried under its old number.
+fn attack(args: &str) {
+    let args: Vec<_> = args.split(',').collect();
+    let [name, directory, path, socket, pid, listener, program] = args[..] else { panic!("{args:?}") };
+    let outside = Outside {
+        directory: directory.parse().unwrap(),
+        path: path.parse().unwrap(),
+        socket: unsafe { std::os::unix::net::UnixStream::from_raw_fd(socket.parse().unwrap()) },
+        pid: pid.parse().unwrap(),
+        listener: listener.into(),
+        handle: Vec::new(),
+        program: program.parse().unwrap(),
+    };
+    let (_, attack) = ATTACKS.iter().find(|(known, _)| *known == name).unwrap();
+    println!("{name}: {}", if attack(&outside) { "open" } else { "closed" });
 }

@@ -1,0 +1,117 @@
+//! Which descriptors PROGRAM keeps: all others are closed when it is executed.
+#![allow(unsafe_code, reason = "descriptors that others have opened, and close_range")]
+
+use core::ffi::c_int;
+
+use rustix::fd::BorrowedFd;
+use rustix::fs::{FileType, fstat};
+use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::process::{Resource, getpid, getrlimit};
+
+use crate::errno::Named;
+use crate::libc::{Stream, Strings, close_on_exec_range};
+use crate::{FAILED, fail};
+
+/// The descriptors to keep, but for `All` as ranges.
+pub(crate) enum Kept {
+    All,
+    Listed(&'static [u8]),
+    /// 0, 1, 2 and this many from 3 on.
+    Standard(c_int),
+}
+
+impl Kept {
+    /// By default the standard ones and those of socket activation, `sd_listen_fds(3)`, if they are meant for this process.
+    pub(crate) fn of(list: Option<&'static [u8]>, environment: &Strings) -> Kept {
+        let variable = |name| number(environment.variable(name)?);
+        match list {
+            Some(b"all") => Kept::All,
+            Some(list) => Kept::Listed(list),
+            None if variable(b"LISTEN_PID") == Some(getpid().as_raw_nonzero().get()) => {
+                Kept::Standard(variable(b"LISTEN_FDS").unwrap_or(0))
+            }
+            None => Kept::Standard(0),
+        }
+    }
+
+    /// The lowest one that is not below `least`.
+    fn next(&self, least: c_int) -> Option<c_int> {
+        match self {
+            Kept::All => Some(least),
+            Kept::Listed(list) => list.split(|&byte| byte == b',').filter_map(number).filter(|&fd| fd >= least).min(),
+            Kept::Standard(more) => Some(least).filter(|&fd| fd < 3 || fd - 3 < *more),
+        }
+    }
+
+    /// See that they are open and none is a directory, and have all others closed by the next `execve`. `All` is not for
+    /// here: the jail looks at every descriptor then.
+    pub(crate) fn close_others_on_exec(&self) -> Result<(), c_int> {
+        if let Kept::Listed(list) = self {
+            for part in list.split(|&byte| byte == b',') {
+                match number(part) {
+                    None => fail!(Err(FAILED), "--keep-fds: \"{}\" is no file descriptor", part.escape_ascii()),
+                    Some(fd) if !is_open(fd) => fail!(Err(FAILED), "--keep-fds: descriptor {fd} is not open"),
+                    Some(_) => {}
+                }
+            }
+        }
+        if let Kept::All = self {
+            return Ok(());
+        }
+        let mut least = 0;
+        while let Some(fd) = self.next(least) {
+            if fd > 2 && !is_open(fd) {
+                fail!(Err(FAILED), "LISTEN_FDS: descriptor {fd} is not open");
+            }
+            if is_directory(fd) {
+                fail!(Err(FAILED), "descriptor {fd} is a directory: a program can leave the jail through it");
+            }
+            if fd > least {
+                close_on_exec(least, fd - 1)?;
+            }
+            least = fd + 1;
+        }
+        close_on_exec(least, c_int::MAX)
+    }
+}
+
+/// `close_range` does it in one call from Linux 5.11 on, otherwise it is one call for each number.
+fn close_on_exec(first: c_int, last: c_int) -> Result<(), c_int> {
+    match close_on_exec_range(first.unsigned_abs(), last.unsigned_abs()) {
+        Ok(()) => Ok(()),
+        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+            let limit = getrlimit(Resource::Nofile).maximum.and_then(|limit| c_int::try_from(limit).ok());
+            for fd in first..=last.min(limit.unwrap_or(c_int::MAX)) {
+                // SAFETY: borrowed for the call, which finds out whether it is open.
+                match fcntl_setfd(unsafe { BorrowedFd::borrow_raw(fd) }, FdFlags::CLOEXEC) {
+                    Ok(()) | Err(Errno::BADF) => {}
+                    Err(errno) => fail!(Err(FAILED), "cannot close descriptor {fd}: {}", Named(errno)),
+                }
+            }
+            Ok(())
+        }
+        Err(errno) => fail!(Err(FAILED), "cannot close the other descriptors: {}", Named(errno)),
+    }
+}
+
+fn is_open(fd: c_int) -> bool {
+    // SAFETY: as above.
+    fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) }).is_ok()
+}
+
+fn is_directory(fd: c_int) -> bool {
+    // SAFETY: as above.
+    fstat(unsafe { BorrowedFd::borrow_raw(fd) })
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+/// Digits and nothing else.
+fn number(digits: &[u8]) -> Option<c_int> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_i32, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
+}

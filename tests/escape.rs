@@ -1,0 +1,345 @@
+//! Every known way out, tried: first from a jail as it is usually made, to see that the attack works on this kernel, then
+//! from ours.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code, reason = "calls that std does not have")]
+
+#[macro_use]
+mod common;
+#[path = "payload/attacks.rs"]
+#[allow(clippy::all, clippy::pedantic, reason = "the attacker's style")]
+mod attacks;
+
+use std::fs;
+use std::io::{IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Stdio;
+
+use attacks::{ATTACKS, Attack, Outside};
+use autochroot::{Jail, Jailed, Step};
+use common::*;
+
+const SERVICE: u32 = 12345;
+
+/// The stage of one attack: what there is outside, made before the jail by the process that is then jailed.
+struct Stage {
+    outside: Outside,
+    parent: Scratch,
+    /// Open as long as the attack takes.
+    _kept: Vec<fs::File>,
+    _peers: [UnixStream; 2],
+    _listener: std::os::unix::net::UnixListener,
+}
+
+impl Stage {
+    fn set(victim: u32) -> Stage {
+        use std::os::linux::net::SocketAddrExt;
+        let parent = Scratch::new();
+        let directory = fs::File::open("/").unwrap();
+        let path = fs::File::options().read(true).custom_flags(libc::O_PATH).open("/").unwrap();
+        let (socket, peer) = UnixStream::pair().unwrap();
+        send_fd(&peer, &directory);
+        let listener = format!("autochroot-test-{}", std::process::id()).into_bytes();
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&listener).unwrap();
+        let (pid, alive) = outsider(victim);
+        let program = fs::File::open(set_uid_payload()).unwrap();
+        Stage {
+            outside: Outside {
+                directory: directory.as_raw_fd(),
+                path: path.as_raw_fd(),
+                socket,
+                pid,
+                handle: handle_of_a_file_in(&parent),
+                program: program.as_raw_fd(),
+                listener,
+            },
+            parent,
+            _kept: vec![directory, path, program],
+            _peers: [peer, alive],
+            _listener: std::os::unix::net::UnixListener::bind_addr(&address).unwrap(),
+        }
+    }
+
+    /// As many do it: `mkdir`, `chdir`, `rmdir` unasked, `chroot` and, where that is refused, `unshare` before it.
+    fn plain_jail(&self) {
+        let root = self.parent.0.join("root");
+        fs::create_dir(&root).unwrap();
+        std::env::set_current_dir(&root).unwrap();
+        let _ = fs::remove_dir(&root);
+        unsafe {
+            if libc::chroot(c".".as_ptr()) != 0 {
+                assert_eq!(libc::unshare(libc::CLONE_NEWUSER), 0);
+                assert_eq!(libc::chroot(c".".as_ptr()), 0);
+            }
+            assert_eq!(libc::chdir(c"/".as_ptr()), 0);
+        }
+    }
+
+    /// Ours, but for the check of open directories: these attacks are about what happens if one is open all the same.
+    fn jail(&self) -> Jailed {
+        Jail::auto().allow_open_directories().parent(self.parent.bytes()).enter().unwrap()
+    }
+}
+
+/// A process of the user `uid`, outside, that ends with this one.
+fn outsider(uid: u32) -> (i32, UnixStream) {
+    let (ready, is_ready) = UnixStream::pair().unwrap();
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        close_all_but([is_ready.as_raw_fd(); 2]);
+        unsafe {
+            if libc::geteuid() == 0 && uid != 0 {
+                assert_eq!(libc::setresgid(uid, uid, uid) | libc::setresuid(uid, uid, uid), 0);
+            }
+            libc::prctl(libc::PR_SET_DUMPABLE, 1);
+            let _ = (&is_ready).write_all(b".");
+            // A signal at the parent's death would not come: Landlock holds it back.
+            let _ = (&is_ready).read(&mut [0]);
+            libc::_exit(0);
+        }
+    }
+    (&ready).read_exact(&mut [0]).unwrap();
+    (pid, ready)
+}
+
+fn send_fd(socket: &UnixStream, file: &fs::File) {
+    #[repr(C)]
+    struct Control(libc::cmsghdr, i32);
+    let mut control = Control(unsafe { std::mem::zeroed() }, file.as_raw_fd());
+    control.0.cmsg_len = unsafe { libc::CMSG_LEN(4) } as _;
+    control.0.cmsg_level = libc::SOL_SOCKET;
+    control.0.cmsg_type = libc::SCM_RIGHTS;
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    let part = IoSlice::new(b".");
+    message.msg_iov = (&raw const part).cast_mut().cast();
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = control.0.cmsg_len;
+    assert_eq!(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) }, 1);
+}
+
+fn handle_of_a_file_in(parent: &Scratch) -> Vec<u8> {
+    let file = parent.0.join("secret");
+    fs::write(&file, "").unwrap();
+    let path = std::ffi::CString::new(file.to_str().unwrap()).unwrap();
+    let mut handle = vec![0_u8; 8 + 128];
+    handle[0] = 128;
+    let mut mount = 0_i32;
+    let named = unsafe {
+        libc::syscall(
+            libc::SYS_name_to_handle_at,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            handle.as_mut_ptr(),
+            &raw mut mount,
+            0,
+        )
+    };
+    assert_eq!(named, 0, "name_to_handle_at: {}", std::io::Error::last_os_error());
+    handle
+}
+
+/// The payload as root's set-uid program; if we are not root, as it is.
+fn set_uid_payload() -> &'static Path {
+    static COPY: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+    COPY.get_or_init(|| {
+        let copy = payload().with_file_name("set-uid-payload");
+        copy_program(payload(), &copy, 0o4755);
+        copy
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A jail as it is usually made.
+    Plain,
+    /// The same, then `setgid` and `setuid` to a service's user.
+    PlainThenSetuid,
+    /// What `enter` alone gives.
+    Entered,
+    /// The whole: `enter`, as root `run_as`, `seal`.
+    Sealed,
+    /// Root remains root.
+    SealedAsRoot,
+}
+
+/// Whether the attack gets anywhere from that jail.
+fn gets_out(user: User, kind: Kind, attack: Attack) -> bool {
+    set_uid_payload(); // not in the fork
+    let answer = ask_user(user, || {
+        let service = match user {
+            User::Plain(id) => id,
+            User::Root if matches!(kind, Kind::PlainThenSetuid | Kind::Sealed) => SERVICE,
+            User::Root => 0,
+        };
+        let stage = Stage::set(service);
+        match kind {
+            Kind::Plain => stage.plain_jail(),
+            Kind::PlainThenSetuid => {
+                stage.plain_jail();
+                let done =
+                    unsafe { libc::setresgid(service, service, service) | libc::setresuid(service, service, service) };
+                assert_eq!(done, 0);
+            }
+            Kind::Entered => {
+                stage.jail();
+            }
+            Kind::Sealed if user == User::Root => {
+                stage.jail().run_as(service, service, &[]).unwrap().seal().unwrap();
+            }
+            Kind::Sealed | Kind::SealedAsRoot => {
+                stage.jail().seal().unwrap();
+            }
+        }
+        attack(&stage.outside).to_string()
+    });
+    answer == "true"
+}
+
+/// The attacks that get out of a plain jail, of each kind that this process can make.
+fn out_of_a_plain_jail(attack: Attack) -> Vec<(User, Kind)> {
+    let plain = if is_root() {
+        vec![(User::Root, Kind::Plain), (User::Root, Kind::PlainThenSetuid), (SOMEBODY, Kind::Plain)]
+    } else {
+        vec![(plain(), Kind::Plain)]
+    };
+    plain.into_iter().filter(|(user, kind)| gets_out(*user, *kind, attack)).collect()
+}
+
+/// Those that no plain jail lets through: the kernel refuses them to every chrooted process.
+const REFUSED_BY_THE_KERNEL: [&str; 1] = ["userns"];
+
+#[test]
+fn no_attack_gets_out_of_a_sealed_jail() {
+    let mut sealed = vec![(plain(), Kind::Sealed)];
+    if is_root() {
+        sealed.extend([(User::Root, Kind::Sealed), (User::Root, Kind::SealedAsRoot), (NOBODY, Kind::Sealed)]);
+    }
+    let scoped = landlock_abi().is_some_and(|abi| abi >= 6);
+    for (name, attack) in ATTACKS {
+        let plain = out_of_a_plain_jail(*attack);
+        println!("{name}: from a plain jail {plain:?}");
+        if REFUSED_BY_THE_KERNEL.contains(name) {
+            assert_eq!(plain, []);
+        } else if plain.is_empty() && is_root() {
+            skipped(&format!("{name} gets nowhere on this kernel anyway"));
+        }
+        if matches!(*name, "kill" | "abstract") && !scoped {
+            skipped(&format!("{name}: Landlock of this kernel does not hold it back"));
+            continue;
+        }
+        for (user, kind) in &sealed {
+            assert!(!gets_out(*user, *kind, *attack), "{name} from {kind:?} as {user:?}");
+        }
+    }
+}
+
+/// What `enter` alone closes for an ordinary user, without a seal.
+#[test]
+fn no_capability_of_the_user_namespace_is_of_use_after_enter() {
+    for name in
+        ["setns", "fsopen", "open_tree", "proc", "mknod", "handle", "fanotify", "exec", "setuid", "chroot", "userns"]
+    {
+        let (_, attack) = ATTACKS.iter().find(|(known, _)| *known == name).unwrap();
+        assert!(!gets_out(plain(), Kind::Entered, *attack), "{name}");
+    }
+}
+
+/// The table of the README says so; if it changes, that has to.
+#[test]
+fn what_is_open_without_a_seal_and_stays_open_with_one() {
+    let find = |name: &str| ATTACKS.iter().find(|(known, _)| *known == name).unwrap().1;
+    for name in ["directory", "o_path", "openat", "received", "kill", "abstract"] {
+        assert!(gets_out(plain(), Kind::Entered, find(name)), "{name}");
+    }
+    // Through a directory that is still open, Landlock refuses to open, but not to look.
+    let looks: Attack = |outside| unsafe {
+        libc::fchdir(outside.directory) == 0 && fs::metadata("etc/passwd").is_ok() && fs::read("etc/passwd").is_err()
+    };
+    assert!(gets_out(plain(), Kind::Sealed, looks));
+}
+
+#[test]
+fn an_open_directory_is_refused_with_its_number() {
+    as_each_user(|_| {
+        let directory = fs::File::open("/").unwrap();
+        let error = Jail::auto().enter().unwrap_err();
+        assert_eq!(
+            (error.step(), error.fd(), error.is_partial()),
+            (Step::OpenDirectories, Some(directory.as_raw_fd()), false)
+        );
+        assert_eq!(
+            error.to_string(),
+            format!("cannot rule out open directories: descriptor {} is a directory", directory.as_raw_fd())
+        );
+        drop(directory);
+        let path = fs::File::options().read(true).custom_flags(libc::O_PATH).open("/tmp").unwrap();
+        let error = Jail::auto().enter().unwrap_err();
+        assert_eq!(error.fd(), Some(path.as_raw_fd()));
+        drop(path);
+        let _file = fs::File::open("/etc/passwd").unwrap();
+        let _socket = UnixStream::pair().unwrap();
+        assert_eq!(Jail::auto().enter().unwrap().open_directories(), autochroot::OpenDirectories::None);
+    });
+}
+
+#[test]
+fn without_proc_every_number_that_a_descriptor_can_have_is_looked_at() {
+    root_only!();
+    as_user(User::Root, || {
+        let limit = libc::rlimit { rlim_cur: 700, rlim_max: 700 };
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+        let high = unsafe { libc::fcntl(fs::File::open("/").unwrap().as_raw_fd(), libc::F_DUPFD, 650) };
+        own_mounts();
+        mount_tmpfs(Path::new("/proc"), 0, "");
+        assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(high));
+        // A /proc that lists nothing is none.
+        fs::create_dir_all("/proc/self/fd").unwrap();
+        assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(high));
+        assert_eq!(unsafe { libc::close(high) }, 0);
+        assert_eq!(Jail::auto().enter().unwrap().open_directories(), autochroot::OpenDirectories::NoneBelow(700));
+    });
+}
+
+/// The launcher's payload makes the same attacks, with what the launcher lets it have.
+#[test]
+fn no_attack_gets_out_of_the_launcher() {
+    set_uid_payload();
+    let (launcher, payload) = (launcher(), payload());
+    for user in users() {
+        for (name, _) in ATTACKS.iter().filter(|(name, _)| *name != "handle") {
+            if matches!(*name, "kill" | "abstract") && landlock_abi().is_none_or(|abi| abi < 6) {
+                skipped(&format!("{name}: Landlock of this kernel does not hold it back"));
+                continue;
+            }
+            let uid = if let User::Plain(id) = user { id } else { 0 };
+            let said = ask_user(user, || {
+                let stage = Stage::set(uid);
+                let outside = &stage.outside;
+                let socket = outside.socket.as_raw_fd();
+                // All of them would be inherited.
+                for fd in [outside.directory, outside.path, socket, outside.program] {
+                    assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }, 0);
+                }
+                let attack = format!(
+                    "attack={name},{},{},{socket},{},{},{}",
+                    outside.directory,
+                    outside.path,
+                    outside.pid,
+                    std::str::from_utf8(&outside.listener).unwrap(),
+                    outside.program
+                );
+                let keep = format!("--keep-fds=0,1,2,{socket},{}", outside.program);
+                let output = std::process::Command::new(launcher)
+                    .args([keep.as_ref(), "--".as_ref(), payload.as_os_str(), attack.as_ref()])
+                    .stdin(Stdio::null())
+                    .output()
+                    .unwrap();
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+            });
+            assert!(said.ends_with(&format!("\n{name}: closed\n")), "{user:?}: {said}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! `run_as`, `seal` and `verify`: what they give away, what they keep, what they refuse before anything has changed.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code, reason = "calls that std does not have")]
+
+#[macro_use]
+mod common;
+
+use std::fs;
+
+use autochroot::{Capabilities, Error, IdMap, Jail, Jailed, Seal, Sealed, Step, UserNamespace};
+use common::*;
+use rustix::io::Errno;
+use rustix::thread::{
+    CapabilitySet, capabilities, capabilities_secure_bits, capability_is_in_bounding_set, no_new_privs,
+};
+
+fn ids() -> [u32; 6] {
+    let [mut r, mut e, mut s, mut rg, mut eg, mut sg] = [0; 6];
+    unsafe {
+        libc::getresuid(&raw mut r, &raw mut e, &raw mut s);
+        libc::getresgid(&raw mut rg, &raw mut eg, &raw mut sg);
+    }
+    [r, e, s, rg, eg, sg]
+}
+
+fn groups() -> Vec<u32> {
+    let mut groups = vec![0; 64];
+    let count = unsafe { libc::getgroups(64, groups.as_mut_ptr()) };
+    groups.truncate(usize::try_from(count).unwrap());
+    groups
+}
+
+fn bounding() -> u64 {
+    (0..64)
+        .filter(|n| capability_is_in_bounding_set(CapabilitySet::from_bits_retain(1 << n)) == Ok(true))
+        .map(|n| 1 << n)
+        .sum()
+}
+
+fn ambient() -> u64 {
+    let is_set =
+        |n: libc::c_ulong| unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, n, 0, 0) } == 1;
+    (0..41).filter(|n| is_set(*n)).map(|n| 1_u64 << n).sum()
+}
+
+/// All that a sealed process may not hold.
+fn assert_powerless(sealed: &Sealed) {
+    assert_eq!((held(), ambient()), (0, 0));
+    assert!(no_new_privs().unwrap());
+    assert_eq!(sealed.capabilities(), Capabilities::NONE);
+    assert_eq!(sealed.bounding_set_empty(), bounding() == 0);
+    assert_eq!(sealed.securebits_locked(), capabilities_secure_bits().unwrap().bits() == 0xef);
+    assert_eq!(sealed.landlock(), landlock_abi());
+}
+
+#[test]
+fn a_seal_takes_every_layer_that_it_can() {
+    as_each_user(|user| {
+        let sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        assert_powerless(&sealed);
+        // In a user namespace that takes a capability that enter does not leave.
+        assert_eq!((sealed.bounding_set_empty(), sealed.securebits_locked()), (user == User::Root, user == User::Root));
+    });
+    as_each_user(|_| {
+        let sealed = Jail::auto().empty_bounding_set().enter().unwrap().seal().unwrap();
+        assert_powerless(&sealed);
+        assert!(sealed.bounding_set_empty() && sealed.securebits_locked());
+    });
+}
+
+#[test]
+fn a_kernel_without_landlock_is_reported_or_an_error_if_landlock_is_required() {
+    as_each_user(|_| {
+        fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);
+        let sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        assert_eq!((sealed.landlock(), held()), (None, 0));
+    });
+    as_each_user(|_| {
+        fake(libc::SYS_landlock_create_ruleset, Errno::OPNOTSUPP);
+        let jailed = Jail::auto().enter().unwrap();
+        let before = (held(), bounding());
+        let error = jailed.seal_with(Seal::new().require_landlock()).unwrap_err();
+        assert_eq!(error.step(), Step::Ruleset);
+        assert!(!error.to_string().contains("privileges"), "{error}");
+        assert_eq!((held(), bounding()), before);
+    });
+}
+
+/// Each version of Landlock has its own set of accesses and size of structure, and a kernel refuses a newer one.
+#[test]
+fn what_landlock_is_asked_for_is_what_the_kernel_knows() {
+    let Some(abi) = landlock_abi() else { return skipped("this kernel has no Landlock") };
+    as_user(plain(), || {
+        let directory = fs::File::open("/usr").unwrap();
+        let sealed = Jail::auto().allow_open_directories().enter().unwrap().seal().unwrap();
+        assert_eq!(sealed.landlock(), Some(abi));
+        assert_eq!(unsafe { libc::fchdir(raw(&directory)) }, 0);
+        assert_eq!(fs::read_dir(".").unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+    });
+}
+
+#[test]
+fn the_network_is_left_alone() {
+    as_each_user(|_| {
+        let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    });
+}
+
+#[test]
+fn a_capability_is_kept_by_name_and_by_root_only() {
+    root_only!();
+    as_user(User::Root, || {
+        let keep = Capabilities::named(b"cap_net_bind_service").unwrap();
+        let jailed = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap();
+        assert_eq!(held(), keep.bits());
+        let sealed = jailed.seal_with(Seal::new().keep(keep)).unwrap();
+        assert_eq!((sealed.capabilities(), held(), ambient()), (keep, keep.bits(), 0));
+        std::net::TcpListener::bind("127.0.0.1:443").unwrap();
+    });
+    as_user(User::Root, || {
+        let keep = Capabilities::NET_BIND_SERVICE;
+        let sealed = Jail::auto().enter().unwrap().seal_with(Seal::new().keep(keep)).unwrap();
+        assert_eq!((held(), bounding(), sealed.bounding_set_empty()), (keep.bits(), keep.bits(), true));
+    });
+    as_user(SOMEBODY, || {
+        let error =
+            Jail::auto().enter().unwrap().seal_with(Seal::new().keep(Capabilities::NET_BIND_SERVICE)).unwrap_err();
+        assert_eq!(error.step(), Step::DropCapabilities);
+        assert!(
+            error.to_string().starts_with("cannot drop the capabilities: net_bind_service cannot be kept: not held"),
+            "{error}"
+        );
+        assert!(!no_new_privs().unwrap());
+    });
+}
+
+#[test]
+fn run_as_changes_every_id_for_good() {
+    root_only!();
+    as_user(User::Root, || {
+        let jailed = Jail::auto().enter().unwrap().run_as(7, 8, &[9, 10]).unwrap();
+        assert_eq!((ids(), groups(), held()), ([7, 7, 7, 8, 8, 8], vec![9, 10], 0));
+        unsafe {
+            assert_eq!(
+                [libc::setuid(0), libc::seteuid(0), libc::setgid(0), libc::setgroups(0, std::ptr::null())],
+                [-1; 4]
+            );
+        }
+        // What is not there says so, and not that it is forbidden.
+        assert_eq!(fs::metadata("/etc").unwrap_err().kind(), std::io::ErrorKind::NotFound);
+        jailed.verify().unwrap();
+        // Once more: the ids are one's own, the groups are not root's to set any more.
+        let error = jailed.run_as(7, 8, &[]).unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::SetGroups, Some(libc::EPERM)));
+    });
+}
+
+#[test]
+fn run_as_in_a_user_namespace_is_for_ones_own_ids_and_tries_no_groups() {
+    as_user(plain(), || {
+        let [uid, .., gid] = ids();
+        fake(libc::SYS_setgroups, Errno::IO);
+        let jailed = Jail::auto().enter().unwrap().run_as(uid, gid, &[]).unwrap();
+        assert_eq!(ids(), [uid, uid, uid, gid, gid, gid]);
+        let error = jailed.run_as(uid, gid, &[gid]).unwrap_err();
+        assert_eq!(error.step(), Step::Ids);
+    });
+    for other in [(0, 0), (1, 0), (0, 1)] {
+        as_user(plain(), || {
+            let before @ [uid, .., gid] = ids();
+            let error = Jail::auto().enter().unwrap().run_as(uid ^ other.0, gid ^ other.1, &[3]).unwrap_err();
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Ids, None));
+            assert_eq!(ids(), before);
+        });
+    }
+    as_user(plain(), || {
+        let [uid, .., gid] = ids();
+        let jailed = Jail::auto().id_map(IdMap::None).enter().unwrap();
+        assert_eq!(jailed.run_as(uid, gid, &[]).unwrap_err().step(), Step::Ids);
+    });
+}
+
+#[test]
+fn ids_that_are_none_are_refused_before_anything_has_changed() {
+    root_only!();
+    let too_many = vec![5; 65537];
+    for (uid, gid, groups) in [(u32::MAX, 5, &[][..]), (5, u32::MAX, &[]), (5, 5, &[5, u32::MAX]), (5, 5, &too_many)] {
+        as_user(User::Root, || {
+            let before = (ids(), held(), self::groups());
+            let error = Jail::auto().enter().unwrap().run_as(uid, gid, groups).unwrap_err();
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Ids, None), "{error}");
+            assert_eq!((ids(), held(), self::groups()), before);
+        });
+    }
+    as_user(User::Root, || {
+        let most = vec![5; 65536];
+        Jail::auto().enter().unwrap().run_as(5, 5, &most).unwrap();
+    });
+    as_user(User::Root, || {
+        let before = (ids(), held());
+        let unheard_of = Capabilities::from_bits(1 << 63);
+        let error = Jail::auto().enter().unwrap().run_as_keeping(5, 5, &[], unheard_of).unwrap_err();
+        assert!(error.to_string().starts_with("cannot become that user: 63 cannot be kept: not held"), "{error}");
+        assert_eq!((ids(), held()), before);
+    });
+}
+
+#[test]
+fn a_thread_made_in_the_jail_is_refused_by_run_as_and_seal() {
+    let with_a_thread = |change: fn(Jailed) -> Result<(), Error>| {
+        as_each_user(|_| {
+            let jailed = Jail::auto().enter().unwrap();
+            let (done, wait) = std::sync::mpsc::channel::<()>();
+            let thread = std::thread::spawn(move || wait.recv());
+            let before = (ids(), held(), no_new_privs());
+            assert_eq!(change(jailed).unwrap_err().step(), Step::Threads);
+            assert_eq!((ids(), held(), no_new_privs()), before);
+            drop(done);
+            thread.join().unwrap().unwrap_err();
+        });
+    };
+    with_a_thread(|jailed| jailed.seal().map(drop));
+    with_a_thread(|jailed| jailed.run_as(7, 7, &[]).map(drop));
+}
+
+#[test]
+fn where_unshare_is_filtered_run_as_and_seal_go_by_what_was_seen_at_entry() {
+    root_only!();
+    as_user(User::Root, || {
+        fake(libc::SYS_unshare, Errno::PERM);
+        assert_powerless(&Jail::auto().enter().unwrap().run_as(7, 7, &[]).unwrap().seal().unwrap());
+    });
+    as_user(User::Root, || {
+        fake(libc::SYS_unshare, Errno::PERM);
+        let error = Jail::auto().allow_threads().enter().unwrap().seal().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EPERM)));
+    });
+}
+
+#[test]
+fn calls_that_only_say_they_succeeded_are_errors() {
+    root_only!();
+    for (call, step) in
+        [(libc::SYS_setresuid, Step::Verify), (libc::SYS_setresgid, Step::Verify), (libc::SYS_capset, Step::Verify)]
+    {
+        as_user(User::Root, || {
+            fake_success(call);
+            let jailed = Jail::auto().enter().unwrap();
+            let error = jailed.run_as_keeping(7, 7, &[], Capabilities::NET_BIND_SERVICE).unwrap_err();
+            assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (step, None, true), "{call}: {error}");
+        });
+    }
+    as_user(User::Root, || {
+        let jailed = Jail::auto().enter().unwrap();
+        fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);
+        fake_where(libc::SYS_prctl, Some(libc::PR_SET_NO_NEW_PRIVS as u32), 0);
+        let error = jailed.seal().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true), "{error}");
+    });
+}
+
+#[test]
+fn verify_tells_what_read_only_means() {
+    let disk = Scratch::new();
+    as_each_user(|user| {
+        // On a tmpfs, an owner can change the mode, and then make nameless files.
+        let jailed = Jail::auto().parent(b"/dev/shm").enter().unwrap();
+        let findings = jailed.verify().unwrap();
+        assert!(findings.mode_can_change());
+        assert_eq!(findings.takes_nameless_files(), user == User::Root);
+        let sealed = jailed.seal().unwrap();
+        assert_eq!(sealed.jailed().verify().unwrap().takes_nameless_files(), landlock_abi().is_none());
+    });
+    root_only!();
+    as_user(User::Root, || {
+        let jailed = Jail::auto().parent(disk.bytes()).enter().unwrap().run_as(7, 7, &[]).unwrap();
+        let findings = jailed.verify().unwrap();
+        assert!(!findings.mode_can_change() && !findings.takes_nameless_files());
+    });
+}
+
+#[test]
+fn verify_sees_a_process_that_got_out() {
+    root_only!();
+    as_user(User::Root, || {
+        let outside = fs::File::open("/").unwrap();
+        let jailed = Jail::auto().allow_open_directories().enter().unwrap();
+        jailed.verify().unwrap();
+        assert_eq!(unsafe { libc::fchdir(raw(&outside)) }, 0);
+        let error = jailed.verify().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Verify, None));
+        assert_eq!(unsafe { libc::chroot(c".".as_ptr()) }, 0);
+        assert!(jailed.verify().is_err());
+        assert!(fs::metadata("/autochroot").is_err());
+    });
+}
+
+#[test]
+fn root_that_goes_through_a_user_namespace_is_sealed_too() {
+    root_only!();
+    as_user(User::Root, || {
+        let sealed = Jail::auto().user_namespace(UserNamespace::Always).enter().unwrap().seal().unwrap();
+        assert_eq!((held(), no_new_privs().unwrap()), (0, true));
+        assert_eq!(capabilities(None).unwrap().permitted.bits(), 0);
+        assert!(!sealed.bounding_set_empty());
+    });
+}
