@@ -63,7 +63,7 @@ impl Jailed {
     /// See once more that the jail holds: "/" is the directory that was made, and so are ".." and the working directory;
     /// it is empty, has no name, and neither `mkdir` nor `creat` makes anything in it.
     ///
-    /// Returns what can still be done to it all the same. Costs 11 system calls.
+    /// Returns what can still be done to it all the same. Costs at most 11 system calls.
     ///
     /// # Errors
     ///
@@ -109,10 +109,12 @@ impl Jailed {
     }
 
     /// Become the user `uid` of group `gid`, with `groups` as its supplementary groups and nothing else, for good: real,
-    /// effective and saved ids, and no capability unless `uid` is 0.
+    /// effective and saved ids. Unless `uid` is 0, no capability is left, the bounding set is empty and the securebits
+    /// are locked.
     ///
     /// In a user namespace only one's own ids can be had, and no groups can be set: the supplementary groups that the
-    /// process has stay in force there. Costs 13 system calls with privilege, 11 in a user namespace.
+    /// process has stay in force there. Costs 19 system calls and one for each capability that the kernel knows (41 on
+    /// Linux 6.18), in a user namespace 13.
     ///
     /// # Errors
     ///
@@ -128,8 +130,8 @@ impl Jailed {
         self.run_as_keeping(uid, gid, groups, Capabilities::NONE)
     }
 
-    /// [`run_as`](Jailed::run_as), but keep these capabilities, permitted and effective, for a daemon that later binds
-    /// port 443. Two more system calls.
+    /// [`run_as`](Jailed::run_as), but keep these capabilities, also through an `execve` ([`Seal::allow_execute`]): for a
+    /// daemon that binds port 443 later. Costs up to four system calls more.
     ///
     /// # Errors
     ///
@@ -161,9 +163,9 @@ impl Jailed {
     /// - every access to a file system, also through a directory that is still open or comes over a socket, and, from
     ///   Landlock ABI 6 (Linux 6.12), signals and abstract Unix sockets to processes outside: Landlock.
     ///
-    /// [`Sealed`] says which layers are in force. Bounding set and securebits take `CAP_SETPCAP`, in a user namespace
-    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set). Costs 9 system calls, and two for each capability that
-    /// the kernel knows.
+    /// The network is left alone. [`Sealed`] says which layers are in force: bounding set and securebits take
+    /// `CAP_SETPCAP`, in a user namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set). Costs 16 system calls and two for each capability that the
+    /// kernel knows, after [`run_as`](Jailed::run_as) 14 and one for each, in a user namespace 14.
     ///
     /// # Errors
     ///

@@ -11,9 +11,13 @@
 //! # fn main() -> Result<(), Box<dyn core::error::Error>> {
 //! use autochroot::Jail;
 //!
+//! # let (uid, gid) = (65534, 65534);
 //! let listener = bind()?; // all that needs the file system comes first
 //! let jailed = Jail::auto().enter()?; // "/" is empty and has no name
-//! # let _ = jailed;
+//! # #[cfg(target_os = "linux")] {
+//! let jailed = jailed.run_as(uid, gid, &[])?; // as root: become the service's user
+//! let _sealed = jailed.seal()?; // no capability, no new privilege, no file system at all
+//! # }
 //! serve(listener)
 //! # }
 //! ```

@@ -157,6 +157,54 @@ fn run_as_changes_every_id_for_good() {
     });
 }
 
+/// The usual way of a daemon: nothing that can be given away may be forgotten because of the order.
+#[test]
+fn after_run_as_a_seal_still_has_every_layer() {
+    root_only!();
+    as_user(User::Root, || {
+        let sealed = Jail::auto().enter().unwrap().run_as(7, 8, &[]).unwrap().seal().unwrap();
+        assert_powerless(&sealed);
+        assert!(sealed.bounding_set_empty() && sealed.securebits_locked());
+    });
+    as_user(User::Root, || {
+        let keep = Capabilities::NET_BIND_SERVICE;
+        let jailed = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap();
+        assert_eq!(ambient(), keep.bits());
+        // A program that may be executed keeps them; one's own process, if none may be, needs no ambient ones.
+        let sealed = jailed.seal_with(Seal::new().keep(keep)).unwrap();
+        assert_eq!((held(), ambient(), bounding()), (keep.bits(), 0, keep.bits()));
+        assert!(sealed.bounding_set_empty() && sealed.securebits_locked());
+    });
+    as_user(User::Root, || {
+        let keep = Capabilities::NET_BIND_SERVICE;
+        let program = fs::File::open("/proc/self/exe").unwrap();
+        let jailed = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap();
+        jailed.seal_with(Seal::new().keep(keep).allow_execute(raw(&program))).unwrap();
+        assert_eq!((held(), ambient()), (keep.bits(), keep.bits()));
+    });
+}
+
+#[test]
+fn cap_setuid_and_cap_setgid_are_enough_for_run_as() {
+    root_only!();
+    as_user(User::Root, || {
+        let few =
+            CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::SYS_CHROOT | CapabilitySet::NET_BIND_SERVICE;
+        let sets = rustix::thread::CapabilitySets { effective: few, permitted: few, inheritable: few & !few };
+        rustix::thread::set_capabilities(None, sets).unwrap();
+        let keep = Capabilities::NET_BIND_SERVICE;
+        let sealed = Jail::auto()
+            .enter()
+            .unwrap()
+            .run_as_keeping(7, 8, &[9], keep)
+            .unwrap()
+            .seal_with(Seal::new().keep(keep))
+            .unwrap();
+        assert_eq!((ids(), groups(), held()), ([7, 7, 7, 8, 8, 8], vec![9], keep.bits()));
+        assert!(!sealed.bounding_set_empty() && !sealed.securebits_locked(), "that takes CAP_SETPCAP");
+    });
+}
+
 #[test]
 fn run_as_in_a_user_namespace_is_for_ones_own_ids_and_tries_no_groups() {
     as_user(plain(), || {
@@ -212,13 +260,10 @@ fn a_thread_made_in_the_jail_is_refused_by_run_as_and_seal() {
     let with_a_thread = |change: fn(Jailed) -> Result<(), Error>| {
         as_each_user(|_| {
             let jailed = Jail::auto().enter().unwrap();
-            let (done, wait) = std::sync::mpsc::channel::<()>();
-            let thread = std::thread::spawn(move || wait.recv());
+            let _thread = Thread::start();
             let before = (ids(), held(), no_new_privs());
             assert_eq!(change(jailed).unwrap_err().step(), Step::Threads);
             assert_eq!((ids(), held(), no_new_privs()), before);
-            drop(done);
-            thread.join().unwrap().unwrap_err();
         });
     };
     with_a_thread(|jailed| jailed.seal().map(drop));
@@ -242,14 +287,16 @@ fn where_unshare_is_filtered_run_as_and_seal_go_by_what_was_seen_at_entry() {
 #[test]
 fn calls_that_only_say_they_succeeded_are_errors() {
     root_only!();
-    for (call, step) in
-        [(libc::SYS_setresuid, Step::Verify), (libc::SYS_setresgid, Step::Verify), (libc::SYS_capset, Step::Verify)]
-    {
+    for call in [libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_capset] {
         as_user(User::Root, || {
             fake_success(call);
             let jailed = Jail::auto().enter().unwrap();
-            let error = jailed.run_as_keeping(7, 7, &[], Capabilities::NET_BIND_SERVICE).unwrap_err();
-            assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (step, None, true), "{call}: {error}");
+            let error = jailed.run_as(7, 7, &[]).unwrap_err();
+            assert_eq!(
+                (error.step(), error.raw_os_error(), error.is_partial()),
+                (Step::Verify, None, true),
+                "{call}: {error}"
+            );
         });
     }
     as_user(User::Root, || {

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, capabilities_secure_bits,
-    capability_is_in_bounding_set, configure_capability_in_ambient_set, no_new_privs,
+    capability_is_in_ambient_set, capability_is_in_bounding_set, configure_capability_in_ambient_set, no_new_privs,
     remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits, set_keep_capabilities,
     set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
@@ -43,7 +43,16 @@ impl RunAs<'_> {
         match (self.jailed.in_user_namespace(), self.uid) {
             (true, _) => &[Step::SetGid, Step::SetUid, Step::Verify],
             (false, 0) => &[Step::SetGroups, Step::SetGid, Step::SetUid, Step::Verify],
-            (false, _) => &[Step::SetGroups, Step::SetGid, Step::SetUid, Step::DropCapabilities, Step::Verify],
+            (false, _) => &[
+                Step::SetGroups,
+                Step::SetGid,
+                Step::BoundingSet,
+                Step::Ambient,
+                Step::Securebits,
+                Step::SetUid,
+                Step::DropCapabilities,
+                Step::Verify,
+            ],
         }
     }
 
@@ -56,8 +65,11 @@ impl RunAs<'_> {
                 let gid = Gid::from_raw(self.gid);
                 Ok(set_thread_res_gid(gid, gid, gid)?)
             }
+            Step::BoundingSet => empty_bounding_set_if_allowed(self.keep),
+            Step::Ambient => raise_ambient(self.keep),
+            Step::Securebits => lock_securebits_if_allowed(),
             Step::SetUid => self.set_uid(),
-            Step::DropCapabilities => Ok(hold_only(self.keep, Capabilities::NONE)?),
+            Step::DropCapabilities => Ok(hold_only(self.keep, self.keep)?),
             Step::Verify => self.verify(),
             _ => Err(Errno::NOSYS.into()),
         }
@@ -77,15 +89,16 @@ impl RunAs<'_> {
         held_of(self.keep)
     }
 
-    /// The permitted capabilities survive the change of the user id only if that is asked for before.
+    /// With the securebits set, capabilities survive it until the next step. Without the privilege to set them, that has
+    /// to be asked for, and is not where nothing is kept.
     fn set_uid(&self) -> Result<(), Fault> {
         let uid = Uid::from_raw(self.uid);
-        let keep = self.keep != Capabilities::NONE;
-        if keep {
+        let ask = self.keep != Capabilities::NONE && !may_set_privileges()?;
+        if ask {
             set_keep_capabilities(true)?;
         }
         set_thread_res_uid(uid, uid, uid)?;
-        if keep {
+        if ask {
             set_keep_capabilities(false)?;
         }
         Ok(())
@@ -162,14 +175,8 @@ impl<'a> Sealing<'a> {
     pub(crate) fn change(&mut self, step: Step) -> Result<(), Fault> {
         match step {
             Step::BoundingSet => self.empty_bounding_set(),
-            Step::Ambient => self.raise_ambient(),
-            Step::Securebits => {
-                if may_set_privileges()? {
-                    lock_securebits()
-                } else {
-                    Ok(())
-                }
-            }
+            Step::Ambient => raise_ambient(self.through_exec()),
+            Step::Securebits => lock_securebits_if_allowed(),
             Step::DropCapabilities => Ok(hold_only(self.seal.keep, self.through_exec())?),
             Step::NoNewPrivs => Ok(set_no_new_privs(true)?),
             Step::Restrict => self.restrict(),
@@ -196,27 +203,9 @@ impl<'a> Sealing<'a> {
         Ok(())
     }
 
-    /// Where `CAP_SETPCAP` is not held, the bounding set stays as it is, and that is reported.
     fn empty_bounding_set(&mut self) -> Result<(), Fault> {
-        if may_set_privileges()? {
-            empty_bounding_set(self.seal.keep)?;
-        }
-        self.in_force.bounding_set =
-            every_capability().all(|one| self.seal.keep.contains(one) || !matches!(is_bounding(one), Ok(true)));
-        Ok(())
-    }
-
-    /// Ambient capabilities are what a program without file capabilities keeps of its predecessor's.
-    fn raise_ambient(&self) -> Result<(), Fault> {
-        let kept = self.through_exec();
-        if kept == Capabilities::NONE {
-            return Ok(());
-        }
-        let now = capabilities(None)?;
-        set_capabilities(None, CapabilitySets { inheritable: set(kept), ..now })?;
-        for one in every_capability().filter(|one| kept.contains(*one)) {
-            configure_capability_in_ambient_set(set(one), true)?;
-        }
+        empty_bounding_set_if_allowed(self.seal.keep)?;
+        self.in_force.bounding_set = bounding_set_is_empty(self.seal.keep)?;
         Ok(())
     }
 
@@ -270,6 +259,31 @@ fn hold_only(keep: Capabilities, inheritable: Capabilities) -> Result<(), Errno>
     set_capabilities(None, CapabilitySets { effective: keep, permitted: keep, inheritable: set(inheritable) })
 }
 
+/// Where `CAP_SETPCAP` is not held, the bounding set stays as it is, and [`Sealed`](crate::Sealed) says so.
+fn empty_bounding_set_if_allowed(keep: Capabilities) -> Result<(), Fault> {
+    if may_set_privileges()? { empty_bounding_set(keep) } else { Ok(()) }
+}
+
+/// So do the securebits.
+fn lock_securebits_if_allowed() -> Result<(), Fault> {
+    if may_set_privileges()? { lock_securebits() } else { Ok(()) }
+}
+
+/// Ambient capabilities are what a program without file capabilities keeps of its predecessor's.
+fn raise_ambient(keep: Capabilities) -> Result<(), Fault> {
+    if keep == Capabilities::NONE {
+        return Ok(());
+    }
+    let now = capabilities(None)?;
+    set_capabilities(None, CapabilitySets { inheritable: set(keep), ..now })?;
+    for one in every_capability().filter(|one| keep.contains(*one)).map(set) {
+        if !capability_is_in_ambient_set(one)? {
+            configure_capability_in_ambient_set(one, true)?;
+        }
+    }
+    Ok(())
+}
+
 /// Take all but `keep` out of the bounding set.
 pub(super) fn empty_bounding_set(keep: Capabilities) -> Result<(), Fault> {
     for one in every_capability().filter(|one| !keep.contains(*one)) {
@@ -286,8 +300,16 @@ pub(super) fn lock_securebits() -> Result<(), Fault> {
     Ok(set_capabilities_secure_bits(CapabilitiesSecureBits::from_bits_retain(SECUREBITS))?)
 }
 
-fn is_bounding(one: Capabilities) -> Result<bool, Errno> {
-    capability_is_in_bounding_set(set(one))
+fn bounding_set_is_empty(keep: Capabilities) -> Result<bool, Fault> {
+    for one in every_capability().filter(|one| !keep.contains(*one)) {
+        match capability_is_in_bounding_set(set(one)) {
+            Ok(true) => return Ok(false),
+            Ok(false) => {}
+            Err(Errno::INVAL) => break, // the kernel knows no more
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(true)
 }
 
 fn every_capability() -> impl Iterator<Item = Capabilities> {

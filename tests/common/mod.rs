@@ -189,6 +189,38 @@ fn pipe() -> (File, File) {
     unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) }
 }
 
+/// A second thread, that ends when this is dropped. By `clone`, since `pthread_create` may wait for ever, in a fork, for a
+/// lock that some thread held when the fork was made.
+pub struct Thread(&'static AtomicU32);
+
+impl Thread {
+    pub fn start() -> Thread {
+        extern "C" fn wait(goes_on: *mut libc::c_void) -> i32 {
+            // SAFETY: it is the leaked counter.
+            let goes_on = unsafe { &*goes_on.cast::<AtomicU32>() };
+            while goes_on.load(Ordering::Acquire) == 1 {
+                unsafe { libc::sched_yield() };
+            }
+            0
+        }
+        let goes_on: &AtomicU32 = Box::leak(Box::new(AtomicU32::new(1)));
+        let stack = vec![0_u128; 4096].leak();
+        let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
+        // SAFETY: the stack is the thread's own, and it uses nothing that the C library keeps for each thread.
+        let thread = unsafe {
+            libc::clone(wait, stack.as_mut_ptr_range().end.cast(), flags, (&raw const *goes_on).cast_mut().cast())
+        };
+        assert!(thread > 0, "clone: {}", std::io::Error::last_os_error());
+        Thread(goes_on)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
 fn become_user(user: User) {
     if let (User::Plain(id), true) = (user, is_root()) {
         unsafe {
