@@ -31,6 +31,10 @@ pub enum Step {
     Unlink,
     /// See that it has no name any more and that nothing can be made in it.
     Unlinked,
+    /// Linux: mount a tmpfs nowhere, [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html).
+    Mount,
+    /// Open and check the directory that is to be the root.
+    Directory,
     /// Change into it, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
     Enter,
     /// Make it the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html).
@@ -53,6 +57,8 @@ pub enum Step {
     /// See that what was asked for is so: that "/" is the directory that was made, that nothing can be made in it, that
     /// ids and capabilities are what they should be.
     Verify,
+    /// Fork a process that tries, for [`Jail::check`](crate::Jail::check).
+    Try,
     /// Linux: see that the user and group ids asked for can be had, and the capabilities kept.
     Ids,
     /// Linux: [`setgroups(2)`](https://man7.org/linux/man-pages/man2/setgroups.2.html).
@@ -78,6 +84,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether another parent may help.
+    pub(crate) const fn is_of_parent(self) -> bool {
+        matches!(self, Step::Parent | Step::Make | Step::Unlinked)
+    }
+
     /// What the step does, as in "cannot …".
     const fn action(self) -> &'static str {
         match self {
@@ -89,6 +100,8 @@ impl Step {
             Step::Open => "open the new directory",
             Step::Unlink => "remove the new directory's name",
             Step::Unlinked => "see the new directory unlinked",
+            Step::Mount => "mount a detached tmpfs",
+            Step::Directory => "use the directory",
             Step::Enter => "change into the new directory",
             Step::Chroot => "chroot",
             Step::Proc => "open /proc/self",
@@ -99,6 +112,7 @@ impl Step {
             Step::Root => "change directory to the new root",
             Step::Shed => "drop the user namespace's capabilities",
             Step::Verify => "verify the jail",
+            Step::Try => "try it in a process of its own",
             Step::Ids => "become that user",
             Step::SetGroups => "set the supplementary groups",
             Step::SetGid => "set the group id",
@@ -125,6 +139,12 @@ pub(crate) enum Fault {
     NotTheRoot,
     Ids,
     Capabilities,
+    NoJail,
+    Owner,
+    Writable,
+    NotEmpty,
+    Component(u16, Errno),
+    Unsafe(u16),
     OpenDirectory(i32),
     NotHeld(Capabilities),
     NoSuchId,
@@ -164,6 +184,14 @@ impl fmt::Display for Fault {
             Fault::NotTheRoot => "\"/\" is not the directory that was made",
             Fault::Ids => "the user or group id has changed",
             Fault::Capabilities => "capabilities are held that should not be",
+            Fault::NoJail => "it is the root directory already; \"/\" says that no jail is wanted",
+            Fault::Owner => "it belongs neither to root nor to us",
+            Fault::Writable => "its group or everyone can write to it",
+            Fault::NotEmpty => "it is not empty",
+            Fault::Component(number, errno) => return write!(f, "component {number} of the path: {}", Named(*errno)),
+            Fault::Unsafe(number) => {
+                return write!(f, "component {number} of the path does not belong to root, or others can write to it");
+            }
             Fault::OpenDirectory(fd) => return write!(f, "descriptor {fd} is a directory"),
             Fault::NotHeld(capabilities) => return write!(f, "{capabilities} cannot be kept: not held"),
             Fault::NoSuchId => "4294967295 is no user or group id",
@@ -203,7 +231,7 @@ impl Error {
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
         match self.fault {
-            Fault::Errno(errno) => Some(errno.raw_os_error()),
+            Fault::Errno(errno) | Fault::Component(_, errno) => Some(errno.raw_os_error()),
             _ => None,
         }
     }
@@ -213,6 +241,15 @@ impl Error {
     pub const fn fd(&self) -> Option<i32> {
         match self.fault {
             Fault::OpenDirectory(fd) => Some(fd),
+            _ => None,
+        }
+    }
+
+    /// Which component of the path of a directory is at fault, counted from 1, after [`Step::Directory`].
+    #[must_use]
+    pub const fn component(&self) -> Option<u16> {
+        match self.fault {
+            Fault::Component(number, _) | Fault::Unsafe(number) => Some(number),
             _ => None,
         }
     }
@@ -229,12 +266,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if matches!(self.step, Step::Parent | Step::Make) && self.tried.iter().any(Option::is_some) {
-            f.write_str("cannot create a directory")?;
-            let tried = PARENTS.iter().zip(&self.tried).filter_map(|(parent, fault)| Some((parent, (*fault)?)));
-            for (n, (parent, fault)) in tried.enumerate() {
-                let separator = if n == 0 { ": in " } else { ", in " };
-                write!(f, "{separator}{parent}: {fault}")?;
+        let mut tried = PARENTS.iter().zip(&self.tried).filter_map(|(parent, fault)| Some((parent, (*fault)?)));
+        if let Some((parent, fault)) = tried.next() {
+            write!(f, "cannot create a directory: in {parent}: {fault}")?;
+            tried.try_for_each(|(parent, fault)| write!(f, ", in {parent}: {fault}"))?;
+            if !self.step.is_of_parent() {
+                write!(f, "; cannot {}: {}", self.step.action(), self.fault)?;
             }
         } else {
             write!(f, "cannot {}: {}", self.step.action(), self.fault)?;

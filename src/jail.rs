@@ -1,5 +1,7 @@
 //! What the caller asks for.
 
+#[cfg(doc)]
+use crate::Step;
 use crate::error::Error;
 use crate::jailed::Jailed;
 use crate::kernel::System;
@@ -15,18 +17,49 @@ use crate::machine::State;
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a Jail does nothing until it is entered"]
 pub struct Jail<'a> {
-    parent: Option<&'a [u8]>,
-    plan: Plan,
+    /// The parent, or the directory that is to be the root.
+    pub(crate) path: Option<&'a [u8]>,
+    /// Made by the word `auto`.
+    pub(crate) auto: bool,
+    pub(crate) plan: Plan,
 }
 
 /// The choices that the state machine has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent choices")]
 pub(crate) struct Plan {
+    pub(crate) root: Root,
+    pub(crate) detached_if_no_parent: bool,
+    pub(crate) demands: Demands,
     pub(crate) threads: bool,
     pub(crate) directories: bool,
     pub(crate) bounding_set: bool,
     pub(crate) user_namespace: UserNamespace,
     pub(crate) id_map: IdMap,
+}
+
+/// What kind of root directory a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Root {
+    /// A directory that was made, opened and removed.
+    Unlinked,
+    /// A read-only tmpfs that is mounted nowhere (Linux).
+    Detached,
+    /// A directory of the caller's.
+    Directory,
+    /// The one that it had: no jail was wanted.
+    Unjailed,
+}
+
+/// What a directory of the caller's must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent demands")]
+pub(crate) struct Demands {
+    pub(crate) empty: bool,
+    pub(crate) owner: bool,
+    pub(crate) unwritable: bool,
+    pub(crate) safe_path: bool,
 }
 
 /// Whether to enter through a new user namespace, which needs no privilege (Linux).
@@ -51,24 +84,91 @@ pub enum IdMap {
 }
 
 impl<'a> Jail<'a> {
-    /// An empty directory without a name, by whatever way this machine allows.
-    pub const fn auto() -> Self {
+    const fn new(root: Root, path: Option<&'a [u8]>) -> Self {
         let user_namespace = if cfg!(any(target_os = "linux", target_os = "android")) {
             UserNamespace::Auto
         } else {
             UserNamespace::Never
         };
-        let plan =
-            Plan { threads: false, directories: false, bounding_set: false, user_namespace, id_map: IdMap::Identity };
-        Jail { parent: None, plan }
+        let plan = Plan {
+            root,
+            detached_if_no_parent: false,
+            demands: Demands { empty: false, owner: false, unwritable: false, safe_path: false },
+            threads: false,
+            directories: false,
+            bounding_set: false,
+            user_namespace,
+            id_map: IdMap::Identity,
+        };
+        Jail { path, auto: false, plan }
     }
 
-    /// Make the directory in `parent`, an absolute path, and nowhere else.
+    /// An empty root, by whatever way this machine allows: [`unlinked`](Jail::unlinked) and, on Linux, where no parent can
+    /// be written, [`detached`](Jail::detached).
+    pub const fn auto() -> Self {
+        let mut jail = Self::new(Root::Unlinked, None);
+        jail.auto = true;
+        jail.plan.detached_if_no_parent = cfg!(any(target_os = "linux", target_os = "android"));
+        jail
+    }
+
+    /// A directory that is made, opened and removed: empty, without a name, and nothing can be made in it.
     ///
-    /// It has a name there only between two system calls. By default the first of `/dev/shm`, `/run`, `/tmp`, `/var/tmp`
-    /// and `/` that can be written is taken. A parent that everyone can write to must be sticky, like `/tmp`.
+    /// It is made in the first of `$TMPDIR` (with the feature `std`, and not in a set-id process), `/dev/shm`, `/run`, `/tmp`,
+    /// `/var/tmp` and `/` that can be written, and has a name there between two system calls.
+    pub const fn unlinked() -> Self {
+        Self::new(Root::Unlinked, None)
+    }
+
+    /// This directory, an absolute path: as it is, unless more is demanded of it. See
+    /// [`require_empty`](Jail::require_empty), [`require_owner`](Jail::require_owner),
+    /// [`require_unwritable`](Jail::require_unwritable) and [`require_safe_path`](Jail::require_safe_path).
+    ///
+    /// [`Jailed::seal`] leaves what is beneath it accessible.
+    pub const fn directory(path: &'a [u8]) -> Self {
+        Self::new(Root::Directory, Some(path))
+    }
+
+    /// No jail: [`enter`](Jail::enter) succeeds without a system call, and the proof says so. For a configuration in which
+    /// the administrator decides.
+    pub const fn unjailed() -> Self {
+        Self::new(Root::Unjailed, None)
+    }
+
+    /// Of `auto` and `unlinked`: make the directory in `parent`, an absolute path, and nowhere else.
+    ///
+    /// A parent that everyone can write to must be sticky, like `/tmp`. Other roots have no parent, and this changes
+    /// nothing in them.
     pub const fn parent(mut self, parent: &'a [u8]) -> Self {
-        self.parent = Some(parent);
+        if let Root::Unlinked = self.plan.root {
+            self.path = Some(parent);
+            self.plan.detached_if_no_parent = false;
+        }
+        self
+    }
+
+    /// Of a [`directory`](Jail::directory): it must be empty. On Linux only; elsewhere that is refused with `ENOSYS`.
+    pub const fn require_empty(mut self) -> Self {
+        self.plan.demands.empty = true;
+        self
+    }
+
+    /// Of a [`directory`](Jail::directory): it must belong to root or to the effective user.
+    pub const fn require_owner(mut self) -> Self {
+        self.plan.demands.owner = true;
+        self
+    }
+
+    /// Of a [`directory`](Jail::directory): neither its group nor everyone may write to it.
+    pub const fn require_unwritable(mut self) -> Self {
+        self.plan.demands.unwritable = true;
+        self
+    }
+
+    /// Of a [`directory`](Jail::directory): each component of its path must belong to root, be writable by root alone, and be
+    /// no symbolic link, so that nobody else can put another in its place. [`Error::component`] says which is not.
+    pub const fn require_safe_path(mut self) -> Self {
+        self.plan.demands.safe_path = true;
         self
     }
 
@@ -90,16 +190,16 @@ impl<'a> Jail<'a> {
         self
     }
 
-    /// Enter the jail: on success "/" is an empty directory that has no name and takes no entries, and so is the
-    /// working directory.
+    /// Enter the jail: on success "/" is the root that was asked for, and so is the working directory.
     ///
     /// Open descriptors stay open. Costs 23 system calls with privilege, 41 in a user namespace, and one for each
-    /// open descriptor, listed on the [crate page](crate); allocates nothing.
+    /// open descriptor, listed on the [crate page](crate). Allocates nothing, unless `$TMPDIR` is set and looked at.
     ///
     /// # Requirements
     ///
-    /// One thread, and a parent that can be written. `CAP_SYS_CHROOT` (elsewhere than on Linux: root), or on Linux
-    /// the right to make user namespaces, and `/proc` unless the map is [`IdMap::None`].
+    /// One thread, no open directory, and a parent that can be written. `CAP_SYS_CHROOT` (elsewhere than on Linux: root),
+    /// or on Linux the right to make user namespaces, and `/proc` unless the map is [`IdMap::None`].
+    /// [`detached`](Jail::detached) takes `CAP_SYS_ADMIN` or a user namespace, and Linux 5.2.
     ///
     /// # Errors
     ///
@@ -111,18 +211,55 @@ impl<'a> Jail<'a> {
     /// [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html),
     /// [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html)
     pub fn enter(self) -> Result<Jailed, Error> {
-        let mut system = System::new(self.plan, self.parent);
+        self.with_tmpdir(Self::enter_with)
+    }
+
+    pub(crate) fn enter_with(self, tmpdir: Option<&[u8]>) -> Result<Jailed, Error> {
+        let mut system = System::new(self.plan, self.path, tmpdir);
         let end = State::start(self.plan, system.parents()).run(|state| system.ask(state));
         match end.refused {
             None => Ok(Jailed::new(&system, &end)),
-            Some((step, fault)) => Err(Error { step, fault, traces: end.has, tried: system.tried() }),
+            Some((step, fault)) => {
+                let no_parent = step.is_of_parent() || end.root != self.plan.root;
+                let tried = if no_parent { system.tried() } else { Default::default() };
+                Err(Error { step, fault, traces: end.has, tried })
+            }
         }
+    }
+
+    /// With `$TMPDIR`, where it matters. Who starts a set-id program does not choose where it makes directories.
+    #[cfg(feature = "std")]
+    pub(crate) fn with_tmpdir<T>(self, then: impl FnOnce(Self, Option<&[u8]>) -> T) -> T {
+        use rustix::process::{getegid, geteuid, getgid, getuid};
+        let tmpdir = match (self.plan.root, self.path) {
+            (Root::Unlinked, None) => std::env::var_os("TMPDIR"),
+            _ => None,
+        };
+        let tmpdir = tmpdir.filter(|_| getuid() == geteuid() && getgid() == getegid());
+        then(self, tmpdir.as_deref().map(std::ffi::OsStr::as_encoded_bytes))
+    }
+
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn with_tmpdir<T>(self, then: impl FnOnce(Self, Option<&[u8]>) -> T) -> T {
+        then(self, None)
     }
 }
 
 /// Linux only.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Jail<'_> {
+    /// A read-only tmpfs that is mounted nowhere: empty, without a name at any instant, `EROFS` for whatever would be made
+    /// in it. Needs no parent. In a user namespace it takes a mount namespace too, whose cost grows with the number of
+    /// mounts.
+    ///
+    /// # Source
+    ///
+    /// [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html),
+    /// [`fsmount(2)`](https://man7.org/linux/man-pages/man2/fsmount.2.html)
+    pub const fn detached() -> Self {
+        Jail::new(Root::Detached, None)
+    }
+
     /// Whether to enter through a new user namespace. [`UserNamespace::Auto`] unless said.
     pub const fn user_namespace(mut self, user_namespace: UserNamespace) -> Self {
         self.plan.user_namespace = user_namespace;

@@ -3,10 +3,10 @@
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Step};
-use crate::jail::IdMap;
+use crate::jail::{IdMap, Root};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::kernel::privileges::{Layers, RunAs, Sealing};
-use crate::kernel::{Findings, OpenDirectories, Root, System};
+use crate::kernel::{Findings, OpenDirectories, Place, System};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::machine::walk;
 use crate::machine::{State, Traces};
@@ -21,7 +21,7 @@ pub struct Jailed {
     alone: bool,
     directories: OpenDirectories,
     parent: Option<&'static str>,
-    root: Root,
+    place: Place,
 }
 
 /// By what right a jail was entered (Linux).
@@ -44,7 +44,7 @@ impl Jailed {
             alone: !system.plan.threads,
             directories: system.directories,
             parent: system.parent_of_the_list(end.parent),
-            root: system.root,
+            place: system.place,
         }
     }
 
@@ -54,6 +54,12 @@ impl Jailed {
         self.parent
     }
 
+    /// What kind of root the process has. Costs no system call.
+    #[must_use]
+    pub const fn root(&self) -> Root {
+        self.place.root
+    }
+
     /// What was seen of open directories before the jail was entered. Costs no system call.
     #[must_use]
     pub const fn open_directories(&self) -> OpenDirectories {
@@ -61,7 +67,8 @@ impl Jailed {
     }
 
     /// See once more that the jail holds: "/" is the directory that was made, and so are ".." and the working directory;
-    /// it is empty, has no name, and neither `mkdir` nor `creat` makes anything in it.
+    /// it is empty, has no name, and neither `mkdir` nor `creat` makes anything in it. Of a directory of the caller's only
+    /// the first is asked, and where no jail was wanted nothing.
     ///
     /// Returns what can still be done to it all the same. Costs at most 11 system calls.
     ///
@@ -69,17 +76,17 @@ impl Jailed {
     ///
     /// [`Step::Verify`], which should not happen.
     pub fn verify(&self) -> Result<Findings, Error> {
-        self.root.verify().map_err(|fault| Error::inside(Step::Verify, fault, self.traces(false)))
+        self.place.verify().map_err(|fault| Error::inside(Step::Verify, fault, self.traces(false)))
     }
 
     /// What is not as it was before the entry.
     const fn traces(&self, privileges: bool) -> Traces {
         Traces {
             directory: false,
-            cwd: true,
+            cwd: false,
             user_namespace: self.user_namespace,
             capabilities: false,
-            root: true,
+            root: !matches!(self.place.root, Root::Unjailed),
             privileges,
         }
     }
@@ -163,7 +170,8 @@ impl Jailed {
     /// - every access to a file system, also through a directory that is still open or comes over a socket, and, from
     ///   Landlock ABI 6 (Linux 6.12), signals and abstract Unix sockets to processes outside: Landlock.
     ///
-    /// The network is left alone. [`Sealed`] says which layers are in force: bounding set and securebits take
+    /// The network is left alone, and so is what is beneath a [`directory`](crate::Jail::directory) of the caller's.
+    /// [`Sealed`] says which layers are in force: bounding set and securebits take
     /// `CAP_SETPCAP`, in a user namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set). Costs 16 system calls and two for each capability that the
     /// kernel knows, after [`run_as`](Jailed::run_as) 14 and one for each, in a user namespace 14.
     ///

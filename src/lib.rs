@@ -3,7 +3,7 @@
 //! An entry makes a directory, opens it, removes its name, and makes it the process's root: a root that is empty, that
 //! nobody can name, and in which nothing can be made. What is open stays open; what is not is out of reach. Root does
 //! it directly. On Linux everyone else does it in a new user namespace, whose capabilities are dropped again before
-//! [`Jail::enter`] returns.
+//! [`Jail::enter`] returns. Where no directory can be made, a read-only tmpfs that is mounted nowhere takes its place.
 //!
 //! ```no_run
 //! # fn bind() -> std::io::Result<()> { Ok(()) }
@@ -54,9 +54,33 @@
 //! | [`Verify`](Step::Verify) | also `capget`, `geteuid`, `getegid` |
 //! | | `close` of a fourth descriptor |
 //!
+//! For a [`detached`](Jail::detached) root, `fsopen`, `fsconfig`, `fsmount`, `fstat` and `close` ([`Mount`](Step::Mount)) take
+//! the place of `Parent` to `Unlinked`, the user namespace comes with a mount namespace and is made before them, and
+//! `Verify` also sees that `mkdir` says `EROFS`. For a [`directory`](Jail::directory), `openat`, `fstat` and `stat("/")`
+//! do ([`Directory`](Step::Directory)), and what is demanded of it besides.
+//!
+//! # In a configuration file
+//!
+//! [`Jail::parse`] reads the word that an administrator writes, and [`Jail::check`] tries it, in a process of its own, when
+//! the configuration is checked:
+//!
+//! ```
+//! use autochroot::{Jail, Root};
+//!
+//! let configured = "auto"; // or "unlinked /run/lock", "detached", "/var/empty", "/"
+//! let jail = Jail::try_from(configured)?.allow_threads();
+//! match jail.check() {
+//!     Ok(check) if check.is_jail_advisable() => println!("advice: chroot auto"),
+//!     Ok(check) => println!("chroot {configured}: {:?}", check.root()),
+//!     Err(error) => println!("chroot {configured}: {error}"),
+//! }
+//! # Ok::<(), autochroot::ParseError>(())
+//! ```
+//!
 //! # Cargo features
 //!
-//! `std` (default): `From<Error> for std::io::Error`. Without it the crate is `no_std`; it never allocates.
+//! `std` (default): `From<Error> for std::io::Error`, and `$TMPDIR` as the first parent that is tried. Without it the crate
+//! is `no_std`. It allocates nothing, but for the value of `$TMPDIR`.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(
     not(any(target_os = "linux", target_os = "android")),
@@ -67,20 +91,24 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
 mod capabilities;
+mod check;
 mod errno;
 mod error;
 mod jail;
 mod jailed;
 mod kernel;
 mod machine;
+mod parse;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use capabilities::Capabilities;
+pub use check::Check;
 pub use error::{Error, Step};
-pub use jail::Jail;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use jail::{IdMap, UserNamespace};
+pub use jail::{Jail, Root};
 pub use jailed::Jailed;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use jailed::{Entered, Seal, Sealed};
 pub use kernel::{Findings, OpenDirectories};
+pub use parse::ParseError;

@@ -3,10 +3,12 @@
 //! It is pure: it makes no system call. [`State::run`] hands each state to `ask` and feeds the outcome to
 //! [`State::next`], until the entry is `Inside` or `Refused`.
 
+use core::ops::Range;
+
 use rustix::io::Errno;
 
 use crate::error::{Fault, Step};
-use crate::jail::{IdMap, Plan, UserNamespace};
+use crate::jail::{IdMap, Plan, Root, UserNamespace};
 
 /// What is asked of the system now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,12 @@ pub(crate) struct State {
     pub(crate) has: Traces,
     /// The index of the parent that is in use.
     pub(crate) parent: usize,
+    /// One more than the last.
     parents: usize,
+    /// Which kind of root is being made: with `auto` first one, then the other.
+    pub(crate) root: Root,
+    /// The tmpfs is there.
+    mounted: bool,
     plan: Plan,
     /// How often an interrupted call or another name may still be tried.
     tries: u8,
@@ -63,16 +70,30 @@ pub(crate) struct State {
 
 use Now::{Discard, Do, Inside, Refused, Return};
 use Step::{
-    Chroot, DenySetgroups, Enter, Make, MapGid, MapUid, NewUserNamespace, Open, OpenDirectories, Parent, Proc, Root,
-    Shed, Threads, Unlink, Unlinked, Verify, WorkingDirectory,
+    Chroot, DenySetgroups, Directory, Enter, Make, MapGid, MapUid, Mount, NewUserNamespace, Open, OpenDirectories,
+    Parent, Proc, Shed, Threads, Unlink, Unlinked, Verify, WorkingDirectory,
 };
 
 impl State {
-    /// The first state, where there are `parents` directories to try.
-    pub(crate) fn start(plan: Plan, parents: usize) -> State {
+    /// The first state, where these are the parents to try. Without a jail it is also the last.
+    pub(crate) fn start(plan: Plan, parents: Range<usize>) -> State {
         let checks = if plan.directories { WorkingDirectory } else { OpenDirectories };
-        let now = Do(if plan.threads { checks } else { Threads });
-        State { now, has: Traces::default(), parent: 0, parents, plan, tries: 16, refused: None }
+        let now = match plan.root {
+            Root::Unjailed => Inside,
+            _ if plan.threads => Do(checks),
+            _ => Do(Threads),
+        };
+        State {
+            now,
+            has: Traces::default(),
+            parent: parents.start,
+            parents: parents.end,
+            root: plan.root,
+            mounted: false,
+            plan,
+            tries: 16,
+            refused: None,
+        }
     }
 
     /// From this state to the last.
@@ -88,31 +109,34 @@ impl State {
     fn next(self, outcome: Result<(), Fault>) -> State {
         let State { has, plan, .. } = self;
         let again = self.tries > 0;
+        let always = plan.user_namespace == UserNamespace::Always;
+        let back_to = if self.wants_mount() { Mount } else { Chroot };
         match (self.now, outcome) {
             // The way in.
             (Do(Threads), Ok(()))          => self.to(Do(if plan.directories { WorkingDirectory } else { OpenDirectories })),
             (Do(OpenDirectories), Ok(()))  => self.to(Do(WorkingDirectory)),
-            (Do(WorkingDirectory), Ok(())) => self.to(Do(Parent)),
+            (Do(WorkingDirectory), Ok(())) => self.to(Do(match self.root { Root::Detached => Mount, Root::Directory => Directory, _ => Parent })),
             (Do(Parent), Ok(()))           => self.to(Do(Make)),
             (Do(Make), Ok(()))             => self.now_has(Traces { directory: true, ..has }).to(Do(Open)),
             (Do(Open), Ok(()))             => self.to(Do(Unlink)),
             (Do(Unlink), Ok(()))           => self.now_has(Traces { directory: false, ..has }).to(Do(Unlinked)),
-            (Do(Unlinked), Ok(()))         => self.to(Do(Enter)),
+            (Do(Unlinked | Directory), Ok(())) => self.to(Do(Enter)),
+            (Do(Mount), Ok(()))            => State { mounted: true, ..self }.to(Do(Enter)),
             (Do(Enter), Ok(()))            => self.now_has(Traces { cwd: true, ..has })
-                                                  .to(Do(if plan.user_namespace == UserNamespace::Always { Proc } else { Chroot })),
-            (Do(Chroot), Ok(()))           => self.now_has(Traces { root: true, ..has }).to(Do(Root)),
-            (Do(Root), Ok(()))             => self.to(Do(if has.user_namespace { Shed } else { Verify })),
+                                                  .to(Do(if always && !has.user_namespace { Proc } else { Chroot })),
+            (Do(Chroot), Ok(()))           => self.now_has(Traces { root: true, ..has }).to(Do(Step::Root)),
+            (Do(Step::Root), Ok(()))             => self.to(Do(if has.user_namespace { Shed } else { Verify })),
             (Do(Verify), Ok(()))           => self.to(Inside),
 
-            // The detour where chroot is not permitted.
-            (Do(Chroot), Err(Fault::Errno(Errno::PERM)))
-                if plan.user_namespace == UserNamespace::Auto && !has.user_namespace => self.to(Do(Proc)),
+            // The detour where chroot is not permitted, or to mount.
+            (Do(Chroot | Mount), Err(Fault::Errno(Errno::PERM)))
+                if plan.user_namespace != UserNamespace::Never && !has.user_namespace => self.to(Do(Proc)),
             (Do(Proc), Ok(()))             => self.to(Do(NewUserNamespace)),
             (Do(NewUserNamespace), Ok(())) => self.now_has(Traces { user_namespace: true, capabilities: true, ..has })
-                                                  .to(Do(if plan.id_map == IdMap::Identity { MapUid } else { Chroot })),
+                                                  .to(Do(if plan.id_map == IdMap::Identity { MapUid } else { back_to })),
             (Do(MapUid), Ok(()))           => self.to(Do(DenySetgroups)),
             (Do(DenySetgroups), Ok(()))    => self.to(Do(MapGid)),
-            (Do(MapGid), Ok(()))           => self.to(Do(Chroot)),
+            (Do(MapGid), Ok(()))           => self.to(Do(back_to)),
             (Do(Shed), Ok(())) if self.refused.is_none()
                                            => self.now_has(Traces { capabilities: false, ..has }).to(Do(Verify)),
 
@@ -124,6 +148,8 @@ impl State {
             (Discard, _) if self.refused.is_none()                        => self.now_has(Traces { directory: false, ..has }).to(Do(Make)),
             (Do(Parent | Make | Unlinked), Err(_)) if self.parent + 1 < self.parents
                                            => State { parent: self.parent + 1, ..self }.to(Do(Parent)),
+            (Do(Parent | Make | Unlinked), Err(_)) if plan.detached_if_no_parent && self.root == Root::Unlinked
+                                           => State { root: Root::Detached, ..self }.to(Do(Mount)),
 
             // The way back.
             (Do(step), Err(fault)) if self.refused.is_none()
@@ -133,6 +159,11 @@ impl State {
             (Do(_), done)                  => self.now_has(Traces { capabilities: done.is_err(), ..has }).to(Refused),
             (Inside | Refused, _)          => self,
         }
+    }
+
+    /// Whether a tmpfs is to be mounted and is not yet.
+    pub(crate) const fn wants_mount(&self) -> bool {
+        matches!(self.root, Root::Detached) && !self.mounted
     }
 
     /// To the next thing that can be undone. A new root can not: then the process stays in it.

@@ -12,6 +12,16 @@ use common::*;
 
 /// From `geteuid`, the first call of an entry, to the last `close`.
 fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
+    let mut calls = trace_all(user, args)?;
+    calls.drain(..calls.iter().position(|call| call == "geteuid()").unwrap());
+    let end = calls.iter().rposition(|call| call == "chdir(\"/\")").unwrap();
+    let end = end + calls[end..].iter().position(|call| call == "close(3)").unwrap();
+    let closes = calls[end..].iter().take_while(|call| call.starts_with("close(")).count();
+    calls.truncate(end + closes);
+    Some(calls)
+}
+
+fn trace_all(user: User, args: &[&str]) -> Option<Vec<String>> {
     let log = Scratch::new();
     let mut strace = command(Path::new("strace"));
     strace.args(["-f", "-o"]).arg(log.0.join("log")).arg(launcher()).args(args).current_dir("/");
@@ -25,17 +35,9 @@ fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
         }
         output => output.unwrap(),
     };
-    assert!(output.status.success(), "{output:?}");
-    let calls: Vec<_> = std::fs::read_to_string(log.0.join("log"))
-        .unwrap()
-        .lines()
-        .map(|line| brief(line.split_once(' ').unwrap().1.trim_start()))
-        .skip_while(|call| call != "geteuid()")
-        .collect();
-    let end = calls.iter().rposition(|call| call == "chdir(\"/\")").unwrap();
-    let end = end + calls[end..].iter().position(|call| call == "close(3)").unwrap();
-    let closes = calls[end..].iter().take_while(|call| call.starts_with("close(")).count();
-    Some(calls[..end + closes].to_vec())
+    assert!(output.status.code().is_some_and(|status| status < 2), "{output:?}");
+    let log = std::fs::read_to_string(log.0.join("log")).unwrap();
+    Some(log.lines().map(|line| brief(line.split_once(' ').unwrap().1.trim_start())).collect())
 }
 
 /// Without the answer, the random name and what differs from machine to machine.
@@ -129,4 +131,39 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
     .concat();
     assert_eq!(calls, expected);
     assert_eq!(calls.len(), 44);
+}
+
+#[test]
+fn no_jail_is_no_call() {
+    for user in users() {
+        let Some(calls) = trace_all(user, &["--check", "--no-seal", "--root=/"]) else { return };
+        let own = calls.iter().position(|call| call.starts_with("close_range(")).unwrap();
+        // The next calls are those that --check makes to print what it finds.
+        assert!(calls[own + 1].starts_with("capget("), "{:?}", &calls[own..]);
+    }
+}
+
+#[test]
+fn a_detached_entry_makes_the_documented_calls() {
+    root_only!();
+    let Some(calls) = trace(User::Root, &["--check", "--no-seal", "--keep-fds=all", "--root=detached"]) else { return };
+    let start = calls.iter().position(|call| call.starts_with("fsopen(")).unwrap();
+    let names: Vec<_> = calls[start..].iter().map(|call| call.split('(').next().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "fsopen",
+            "fsconfig",
+            "fsmount",
+            "fstat",
+            "close",
+            "fchdir",
+            "chroot",
+            "chdir",
+            "newfstatat",
+            "mkdirat",
+            "close",
+            "close"
+        ]
+    );
 }

@@ -24,19 +24,19 @@ use common::*;
 const SERVICE: u32 = 12345;
 
 /// The stage of one attack: what there is outside, made before the jail by the process that is then jailed.
-struct Stage {
+struct Stage<'s> {
     outside: Outside,
-    parent: Scratch,
+    /// The parent of the jail; who is in it cannot remove it.
+    parent: &'s Scratch,
     /// Open as long as the attack takes.
     _kept: Vec<fs::File>,
     _peers: [UnixStream; 2],
     _listener: std::os::unix::net::UnixListener,
 }
 
-impl Stage {
-    fn set(victim: u32) -> Stage {
+impl Stage<'_> {
+    fn set(parent: &Scratch, victim: u32) -> Stage<'_> {
         use std::os::linux::net::SocketAddrExt;
-        let parent = Scratch::new();
         let directory = fs::File::open("/").unwrap();
         let path = fs::File::options().read(true).custom_flags(libc::O_PATH).open("/").unwrap();
         let (socket, peer) = UnixStream::pair().unwrap();
@@ -51,7 +51,7 @@ impl Stage {
                 path: path.as_raw_fd(),
                 socket,
                 pid,
-                handle: handle_of_a_file_in(&parent),
+                handle: handle_of_a_file_in(parent),
                 program: program.as_raw_fd(),
                 listener,
             },
@@ -168,13 +168,14 @@ enum Kind {
 /// Whether the attack gets anywhere from that jail.
 fn gets_out(user: User, kind: Kind, attack: Attack) -> bool {
     set_uid_payload(); // not in the fork
+    let parent = Scratch::new();
     let answer = ask_user(user, || {
         let service = match user {
             User::Plain(id) => id,
             User::Root if matches!(kind, Kind::PlainThenSetuid | Kind::Sealed) => SERVICE,
             User::Root => 0,
         };
-        let stage = Stage::set(service);
+        let stage = Stage::set(&parent, service);
         match kind {
             Kind::Plain => stage.plain_jail(),
             Kind::PlainThenSetuid => {
@@ -315,8 +316,9 @@ fn no_attack_gets_out_of_the_launcher() {
                 continue;
             }
             let uid = if let User::Plain(id) = user { id } else { 0 };
+            let parent = Scratch::new();
             let said = ask_user(user, || {
-                let stage = Stage::set(uid);
+                let stage = Stage::set(&parent, uid);
                 let outside = &stage.outside;
                 let socket = outside.socket.as_raw_fd();
                 // All of them would be inherited.

@@ -316,6 +316,19 @@ fn a_missing_proc_is_found_before_anything_has_changed() {
     });
 }
 
+/// As after a `setuid`, with file capabilities, or of a program that may not be read.
+#[test]
+fn a_process_that_is_not_dumpable_keeps_its_ids_and_stays_so() {
+    as_each_user(|_| {
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+        let ids = (geteuid(), getegid());
+        let jailed = Jail::auto().user_namespace(UserNamespace::Always).enter().unwrap();
+        assert!(jailed.ids_kept());
+        assert_eq!((geteuid(), getegid()), ids);
+        assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 0);
+    });
+}
+
 #[test]
 fn maps_that_only_seem_to_be_written_are_an_error() {
     root_only!();
@@ -406,6 +419,8 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
         mount_tmpfs(Path::new("/run"), 0, "mode=777");
         mount_tmpfs(Path::new("/tmp"), 0, "nr_inodes=1");
         mount_tmpfs(Path::new("/var/tmp"), 0, "");
+        // SAFETY: this fork has one thread.
+        unsafe { std::env::remove_var("TMPDIR") };
         assert_eq!(Jail::auto().enter().unwrap().parent(), Some("/var/tmp"));
     });
     as_user(User::Root, || {
@@ -417,12 +432,19 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
         let ids = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
         assert_eq!(
-            refusal(Jail::auto()).to_string(),
+            refusal(Jail::unlinked()).to_string(),
             "cannot create a directory: in /dev/shm: EROFS (read-only file system), \
              in /run: everyone can write to it and it is not sticky, \
              in /tmp: ENOSPC (no space left or limit reached), \
              in /var/tmp: ENOENT (no such file or directory), \
              in /: EACCES (permission denied)"
+        );
+        // SAFETY: as above.
+        unsafe { std::env::set_var("TMPDIR", "/nonexistent") };
+        let error = refusal(Jail::unlinked()).to_string();
+        assert!(
+            error.starts_with("cannot create a directory: in $TMPDIR: ENOENT (no such file or directory), in /dev"),
+            "{error}"
         );
     });
 }

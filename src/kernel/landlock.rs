@@ -47,19 +47,27 @@ pub(super) fn abi() -> Option<c_int> {
     .ok()
 }
 
-/// A ruleset that refuses every access to the file system that version `abi` knows, and signals and abstract sockets to
-/// processes outside. The network is none of our business.
-pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
-    // Bits 0 to 12 came with the first version; refer, truncate and ioctl_dev with the second, third and fifth.
-    let accesses = match abi {
+/// Every access to a file system that version `abi` knows. Bits 0 to 12 came with the first version; refer, truncate and
+/// `ioctl_dev` with the second, third and fifth.
+const fn accesses(abi: c_int) -> u64 {
+    let count = match abi {
         ..=1 => 13,
         2 => 14,
         3 | 4 => 15,
         5.. => 16,
     };
-    let scoped = if abi < 6 { 0 } else { LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL };
+    (1 << count) - 1
+}
+
+const fn scopes(abi: c_int) -> u64 {
+    if abi < 6 { 0 } else { (LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL) as u64 }
+}
+
+/// A ruleset that refuses every access to the file system that version `abi` knows, and signals and abstract sockets to
+/// processes outside. The network is none of our business.
+pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
     let ruleset =
-        landlock_ruleset_attr { handled_access_fs: (1 << accesses) - 1, handled_access_net: 0, scoped: scoped.into() };
+        landlock_ruleset_attr { handled_access_fs: accesses(abi), handled_access_net: 0, scoped: scopes(abi) };
     // A kernel that does not know a field refuses a size that includes it.
     let size = match abi {
         ..=3 => core::mem::offset_of!(landlock_ruleset_attr, handled_access_net),
@@ -75,8 +83,16 @@ pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
 
 /// Let the file that `fd` is open on be executed, which is also to be read.
 pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
-    let access = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE;
-    let rule = landlock_path_beneath_attr { allowed_access: access.into(), parent_fd: fd };
+    allow(ruleset, fd, (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE).into())
+}
+
+/// Let everything be done beneath the directory that `fd` is open on.
+pub(super) fn allow_beneath(ruleset: &OwnedFd, fd: c_int, abi: c_int) -> Result<(), Errno> {
+    allow(ruleset, fd, accesses(abi))
+}
+
+fn allow(ruleset: &OwnedFd, fd: c_int, access: u64) -> Result<(), Errno> {
+    let rule = landlock_path_beneath_attr { allowed_access: access, parent_fd: fd };
     let kind = landlock_rule_type::LANDLOCK_RULE_PATH_BENEATH as u32;
     // SAFETY: `rule` is what the call takes for this kind of rule.
     checked(unsafe { syscall(number(__NR_landlock_add_rule), ruleset.as_raw_fd(), kind, &raw const rule, 0_u32) })

@@ -3,22 +3,25 @@
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
-use rustix::fd::{AsRawFd as _, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Stat, openat, statat};
+use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Stat, fstat, openat, statat};
 use rustix::io::{Errno, write};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::path::DecInt;
-use rustix::process::{Gid, getegid, geteuid};
+use rustix::process::{DumpableBehavior, Gid, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::{
-    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, UnshareFlags, capabilities, set_capabilities,
-    set_capabilities_secure_bits, unshare_unsafe,
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, UnshareFlags, capabilities, capability_is_in_bounding_set,
+    set_capabilities, set_capabilities_secure_bits, unshare_unsafe,
 };
 
+use super::audit::{OpenDirectories, is_no_directory, see_no_open_directory_below_the_limit};
 use super::privileges::{empty_bounding_set, lock_securebits};
-use super::{OpenDirectories, System, held, is_no_directory, see_no_open_directory_below_the_limit};
+use super::{Place, System, held};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
-use crate::jail::IdMap;
+use crate::jail::{IdMap, Root};
+use crate::machine::State;
 
 /// To hold a directory for `fchdir` and the `…at` calls: needs no permission to read it.
 pub(super) const SEARCH: OFlags = OFlags::PATH;
@@ -52,10 +55,13 @@ pub(super) const fn has_no_links(stat: &Stat) -> bool {
 }
 
 impl System<'_> {
-    pub(super) fn ask_os(&mut self, step: Step) -> Result<(), Fault> {
+    pub(super) fn ask_os(&mut self, step: Step, state: &State) -> Result<(), Fault> {
         match step {
             Step::Threads => only_thread(),
             Step::Proc => self.open_proc(),
+            Step::Mount => self.mount(),
+            // To mount takes a mount namespace that belongs to the user namespace.
+            Step::NewUserNamespace if state.wants_mount() => Ok(unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?),
             Step::NewUserNamespace => Ok(unshare(UnshareFlags::NEWUSER)?),
             Step::MapUid => self.write_map(c"uid_map", self.uid.as_raw()),
             Step::DenySetgroups => self.write_proc(c"setgroups", b"deny"),
@@ -63,6 +69,20 @@ impl System<'_> {
             Step::Shed => self.shed(),
             _ => Err(Errno::NOSYS.into()),
         }
+    }
+
+    /// A tmpfs that is mounted nowhere: its descriptor is the only way to it, and the root directory after that.
+    fn mount(&mut self) -> Result<(), Fault> {
+        let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(&tmpfs)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let mount = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+        self.place = Place::of(Root::Detached, &fstat(&mount)?);
+        self.directory = Some(mount);
+        Ok(())
     }
 
     /// Opened before the user namespace is made, so that a missing /proc is found while everything can be undone.
@@ -89,7 +109,17 @@ impl System<'_> {
     }
 
     fn write_proc(&self, file: &CStr, content: &[u8]) -> Result<(), Fault> {
-        let file = openat(held(self.maps.proc.as_ref())?, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let open = || openat(held(self.maps.proc.as_ref())?, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        let file = match open() {
+            // Of a process that is not dumpable, after a setuid or with file capabilities, these files belong to root.
+            Err(Errno::ACCESS) if dumpable_behavior()? != DumpableBehavior::Dumpable => {
+                set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+                let opened = open();
+                set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+                opened?
+            }
+            opened => opened?,
+        };
         if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
     }
 
@@ -118,7 +148,7 @@ impl System<'_> {
 
 /// To unshare the thread group changes nothing in a process with one thread, and is `EINVAL` in every other. Where a
 /// seccomp filter refuses the call (Docker's does), the number of links of a directory in /proc tells.
-pub(super) fn only_thread() -> Result<(), Fault> {
+pub(crate) fn only_thread() -> Result<(), Fault> {
     const CLONE_THREAD: UnshareFlags = UnshareFlags::from_bits_retain(0x0001_0000);
     match unshare(CLONE_THREAD) {
         Ok(()) => Ok(()),
@@ -159,20 +189,26 @@ fn number(name: &CStr) -> Option<i32> {
     name.to_str().ok()?.parse().ok()
 }
 
-/// That "/" has no entries. A removed directory has not even "." and "..", its `getdents` says `ENOENT`. What is sealed
-/// may not be listed at all.
-pub(super) fn see_empty() -> Result<(), Fault> {
-    let root = match openat(CWD, c"/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
-        Err(Errno::ACCESS) => return Ok(()),
-        root => root?,
-    };
+/// That "/" has no entries. What is sealed may not be listed at all.
+pub(super) fn see_empty_root() -> Result<(), Fault> {
+    match see_empty(CWD) {
+        Err(Fault::Errno(Errno::ACCESS)) => Ok(()),
+        seen => seen,
+    }
+}
+
+/// That a directory, or for `CWD` the root, has no entries. A removed directory has not even "." and "..", its
+/// `getdents` says `ENOENT`.
+pub(super) fn see_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
+    let path = if directory.as_raw_fd() == CWD.as_raw_fd() { c"/" } else { c"." };
+    let list = openat(directory, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut buffer = [MaybeUninit::uninit(); 512];
-    let mut entries = RawDir::new(root, &mut buffer);
+    let mut entries = RawDir::new(list, &mut buffer);
     while let Some(entry) = entries.next() {
         match entry {
             Err(Errno::NOENT) => break,
             Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
-            entry => return entry.map_or_else(|errno| Err(errno.into()), |_| Err(Fault::Alive)),
+            entry => return entry.map_or_else(|errno| Err(errno.into()), |_| Err(Fault::NotEmpty)),
         }
     }
     Ok(())
@@ -180,6 +216,11 @@ pub(super) fn see_empty() -> Result<(), Fault> {
 
 pub(super) fn takes_nameless_files() -> bool {
     openat(CWD, c"/", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR).is_ok()
+}
+
+/// Whether `CAP_SYS_CHROOT` can still be had: it is in the bounding set.
+pub(crate) fn may_chroot_ever() -> bool {
+    capability_is_in_bounding_set(CapabilitySet::SYS_CHROOT) == Ok(true)
 }
 
 /// `unshare(2)`, which rustix has as an unsafe function only.

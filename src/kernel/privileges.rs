@@ -2,7 +2,8 @@
 //!
 //! The calls are those for one thread, so each way begins with the check that there is but one.
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 use rustix::thread::{
@@ -16,6 +17,7 @@ use super::landlock;
 use super::linux::only_thread;
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
+use crate::jail::Root;
 use crate::jailed::{Jailed, Seal};
 
 /// What no id may be: to the system calls it means "leave it as it is".
@@ -196,6 +198,11 @@ impl<'a> Sealing<'a> {
             return if self.seal.require_landlock { Err(Errno::OPNOTSUPP.into()) } else { Ok(()) };
         };
         let ruleset = landlock::deny_all(abi)?;
+        // The files of a directory of the caller's, and of no jail at all, are there to be used.
+        if matches!(self.jailed.root(), Root::Directory | Root::Unjailed) {
+            let root = openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            landlock::allow_beneath(&ruleset, root.as_raw_fd(), abi)?;
+        }
         if let Some(program) = self.seal.execute {
             landlock::allow_execute(&ruleset, program)?;
         }

@@ -1,10 +1,13 @@
 //! What takes the place of Linux's own calls on other Unixes.
 
+use rustix::fd::BorrowedFd;
 use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read};
 
-use super::{OpenDirectories, System, see_no_open_directory_below_the_limit};
+use super::System;
+use super::audit::{OpenDirectories, see_no_open_directory_below_the_limit};
 use crate::error::{Fault, Step};
+use crate::machine::State;
 
 /// To hold a directory for `fchdir` and the `…at` calls.
 pub(super) const SEARCH: OFlags = OFlags::RDONLY;
@@ -29,8 +32,24 @@ pub(super) fn see_no_open_directory() -> Result<OpenDirectories, Fault> {
 
 /// `rmdir` does not remove a directory that has entries, and without a name it takes none.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(super) const fn see_empty() -> Result<(), Fault> {
+pub(super) const fn see_empty_root() -> Result<(), Fault> {
     Ok(())
+}
+
+/// To list a directory takes an allocation here: it is refused to ask.
+pub(super) const fn see_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
+    Err(Fault::Errno(Errno::NOSYS))
+}
+
+/// There is no call that tells whether there are threads, and none is needed: all share one root directory.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+pub(crate) const fn only_thread() -> Result<(), Fault> {
+    Ok(())
+}
+
+/// Root always can.
+pub(crate) const fn may_chroot_ever() -> bool {
+    true
 }
 
 /// Only Linux has them.
@@ -40,9 +59,8 @@ pub(super) const fn takes_nameless_files() -> bool {
 
 #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]
 impl System<'_> {
-    /// There is no call that tells whether there are threads, and none is needed: all share one root directory.
-    pub(super) fn ask_os(&mut self, step: Step) -> Result<(), Fault> {
-        if step == Step::Threads { Ok(()) } else { Err(Errno::NOSYS.into()) }
+    pub(super) fn ask_os(&mut self, step: Step, _: &State) -> Result<(), Fault> {
+        if step == Step::Threads { only_thread() } else { Err(Errno::NOSYS.into()) }
     }
 
     pub(super) fn verify_user_namespace(&self) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 
 use core::ffi::c_int;
 
-use autochroot::OpenDirectories;
+use autochroot::{OpenDirectories, Root};
 
 use crate::{Inside, Stream, fail, print};
 
@@ -10,6 +10,8 @@ use crate::{Inside, Stream, fail, print};
 pub(crate) fn report(inside: &Inside, parent: Option<&[u8]>) -> c_int {
     let jailed = inside.jailed();
     let parent = parent.or(jailed.parent().map(str::as_bytes)).unwrap_or_default();
+    let root = jailed.root();
+    let ours = matches!(root, Root::Unlinked | Root::Detached);
     let findings = match jailed.verify() {
         Ok(findings) => findings,
         Err(error) => {
@@ -17,10 +19,21 @@ pub(crate) fn report(inside: &Inside, parent: Option<&[u8]>) -> c_int {
             fail!(1, "{error}");
         }
     };
-    print(format_args!(
-        "root: unlinked\nparent: {}\nempty: yes\nwritable: {}\nmode: {}\nopen-directories: {}\n{}jailed: yes\n",
-        parent.escape_ascii(),
-        if findings.takes_nameless_files() { "nameless files" } else { "no" },
+    let status = print(format_args!(
+        "root: {}\nparent: {}\nempty: {}\nwritable: {}\nmode: {}\nopen-directories: {}\n{}jailed: {}\n",
+        match root {
+            Root::Unlinked => "unlinked",
+            Root::Detached => "detached",
+            Root::Directory => "directory",
+            _ => "unjailed",
+        },
+        if root == Root::Unlinked { parent } else { b"none" }.escape_ascii(),
+        if ours { "yes" } else { "not asked" },
+        match findings.takes_nameless_files() {
+            _ if !ours => "not asked",
+            true => "nameless files",
+            false => "no",
+        },
         if findings.mode_can_change() { "changeable" } else { "fixed" },
         match jailed.open_directories() {
             // The jail was told not to look: all that PROGRAM would keep has been looked at.
@@ -28,7 +41,9 @@ pub(crate) fn report(inside: &Inside, parent: Option<&[u8]>) -> c_int {
             OpenDirectories::NoneBelow(_) => "none below the limit of descriptors",
         },
         os::privileges(inside),
-    ))
+        if root == Root::Unjailed { "no" } else { "yes" },
+    ));
+    if status == 0 { c_int::from(root == Root::Unjailed) } else { status }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -17,6 +17,10 @@ Run a static PROGRAM with an empty, nameless directory as its root, and seal it:
 no capabilities, no new privileges, no access to any file system.
 With --check, enter and seal, print what was found inside, run nothing.
 
+  -r, --root ROOT       auto: unlinked or, where no parent can be written, detached;
+                        unlinked: a directory that is made and removed;
+                        detached: a read-only tmpfs that is mounted nowhere;
+                        DIR: that directory, and what is in it; /: no jail  [auto]
   -p, --parent DIR      where the directory is made
                         [the first of /dev/shm, /run, /tmp, /var/tmp, / that can be written]
       --userns WHEN     enter through a new user namespace: auto (where chroot is not
@@ -40,19 +44,31 @@ const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 pub(crate) struct Options {
     pub(crate) jail: Jail<'static>,
+    pub(crate) root: &'static [u8],
     pub(crate) parent: Option<&'static [u8]>,
     pub(crate) caps: Option<&'static [u8]>,
     pub(crate) keep_fds: Option<&'static [u8]>,
     pub(crate) seal: bool,
     pub(crate) check: bool,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    userns: UserNamespace,
 }
 
 impl Options {
     /// Take the options from the front of `args`; what is left are PROGRAM and its arguments. If there is nothing more to
     /// do, or an option is bad, the exit status.
     pub(crate) fn parse(args: &mut Strings) -> Result<Options, c_int> {
-        let mut options =
-            Options { jail: Jail::auto(), parent: None, caps: None, keep_fds: None, seal: true, check: false };
+        let mut options = Options {
+            jail: Jail::auto(),
+            root: b"auto",
+            parent: None,
+            caps: None,
+            keep_fds: None,
+            seal: true,
+            check: false,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            userns: UserNamespace::Auto,
+        };
         while let Some(arg) = args.peek().map(CStr::to_bytes).filter(|arg| arg.len() > 1 && arg.starts_with(b"-")) {
             args.next();
             let (name, inline) = split(arg);
@@ -69,7 +85,7 @@ impl Options {
                 (b"--check" | b"--no-seal" | b"-h" | b"--help" | b"-V" | b"--version", Some(_)) => {
                     fail!(Err(FAILED), "{} takes no value", name.escape_ascii())
                 }
-                (b"-p" | b"--parent" | b"--userns" | b"--caps" | b"--keep-fds", _) => {
+                (b"-r" | b"--root" | b"-p" | b"--parent" | b"--userns" | b"--caps" | b"--keep-fds", _) => {
                     match inline.or_else(|| args.next().map(CStr::to_bytes)) {
                         Some(value) => options.set(name, value)?,
                         None => fail!(Err(FAILED), "{} needs a value", name.escape_ascii()),
@@ -77,6 +93,20 @@ impl Options {
                 }
                 _ => fail!(Err(FAILED), "unknown option {} (see --help)", arg.escape_ascii()),
             }
+        }
+        options.jail = match Jail::parse(options.root) {
+            Ok(jail) => jail,
+            Err(error) => fail!(Err(FAILED), "--root \"{}\": {error}", options.root.escape_ascii()),
+        };
+        if let Some(parent) = options.parent {
+            if options.root != b"auto" && options.root != b"unlinked" {
+                fail!(Err(FAILED), "--parent goes with --root auto and unlinked only");
+            }
+            options.jail = options.jail.parent(parent);
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            options.jail = options.jail.user_namespace(options.userns);
         }
         if !options.seal && options.caps.is_some() {
             fail!(Err(FAILED), "--caps is part of the seal: it does not go with --no-seal");
@@ -89,19 +119,17 @@ impl Options {
         match name {
             #[cfg(any(target_os = "linux", target_os = "android"))]
             b"--userns" => {
-                self.jail = self.jail.user_namespace(match value {
+                self.userns = match value {
                     b"auto" => UserNamespace::Auto,
                     b"never" => UserNamespace::Never,
                     b"always" => UserNamespace::Always,
                     _ => fail!(Err(FAILED), "--userns is auto, never or always, not \"{}\"", value.escape_ascii()),
-                });
+                };
             }
             b"--caps" => self.caps = Some(value),
             b"--keep-fds" => self.keep_fds = Some(value),
-            _ => {
-                self.parent = Some(value);
-                self.jail = self.jail.parent(value);
-            }
+            b"-r" | b"--root" => self.root = value,
+            _ => self.parent = Some(value),
         }
         Ok(())
     }

@@ -3,6 +3,9 @@
 use super::*;
 
 const AS_ROOT: Plan = Plan {
+    root: Root::Unlinked,
+    detached_if_no_parent: false,
+    demands: crate::jail::Demands { empty: false, owner: false, unwritable: false, safe_path: false },
     threads: false,
     directories: true,
     bounding_set: false,
@@ -39,7 +42,7 @@ impl World {
             }
             Do(Enter) => has.cwd = true,
             Return => has.cwd = false,
-            Do(Chroot) if !self.may_chroot => return Err(PERM),
+            Do(Mount | Chroot) if !self.may_chroot => return Err(PERM),
             Do(Chroot) => has.root = true,
             Do(NewUserNamespace) => {
                 (has.user_namespace, has.capabilities, self.may_chroot) = (true, true, true);
@@ -52,7 +55,7 @@ impl World {
 
     /// The last state of an entry into this world.
     fn enter(&mut self, plan: Plan, parents: usize) -> State {
-        State::start(plan, parents).run(|state| self.ask(state))
+        State::start(plan, 0..parents).run(|state| self.ask(state))
     }
 }
 
@@ -60,12 +63,16 @@ fn world(may_chroot: bool, faults: &[(usize, Fault)]) -> World {
     World { may_chroot, faults: faults.to_vec(), ..World::default() }
 }
 
+/// The ways to each kind of root, by which the machine is to be led through all its steps.
+const ROOTS: [Root; 3] = [Root::Unlinked, Root::Detached, Root::Directory];
+
 /// Every plan, with and without the privilege, as far as it leads inside.
 fn ways_in() -> impl Iterator<Item = (Plan, bool, Vec<Now>)> {
-    let plans =
-        [UserNamespace::Auto, UserNamespace::Never, UserNamespace::Always].into_iter().flat_map(|user_namespace| {
+    let plans = ROOTS.into_iter().flat_map(|root| {
+        [UserNamespace::Auto, UserNamespace::Never, UserNamespace::Always].into_iter().flat_map(move |user_namespace| {
             [IdMap::Identity, IdMap::None].into_iter().flat_map(move |id_map| {
                 [false, true].into_iter().map(move |threads| Plan {
+                    root,
                     threads,
                     user_namespace,
                     id_map,
@@ -73,7 +80,8 @@ fn ways_in() -> impl Iterator<Item = (Plan, bool, Vec<Now>)> {
                     ..AS_ROOT
                 })
             })
-        });
+        })
+    });
     plans.flat_map(|plan| [true, false].map(|may_chroot| (plan, may_chroot))).filter_map(|(plan, may_chroot)| {
         let mut world = world(may_chroot, &[]);
         (world.enter(plan, 1).now == Inside).then_some((plan, may_chroot, world.asked))
@@ -86,7 +94,7 @@ fn a_privileged_entry_takes_the_short_way() {
     assert_eq!(world.enter(AS_ROOT, 5).now, Inside);
     assert_eq!(
         world.asked,
-        [Threads, WorkingDirectory, Parent, Make, Open, Unlink, Unlinked, Enter, Chroot, Root, Verify].map(Do)
+        [Threads, WorkingDirectory, Parent, Make, Open, Unlink, Unlinked, Enter, Chroot, Step::Root, Verify].map(Do)
     );
 }
 
@@ -96,7 +104,7 @@ fn an_unprivileged_entry_takes_the_detour_and_sheds_what_it_gained() {
     let end = world.enter(AS_ROOT, 5);
     assert_eq!(
         world.asked[8..],
-        [Chroot, Proc, NewUserNamespace, MapUid, DenySetgroups, MapGid, Chroot, Root, Shed, Verify].map(Do)
+        [Chroot, Proc, NewUserNamespace, MapUid, DenySetgroups, MapGid, Chroot, Step::Root, Shed, Verify].map(Do)
     );
     assert_eq!(
         (end.now, end.has),
@@ -105,11 +113,11 @@ fn an_unprivileged_entry_takes_the_detour_and_sheds_what_it_gained() {
 }
 
 #[test]
-fn ten_of_the_twelve_plans_lead_inside_for_some_user() {
+fn nobody_enters_without_privilege_or_a_user_namespace() {
     let mut ways: Vec<_> = ways_in().map(|(plan, may_chroot, _)| (plan, may_chroot)).collect();
-    assert_eq!(ways.len(), 4 * 2 + 4 + 4 * 2);
+    assert_eq!(ways.len(), 3 * (4 * 2 + 4 + 4 * 2));
     ways.retain(|(plan, may_chroot)| plan.user_namespace == UserNamespace::Never && !may_chroot);
-    assert!(ways.is_empty(), "nobody enters without privilege or a user namespace");
+    assert!(ways.is_empty(), "{ways:?}");
 }
 
 #[test]
@@ -221,4 +229,43 @@ fn the_next_parent_is_tried_until_there_is_none() {
     let end = world(true, &faults).enter(AS_ROOT, 3);
     assert_eq!((end.now, end.refused), (Refused, Some((Unlinked, IO))));
     assert_eq!(end.has, Traces::default());
+}
+
+#[test]
+fn a_detached_root_is_mounted_and_entered_in_that_order() {
+    let plan = Plan { root: Root::Detached, ..AS_ROOT };
+    let mut privileged = world(true, &[]);
+    assert_eq!(privileged.enter(plan, 1).now, Inside);
+    assert_eq!(privileged.asked, [Threads, WorkingDirectory, Mount, Enter, Chroot, Step::Root, Verify].map(Do));
+    let mut unprivileged = world(false, &[]);
+    assert_eq!(unprivileged.enter(plan, 1).now, Inside);
+    assert_eq!(
+        unprivileged.asked[2..],
+        [Mount, Proc, NewUserNamespace, MapUid, DenySetgroups, MapGid, Mount, Enter, Chroot, Step::Root, Shed, Verify]
+            .map(Do)
+    );
+    // One who may mount but not chroot does not mount twice.
+    let mut half = world(true, &[(4, PERM)]);
+    assert_eq!(half.enter(plan, 1).now, Inside);
+    assert_eq!(half.asked.iter().filter(|now| **now == Do(Mount)).count(), 1);
+}
+
+#[test]
+fn auto_is_detached_when_no_parent_will_do_and_only_then() {
+    let plan = Plan { detached_if_no_parent: true, ..AS_ROOT };
+    let mut none = world(true, &[(2, IO), (3, IO)]);
+    let end = none.enter(plan, 2);
+    assert_eq!((end.now, end.root), (Inside, Root::Detached));
+    assert_eq!(none.asked[2..], [Parent, Parent, Mount, Enter, Chroot, Step::Root, Verify].map(Do));
+    let end = world(true, &[(2, IO), (3, IO), (4, IO)]).enter(plan, 2);
+    assert_eq!((end.now, end.refused), (Refused, Some((Mount, IO))));
+    let end = world(true, &[(5, IO)]).enter(plan, 2);
+    assert_eq!((end.now, end.refused), (Refused, Some((Unlink, IO))));
+}
+
+#[test]
+fn unjailed_asks_for_nothing() {
+    let mut world = world(false, &[]);
+    assert_eq!(world.enter(Plan { root: Root::Unjailed, ..AS_ROOT }, 1).now, Inside);
+    assert_eq!((world.asked, world.has), (vec![], Traces::default()));
 }

@@ -1,0 +1,87 @@
+//! The directory that is the root, and the checks that it is what it should be.
+
+use core::ffi::CStr;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, chmodat, mkdirat, openat, statat, unlinkat};
+
+use super::{MODE, os};
+use crate::error::Fault;
+use crate::jail::Root;
+
+/// Of which kind the root is, and what tells it from all other directories as long as it is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) root: Root,
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    /// No jail: nowhere in particular.
+    pub(super) const ANYWHERE: Place = Place { root: Root::Unjailed, device: 0, inode: 0 };
+
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the types differ from system to system")]
+    pub(super) const fn of(root: Root, stat: &Stat) -> Place {
+        Place { root, device: stat.st_dev as u64, inode: stat.st_ino as u64 }
+    }
+
+    /// That `path` is this directory, and that it has no name if it should have none.
+    pub(super) fn is_at(self, path: &CStr) -> Result<(), Fault> {
+        let stat = statat(CWD, path, AtFlags::empty())?;
+        let unnamed = self.root != Root::Unlinked || os::has_no_links(&stat);
+        if Place::of(self.root, &stat) == self && unnamed { Ok(()) } else { Err(Fault::NotTheRoot) }
+    }
+
+    /// The checks of [`Jailed::verify`](crate::Jailed::verify). A directory of the caller's is not touched.
+    pub(crate) fn verify(self) -> Result<Findings, Fault> {
+        let untouched = Findings { nameless_files: true, mode: true };
+        if self.root == Root::Unjailed {
+            return Ok(untouched);
+        }
+        self.is_at(c"/")?;
+        self.is_at(c"/..")?;
+        if self.root == Root::Directory {
+            return Ok(untouched);
+        }
+        self.is_at(c".")?;
+        let name = c"/autochroot";
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        if mkdirat(CWD, name, MODE).is_ok() {
+            let _ = unlinkat(CWD, name, AtFlags::REMOVEDIR);
+            return Err(Fault::Alive);
+        }
+        if openat(CWD, name, flags, Mode::RUSR).is_ok() {
+            let _ = unlinkat(CWD, name, AtFlags::empty());
+            return Err(Fault::Alive);
+        }
+        os::see_empty_root()?;
+        Ok(Findings {
+            nameless_files: os::takes_nameless_files(),
+            mode: chmodat(CWD, c"/", MODE, AtFlags::empty()).is_ok(),
+        })
+    }
+}
+
+/// What can still be done to the root of a jail that holds: see [`Jailed::verify`](crate::Jailed::verify).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Findings {
+    nameless_files: bool,
+    mode: bool,
+}
+
+impl Findings {
+    /// Whether files without a name can be made in it, `open(2)` with `O_TMPFILE`: they take memory or disk space until
+    /// they are closed. On a tmpfs a root that keeps its capabilities can; an ordinary user can after a `chmod`.
+    /// Not ruled out where the root is the caller's own.
+    #[must_use]
+    pub const fn takes_nameless_files(&self) -> bool {
+        self.nameless_files
+    }
+
+    /// Whether its mode, times and extended attributes can be changed, as by its owner. Not ruled out where the root is
+    /// the caller's own.
+    #[must_use]
+    pub const fn mode_can_change(&self) -> bool {
+        self.mode
+    }
+}

@@ -1,0 +1,190 @@
+//! The words for a jail in a configuration file: `auto`, `unlinked`, `detached`, `/`, a directory.
+
+use core::fmt;
+
+use crate::jail::{Jail, Root};
+
+/// Why a text describes no jail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// There is nothing.
+    Empty,
+    /// Neither one of the words nor an absolute path; or what follows `auto` or `unlinked` is no absolute path.
+    NotAbsolute,
+    /// A NUL byte, which no path can have.
+    Nul,
+    /// A path of 4096 bytes or more.
+    TooLong,
+    /// Something follows `detached`, or that is not to be had on this system.
+    NoParent,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ParseError::Empty => "empty: auto, unlinked, detached, / or an absolute path is needed",
+            ParseError::NotAbsolute => "neither auto, unlinked, detached, / nor an absolute path",
+            ParseError::Nul => "a path with a NUL byte",
+            ParseError::TooLong => "a path of more than 4095 bytes",
+            ParseError::NoParent => "detached exists on Linux only, and is made in no directory",
+        })
+    }
+}
+
+impl core::error::Error for ParseError {}
+
+impl<'a> Jail<'a> {
+    /// The jail that a configuration names: `auto`, `unlinked`, `detached` (Linux), `/` for none, or the absolute path of a
+    /// directory. After `auto` and `unlinked`, and a space, the parent may follow.
+    ///
+    /// ```
+    /// use autochroot::{Jail, ParseError};
+    ///
+    /// let jail = Jail::parse(b"auto /run/lock")?;
+    /// assert_eq!(jail.to_string(), "auto /run/lock");
+    /// assert_eq!(Jail::parse(b"var/empty").unwrap_err(), ParseError::NotAbsolute);
+    /// # Ok::<(), ParseError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`]. Whether a directory is there is not asked: see [`check`](Jail::check).
+    pub fn parse(text: &'a [u8]) -> Result<Self, ParseError> {
+        let (word, rest) = match text.iter().position(|&byte| byte == b' ' || byte == b'\t') {
+            Some(end) if !text.starts_with(b"/") => text.split_at(end),
+            _ => (text, &b""[..]),
+        };
+        let parent = rest.trim_ascii_start();
+        let jail = match word {
+            b"" => return Err(ParseError::Empty),
+            b"auto" => Jail::auto(),
+            b"unlinked" => Jail::unlinked(),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            b"detached" if parent.is_empty() => Jail::detached(),
+            b"detached" => return Err(ParseError::NoParent),
+            b"/" => Jail::unjailed(),
+            path => return absolute(path).map(Jail::directory),
+        };
+        if parent.is_empty() { Ok(jail) } else { absolute(parent).map(|parent| jail.parent(parent)) }
+    }
+}
+
+fn absolute(path: &[u8]) -> Result<&[u8], ParseError> {
+    if !path.starts_with(b"/") {
+        Err(ParseError::NotAbsolute)
+    } else if path.contains(&0) {
+        Err(ParseError::Nul)
+    } else if path.len() >= 4096 {
+        Err(ParseError::TooLong)
+    } else {
+        Ok(path)
+    }
+}
+
+impl<'a> TryFrom<&'a str> for Jail<'a> {
+    type Error = ParseError;
+
+    /// [`parse`](Jail::parse).
+    fn try_from(text: &'a str) -> Result<Self, ParseError> {
+        Jail::parse(text.as_bytes())
+    }
+}
+
+/// As [`parse`](Jail::parse) reads it, for a path that is UTF-8; what of it is not becomes U+FFFD. The other choices are not
+/// shown.
+impl fmt::Display for Jail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.plan.root {
+            Root::Unlinked if self.auto => "auto",
+            Root::Unlinked => "unlinked",
+            Root::Detached => "detached",
+            Root::Directory => "",
+            Root::Unjailed => "/",
+        };
+        f.write_str(word)?;
+        let Some(path) = self.path else { return Ok(()) };
+        if !word.is_empty() {
+            f.write_str(" ")?;
+        }
+        for chunk in path.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                f.write_str("\u{fffd}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_written() {
+        for text in [
+            "auto",
+            "auto /run",
+            "unlinked",
+            "unlinked /a b",
+            "/",
+            "/var/empty",
+            "/ /",
+            "//",
+            "/var/empty auto",
+            "/\u{e9}",
+        ] {
+            assert_eq!(Jail::try_from(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Jail::parse(b"auto \t /x ").unwrap().to_string(), "auto /x ");
+        assert_eq!(Jail::parse(b"auto ").unwrap().to_string(), "auto");
+        assert_eq!(Jail::parse(b"/\xff").unwrap().to_string(), "/\u{fffd}");
+        #[cfg(target_os = "linux")]
+        assert_eq!(Jail::parse(b"detached").unwrap().to_string(), "detached");
+    }
+
+    #[test]
+    fn what_describes_no_jail_is_refused() {
+        let long = [b"/".repeat(4096), b"auto ".to_vec(), b"/".repeat(4096)].concat();
+        for (text, error) in [
+            (&b""[..], ParseError::Empty),
+            (b" ", ParseError::Empty),
+            (b" auto", ParseError::Empty),
+            (b"Auto", ParseError::NotAbsolute),
+            (b"auto run", ParseError::NotAbsolute),
+            (b"auto\0", ParseError::NotAbsolute),
+            (b"auto /\0", ParseError::Nul),
+            (b"/\0", ParseError::Nul),
+            (b"var/empty", ParseError::NotAbsolute),
+            (b"none", ParseError::NotAbsolute),
+            (b"detached /run", ParseError::NoParent),
+            (&long[..4096], ParseError::TooLong),
+            (&long[4096..], ParseError::TooLong),
+        ] {
+            assert_eq!(Jail::parse(text).unwrap_err(), error, "{:?}", text.escape_ascii().to_string());
+        }
+    }
+
+    /// Every text of up to six of these bytes and words: no panic, and what is read is written.
+    #[test]
+    fn a_million_texts_are_read_or_refused() {
+        let parts: [&[u8]; 10] = [b"auto", b"unlinked", b"detached", b"/", b" ", b"\t", b"a", b"\0", b"\xc3", b"\xa9"];
+        let mut read = 0;
+        for number in 0..10_u32.pow(6) {
+            let mut text = Vec::new();
+            let mut rest = number;
+            while rest > 0 {
+                text.extend_from_slice(parts[(rest % 10) as usize]);
+                rest /= 10;
+            }
+            let Ok(jail) = Jail::parse(&text) else { continue };
+            read += 1;
+            let written = jail.to_string();
+            if std::str::from_utf8(&text).is_ok() {
+                assert_eq!(Jail::try_from(&*written).unwrap().to_string(), written);
+            }
+        }
+        println!("{read} of 1000000 texts are a jail");
+    }
+}

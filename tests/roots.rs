@@ -1,0 +1,452 @@
+//! Every kind of root, on every kind of file system that a parent can be on.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code, reason = "calls that std does not have")]
+
+#[macro_use]
+mod common;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use autochroot::{Entered, Jail, Root, Step, UserNamespace};
+use common::*;
+use rustix::io::Errno;
+use rustix::process::{Uid, geteuid};
+
+/// Become the ordinary user again for whom mounts were made as root.
+fn become_plain(id: u32) {
+    let uid = Uid::from_raw(id);
+    rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+}
+
+/// In a mount namespace that `mount` fills, as root and as an ordinary user.
+fn with_mounts(mount: impl Fn(), body: impl Fn(User)) {
+    for user in [User::Root, SOMEBODY] {
+        as_user(User::Root, || {
+            own_mounts();
+            mount();
+            if let User::Plain(id) = user {
+                become_plain(id);
+            }
+            body(user);
+        });
+    }
+}
+
+fn assert_empty_root(root: Root) {
+    assert!(fs::read_dir("/").unwrap().next().is_none());
+    let refused = if root == Root::Detached { ErrorKind::ReadOnlyFilesystem } else { ErrorKind::NotFound };
+    assert_eq!(fs::create_dir("/x").unwrap_err().kind(), refused);
+    assert_eq!(fs::write("/x", "").unwrap_err().kind(), refused);
+    assert_eq!(fs::read("/etc/passwd").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(fs::read("../etc/passwd").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn detached_has_no_name_and_is_read_only() {
+    for user in users() {
+        as_user_watched(
+            user,
+            || {
+                let before = (held(), geteuid(), open_fds());
+                let proc = fs::read_link("/proc/self").unwrap();
+                let jailed = Jail::detached().enter().unwrap();
+                assert_eq!(jailed.root(), Root::Detached);
+                assert_eq!(jailed.entered() == Entered::Privilege, user == User::Root);
+                assert_empty_root(Root::Detached);
+                assert_eq!((held(), geteuid()), (before.0, before.1));
+                assert_eq!(proc.to_str().unwrap(), std::process::id().to_string());
+                let findings = jailed.verify().unwrap();
+                assert!(!findings.takes_nameless_files() && !findings.mode_can_change());
+                let fds: Vec<_> = (0..300).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0).collect();
+                assert_eq!(fds.len(), before.2.len());
+                jailed.seal().unwrap().jailed().verify().unwrap();
+            },
+            |pid| {
+                let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+                assert!(!mounts.contains("autochroot"), "{mounts}");
+                assert_eq!(fs::read_link(format!("/proc/{pid}/root")).unwrap(), Path::new("/"));
+            },
+        );
+    }
+}
+
+#[test]
+fn auto_falls_back_to_detached_where_no_parent_can_be_written() {
+    root_only!();
+    let all_read_only = || {
+        for parent in ["/dev/shm", "/run", "/tmp", "/var/tmp"] {
+            mount_tmpfs(Path::new(parent), libc::MS_RDONLY, "");
+        }
+        let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY;
+        let remounted =
+            unsafe { libc::mount(c"none".as_ptr(), c"/".as_ptr(), std::ptr::null(), flags, std::ptr::null()) };
+        assert_eq!(remounted, 0);
+        // SAFETY: this fork has one thread.
+        unsafe { std::env::remove_var("TMPDIR") };
+    };
+    with_mounts(all_read_only, |_| {
+        let jailed = Jail::auto().enter().unwrap();
+        assert_eq!((jailed.root(), jailed.parent()), (Root::Detached, None));
+        assert_empty_root(Root::Detached);
+    });
+    with_mounts(all_read_only, |_| {
+        let error = Jail::unlinked().enter().unwrap_err();
+        assert!(error.to_string().ends_with("in /: EROFS (read-only file system)"), "{error}");
+        assert!(!error.is_partial());
+    });
+    // What refuses it is named beside each parent.
+    with_mounts(all_read_only, |user| {
+        fake(libc::SYS_fsopen, Errno::NOSYS);
+        let error = Jail::auto().user_namespace(UserNamespace::Never).enter().unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::Mount, false), "{user:?}");
+        let text = error.to_string();
+        assert!(
+            text.starts_with("cannot create a directory: in /dev/shm: EROFS (read-only file system), in /run: "),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("; cannot mount a detached tmpfs: ENOSYS (the kernel does not have this call)"),
+            "{text}"
+        );
+    });
+    // A parent that is named has no stand-in.
+    with_mounts(all_read_only, |_| {
+        let error = Jail::auto().parent(b"/tmp").enter().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Make, Some(libc::EROFS)));
+    });
+}
+
+#[test]
+fn an_unlinked_root_is_made_on_every_file_system() {
+    root_only!();
+    let scratch = Scratch::new();
+    let path = |name: &str| scratch.0.join(name);
+    for name in ["lower", "overlay", "mount", "disk"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    let run = |program: &str, args: &[&std::ffi::OsStr]| {
+        let output = Command::new(program).args(args).output().unwrap();
+        assert!(output.status.success(), "{program} {args:?}: {output:?}");
+    };
+    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o1777)).unwrap();
+    let overlay = |upper: &Path| {
+        fs::create_dir_all(upper.join("upper")).unwrap();
+        fs::create_dir_all(upper.join("work")).unwrap();
+        let mut options = std::ffi::OsString::from("lowerdir=");
+        options.push(path("lower"));
+        options.push(",upperdir=");
+        options.push(upper.join("upper"));
+        options.push(",workdir=");
+        options.push(upper.join("work"));
+        run(
+            "mount",
+            &["-t".as_ref(), "overlay".as_ref(), "none".as_ref(), "-o".as_ref(), &options, path("overlay").as_ref()],
+        );
+        open(&path("overlay"));
+    };
+    let enters = |parent: &Path| {
+        let parent = parent.as_os_str().as_encoded_bytes().to_vec();
+        move |_: User| {
+            let jailed = Jail::unlinked().parent(&parent).enter().unwrap();
+            assert_eq!(jailed.root(), Root::Unlinked);
+            assert_empty_root(Root::Unlinked);
+            jailed.verify().unwrap();
+        }
+    };
+    with_mounts(|| mount_tmpfs(&path("mount"), 0, "mode=1777"), enters(&path("mount")));
+    with_mounts(
+        || {
+            run("mount", &["-t".as_ref(), "ramfs".as_ref(), "none".as_ref(), path("mount").as_ref()]);
+            open(&path("mount"));
+        },
+        enters(&path("mount")),
+    );
+    // An overlay whose upper layer is a disk, and one whose upper layer is a tmpfs.
+    with_mounts(|| overlay(&path("disk")), enters(&path("overlay")));
+    with_mounts(
+        || {
+            mount_tmpfs(&path("mount"), 0, "");
+            overlay(&path("mount"));
+        },
+        enters(&path("overlay")),
+    );
+    // A disk of its own; and the same with no inode left.
+    let image = path("image");
+    fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+    run("mkfs.ext4", &["-q".as_ref(), "-N".as_ref(), "16".as_ref(), image.as_ref()]);
+    let ext4 = || {
+        run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_ref(), path("mount").as_ref()]);
+        open(&path("mount"));
+    };
+    with_mounts(ext4, enters(&path("mount")));
+    let no_inodes = || {
+        ext4();
+        let _ = (0..100).try_for_each(|n| fs::create_dir(path("mount").join(n.to_string())));
+    };
+    let parent = path("mount");
+    with_mounts(no_inodes, |_| {
+        let error = Jail::unlinked().parent(parent.as_os_str().as_encoded_bytes()).enter().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Make, Some(libc::ENOSPC)));
+    });
+    // A directory that can be written, seen through a mount that cannot.
+    let read_only = || {
+        run("mount", &["--bind".as_ref(), scratch.0.as_ref(), path("mount").as_ref()]);
+        run("mount", &["-o".as_ref(), "remount,bind,ro".as_ref(), path("mount").as_ref()]);
+    };
+    with_mounts(read_only, |_| {
+        let error = Jail::unlinked().parent(parent.as_os_str().as_encoded_bytes()).enter().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Make, Some(libc::EROFS)));
+    });
+    for directory in ["mount", "overlay", "lower", "disk/upper"] {
+        assert_eq!(fs::read_dir(path(directory)).unwrap().count(), 0, "{directory}");
+    }
+}
+
+#[test]
+fn a_parent_may_be_a_symlink_and_its_path_long() {
+    let scratch = Scratch::new();
+    let link = scratch.0.join("link");
+    symlink(&scratch.0, &link).unwrap();
+    let mut deep = scratch.0.clone();
+    // The last component brings the path to 255 bytes: beyond that, another buffer is taken.
+    deep.push("d".repeat(254 - scratch.0.as_os_str().len()));
+    for path in [deep.clone(), {
+        let mut longer = deep.clone();
+        longer.push("e".repeat(200));
+        longer
+    }] {
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).unwrap();
+        as_each_user(|_| {
+            Jail::unlinked().parent(path.as_os_str().as_encoded_bytes()).enter().unwrap();
+        });
+        assert_eq!(fs::read_dir(&path).unwrap().filter(|entry| !entry.as_ref().unwrap().path().is_dir()).count(), 0);
+    }
+    as_each_user(|_| {
+        Jail::unlinked().parent(link.as_os_str().as_encoded_bytes()).enter().unwrap();
+    });
+    let too_long = format!("/{}", "/".repeat(4095));
+    as_each_user(|_| {
+        let error = Jail::unlinked().parent(too_long.as_bytes()).enter().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG));
+        let longest = &too_long[..4095];
+        let error = Jail::unlinked().parent(longest.as_bytes()).enter();
+        assert_eq!(error.is_ok(), geteuid().is_root(), "/ itself, which only root can write to");
+    });
+    let removed = scratch.0.join("removed");
+    fs::create_dir(&removed).unwrap();
+    as_each_user(|_| {
+        // Open, and gone before anything is made in it: through /proc, since the path is looked up only once.
+        let Ok(held) = fs::File::open(&removed) else { return };
+        let path = format!("/proc/self/fd/{}", raw(&held));
+        if fs::remove_dir(&removed).is_ok() || !removed.exists() {
+            let error = Jail::unlinked().allow_open_directories().parent(path.as_bytes()).enter().unwrap_err();
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Make, Some(libc::ENOENT)));
+        }
+    });
+}
+
+#[test]
+fn a_directory_is_entered_as_it_is() {
+    let scratch = Scratch::new();
+    fs::write(scratch.0.join("file"), "text").unwrap();
+    as_each_user(|_| {
+        let jailed = Jail::directory(scratch.bytes()).enter().unwrap();
+        assert_eq!((jailed.root(), jailed.parent()), (Root::Directory, None));
+        assert_eq!(fs::read_to_string("/file").unwrap(), "text");
+        assert!(fs::metadata("/../etc").is_err());
+        jailed.verify().unwrap();
+        // Sealed, it is still there to be used, and nothing else is.
+        let jailed = jailed.seal().unwrap();
+        assert_eq!(fs::read_to_string("/file").unwrap(), "text");
+        fs::write("/file", "text").unwrap_or_else(|error| assert_eq!(error.kind(), ErrorKind::PermissionDenied));
+        jailed.jailed().verify().unwrap();
+    });
+    // Through a directory that was open, the seal lets nothing through.
+    as_each_user(|_| {
+        let outside = fs::File::open("/usr").unwrap();
+        let _sealed = Jail::directory(scratch.bytes()).allow_open_directories().enter().unwrap().seal().unwrap();
+        assert_eq!(unsafe { libc::fchdir(raw(&outside)) }, 0);
+        assert_eq!(fs::read_dir(".").is_err(), landlock_abi().is_some());
+    });
+}
+
+#[test]
+fn demands_on_a_directory_are_met_or_it_is_refused() {
+    root_only!();
+    let scratch = Scratch::new();
+    let directory = |name: &str, mode: u32, owner: u32| {
+        let path = scratch.0.join(name);
+        fs::create_dir(&path).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let good = directory("good", 0o755, 0);
+    let full = directory("full", 0o755, 0);
+    fs::write(format!("{full}/file"), "").unwrap();
+    let foreign = directory("foreign", 0o755, 4711);
+    let open = directory("open", 0o775, 0);
+    let link = format!("{}/link", scratch.0.display());
+    symlink(&good, &link).unwrap();
+    let demanding = |path: &str| {
+        let path = path.to_owned();
+        ask_user(User::Root, || {
+            let jail = Jail::directory(path.as_bytes()).require_empty().require_owner().require_unwritable();
+            jail.enter().map_or_else(|error| error.to_string(), |_| "entered".into())
+        })
+    };
+    assert_eq!(demanding(&good), "entered");
+    assert_eq!(demanding(&full), "cannot use the directory: it is not empty");
+    assert_eq!(demanding(&foreign), "cannot use the directory: it belongs neither to root nor to us");
+    assert_eq!(demanding(&open), "cannot use the directory: its group or everyone can write to it");
+    assert_eq!(demanding(&link), "entered");
+    assert_eq!(demanding("relative"), "cannot use the directory: the path is not absolute");
+    assert_eq!(demanding(""), "cannot use the directory: the path is not absolute");
+    assert_eq!(demanding("/nonexistent"), "cannot use the directory: ENOENT (no such file or directory)");
+    assert_eq!(demanding("/etc/passwd"), "cannot use the directory: ENOTDIR (not a directory)");
+    let no_jail = "cannot use the directory: it is the root directory already; \"/\" says that no jail is wanted";
+    for path in ["//", "/.", "/usr/.."] {
+        assert_eq!(demanding(path), no_jail);
+    }
+    // An ordinary user's own directory is as good as root's.
+    let own = directory("own", 0o755, 12345);
+    as_user(SOMEBODY, || {
+        Jail::directory(own.as_bytes()).require_empty().require_owner().require_unwritable().enter().unwrap();
+    });
+}
+
+#[test]
+fn a_safe_path_is_roots_from_end_to_end_and_the_component_that_is_not_is_named() {
+    root_only!();
+    as_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/mnt"), 0, "mode=755");
+        fs::create_dir_all("/mnt/a/b/c").unwrap();
+        fs::create_dir_all("/mnt/x/b").unwrap();
+        fs::set_permissions("/mnt/x", fs::Permissions::from_mode(0o777)).unwrap();
+        fs::create_dir_all("/mnt/y/z").unwrap();
+        std::os::unix::fs::chown("/mnt/y/z", Some(7), None).unwrap();
+        symlink("a", "/mnt/link").unwrap();
+        let refused = |path: &str| Jail::directory(path.as_bytes()).require_safe_path().enter().unwrap_err();
+        for (path, component, text) in [
+            ("/mnt/x/b", 2, "component 2 of the path does not belong to root, or others can write to it"),
+            ("/mnt/y/z", 3, "component 3 of the path does not belong to root, or others can write to it"),
+            ("/mnt/link/b", 2, "component 2 of the path: ENOTDIR (not a directory)"),
+            ("/mnt/a/d/c", 3, "component 3 of the path: ENOENT (no such file or directory)"),
+        ] {
+            let error = refused(path);
+            assert_eq!(
+                (error.step(), error.component(), error.is_partial()),
+                (Step::Directory, Some(component), false)
+            );
+            assert_eq!(error.to_string(), format!("cannot use the directory: {text}"));
+        }
+        Jail::directory(b"/mnt//a/b/c/").require_safe_path().enter().unwrap();
+    });
+}
+
+#[test]
+fn unjailed_changes_nothing_and_says_so() {
+    as_each_user(|_| {
+        std::env::set_current_dir("/usr").unwrap();
+        let open = fs::File::open("/").unwrap();
+        let _thread = Thread::start();
+        let jailed = Jail::parse(b"/").unwrap().enter().unwrap();
+        assert_eq!((jailed.root(), jailed.entered()), (Root::Unjailed, Entered::Privilege));
+        jailed.verify().unwrap();
+        assert_eq!(std::env::current_dir().unwrap(), Path::new("/usr"));
+        drop(open);
+    });
+    // A daemon need not look: what comes after works all the same.
+    as_each_user(|_| {
+        let _sealed = Jail::unjailed().enter().unwrap().seal().unwrap();
+        assert!(!fs::read("/etc/passwd").unwrap().is_empty());
+        assert_eq!(held(), 0);
+    });
+}
+
+#[test]
+fn check_finds_what_enter_would_and_changes_nothing() {
+    let scratch = Scratch::new();
+    as_each_user(|user| {
+        let state = || (open_fds(), std::env::current_dir().unwrap(), fs::metadata("/").unwrap().ino(), held());
+        let before = state();
+        for jail in [Jail::auto(), Jail::unlinked().parent(scratch.bytes()), Jail::detached(), Jail::directory(b"/usr")]
+        {
+            let check = jail.check().unwrap();
+            assert_eq!(check.entered() == Entered::Privilege, user == User::Root, "{jail}");
+            assert!(!check.is_jail_advisable());
+        }
+        assert_eq!(Jail::directory(b"/usr").check().unwrap().root(), Root::Directory);
+        let error = Jail::directory(b"/nonexistent").check().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Directory, Some(libc::ENOENT)));
+        if user != User::Root {
+            let error = Jail::auto().user_namespace(UserNamespace::Never).check().unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::Chroot, false));
+        }
+        assert_eq!(state(), before);
+        let directory = fs::File::open("/").unwrap();
+        assert_eq!(Jail::auto().check().unwrap_err().fd(), Some(raw(&directory)));
+        drop(directory);
+        let thread = Thread::start();
+        assert_eq!(Jail::auto().check().unwrap_err().step(), Step::Threads);
+        let allowed = Jail::auto().allow_threads().check();
+        assert_eq!(allowed.is_ok(), user == User::Root);
+        assert_eq!(allowed.err().map(|error| error.step()), (user != User::Root).then_some(Step::NewUserNamespace));
+        drop(thread);
+        fake(libc::SYS_clone, Errno::AGAIN);
+        assert_eq!(Jail::auto().check().unwrap_err().step(), Step::Try);
+    });
+    assert_eq!(scratch.entries(), [] as [&Path; 0]);
+}
+
+/// What an entry could not undo went with the process that tried.
+#[test]
+fn check_is_never_partial() {
+    as_user(plain(), || {
+        fake_success(libc::SYS_capset);
+        let error = Jail::auto().check().unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::Verify, false));
+    });
+}
+
+#[test]
+fn a_jail_is_advised_to_root_that_could_have_one() {
+    as_each_user(|user| {
+        assert_eq!(Jail::unjailed().check().unwrap().is_jail_advisable(), user == User::Root);
+    });
+    root_only!();
+    as_user(User::Root, || {
+        rustix::thread::remove_capability_from_bounding_set(rustix::thread::CapabilitySet::SYS_CHROOT).unwrap();
+        assert!(!Jail::unjailed().check().unwrap().is_jail_advisable());
+    });
+}
+
+#[test]
+fn tmpdir_comes_first_but_not_for_a_set_id_process() {
+    let tmpdir = Scratch::new();
+    as_each_user(|_| {
+        // SAFETY: this fork has one thread.
+        unsafe { std::env::set_var("TMPDIR", &tmpdir.0) };
+        assert_eq!(Jail::auto().enter().unwrap().parent(), Some("$TMPDIR"));
+    });
+    as_each_user(|_| {
+        // SAFETY: as above.
+        unsafe { std::env::set_var("TMPDIR", "relative") };
+        assert_ne!(Jail::auto().enter().unwrap().parent(), Some("$TMPDIR"));
+    });
+    root_only!();
+    as_user(User::Root, || {
+        // SAFETY: as above.
+        unsafe { std::env::set_var("TMPDIR", &tmpdir.0) };
+        assert_eq!(unsafe { libc::setresuid(7, 0, 0) }, 0);
+        assert_ne!(Jail::auto().enter().unwrap().parent(), Some("$TMPDIR"));
+    });
+    assert_eq!(tmpdir.entries(), [] as [&Path; 0]);
+}
