@@ -20,30 +20,41 @@ unsafe extern "C" {
 }
 
 /// How a jail would be entered: what [`Jail::check`] found.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Check {
-    jailed: Jailed,
+    root: Root,
+    user_namespace: bool,
+    parent: Option<&'static str>,
     advisable: bool,
 }
 
 impl Check {
+    const fn of(jailed: &Jailed) -> Check {
+        Check {
+            root: jailed.root(),
+            user_namespace: jailed.in_user_namespace(),
+            parent: jailed.parent(),
+            advisable: false,
+        }
+    }
+
     /// What kind of root the process would have.
     #[must_use]
     pub const fn root(&self) -> Root {
-        self.jailed.root()
+        self.root
     }
 
     /// The directory in which the root would be made, if the caller names none.
     #[must_use]
     pub const fn parent(&self) -> Option<&'static str> {
-        self.jailed.parent()
+        self.parent
     }
 
     /// By what right it would be entered (Linux).
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[must_use]
     pub const fn entered(&self) -> crate::Entered {
-        self.jailed.entered()
+        if self.user_namespace { crate::Entered::UserNamespace } else { crate::Entered::Privilege }
     }
 
     /// Whether to advise the administrator to configure a jail: none is wanted, though the process is root and could
@@ -72,36 +83,34 @@ impl Jail<'_> {
     pub fn check(mut self) -> Result<Check, Error> {
         let advisable = matches!(self.plan.root, Root::Unjailed) && geteuid().is_root() && may_chroot_ever();
         if self.plan.root == Root::Unjailed {
-            return self.enter().map(|jailed| Check { jailed, advisable });
+            return Ok(Check { root: Root::Unjailed, user_namespace: false, parent: None, advisable });
         }
         let refused = |step, fault: crate::error::Fault| Error::inside(step, fault, Traces::default());
-        let alone = only_thread();
-        if let (Err(fault), false) = (alone, self.plan.threads) {
-            return Err(refused(Step::Threads, fault));
-        }
+        let alone = match only_thread() {
+            Err(fault) if !self.plan.threads => return Err(refused(Step::Threads, fault)),
+            told => told.is_ok(),
+        };
         self.plan.threads = true; // the fork has one
-        let tried = self.with_tmpdir(|jail, tmpdir| try_in_a_fork(|| jail.enter_with(tmpdir)));
+        let tried =
+            self.with_tmpdir(|jail, tmpdir| try_in_a_fork(|| jail.enter_with(tmpdir).map(|jailed| Check::of(&jailed))));
         match tried.map_err(|errno| refused(Step::Try, errno.into()))? {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Ok(jailed) if jailed.in_user_namespace() && alone.is_err() => {
-                Err(refused(Step::NewUserNamespace, Errno::INVAL.into()))
-            }
-            Ok(jailed) => Ok(Check { jailed, advisable }),
+            Ok(check) if check.user_namespace && !alone => Err(refused(Step::NewUserNamespace, Errno::INVAL.into())),
+            Ok(check) => Ok(check),
             Err(error) => Err(Error { traces: Traces::default(), ..error }),
         }
     }
 }
 
 /// What `enter` returns in a fork, which leaves it in memory that is shared.
-fn try_in_a_fork(enter: impl FnOnce() -> Result<Jailed, Error>) -> Result<Result<Jailed, Error>, Errno> {
-    type Said = Option<Result<Jailed, Error>>;
+fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Check, Error>, Errno> {
+    type Said = Option<Result<Check, Error>>;
     let length = size_of::<Said>();
     // SAFETY: a new mapping, and a page is aligned for any type.
     let said =
         unsafe { mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
     let said = said.cast::<Said>();
     // SAFETY: `said` is valid, and only one process uses it at a time: the child between `fork` and its end. What it leaves
-    // holds nothing but numbers and references to constants, which are the same in both. In a fork of a process with threads
+    // is Copy: numbers, and references to constants, which are the same in both. In a fork of a process with threads
     // `enter_with` waits for none and allocates nothing: it makes system calls.
     unsafe {
         said.write(None);

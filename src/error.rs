@@ -279,6 +279,7 @@ impl fmt::Display for Error {
         let t = self.traces;
         for (remains, what) in [
             (t.directory, "the new directory is still there"),
+            (t.left, "a directory that somebody moved or filled is left"),
             (t.cwd && !t.root, "the working directory could not be restored"),
             (t.user_namespace, "the process is in the new user namespace"),
             (t.capabilities, "and holds its capabilities"),

@@ -172,6 +172,12 @@ impl<'a> Jail<'a> {
         self
     }
 
+    /// The path that was named: of the parent, or of the directory that is to be the root.
+    #[must_use]
+    pub const fn path(&self) -> Option<&'a [u8]> {
+        self.path
+    }
+
     /// Enter even if there are other threads.
     ///
     /// A thread that does not share its root with this one (`CLONE_FS`) is then *not* jailed, and a user namespace can
@@ -192,14 +198,18 @@ impl<'a> Jail<'a> {
 
     /// Enter the jail: on success "/" is the root that was asked for, and so is the working directory.
     ///
-    /// Open descriptors stay open. Costs 23 system calls with privilege, 41 in a user namespace, and one for each
+    /// Open descriptors stay open. Costs 23 system calls with privilege, 43 in a user namespace, and one for each
     /// open descriptor, listed on the [crate page](crate). Allocates nothing, unless `$TMPDIR` is set and looked at.
     ///
     /// # Requirements
     ///
     /// One thread, no open directory, and a parent that can be written. `CAP_SYS_CHROOT` (elsewhere than on Linux: root),
     /// or on Linux the right to make user namespaces, and `/proc` unless the map is [`IdMap::None`].
-    /// [`detached`](Jail::detached) takes `CAP_SYS_ADMIN` or a user namespace, and Linux 5.2.
+    /// [`detached`](Jail::detached) takes `CAP_SYS_ADMIN` or a user namespace, and Linux 5.2. The umask must leave the owner the
+    /// right to read and search; uid 0 needs `CAP_SETFCAP` for its map (Linux 5.12).
+    ///
+    /// A process made by `clone` that shares memory, descriptors or the root with this one is no thread and is not seen:
+    /// it is outside the jail.
     ///
     /// # Errors
     ///
@@ -218,7 +228,7 @@ impl<'a> Jail<'a> {
         let mut system = System::new(self.plan, self.path, tmpdir);
         let end = State::start(self.plan, system.parents()).run(|state| system.ask(state));
         match end.refused {
-            None => Ok(Jailed::new(&system, &end)),
+            None => Ok(Jailed::new(&mut system, &end)),
             Some((step, fault)) => {
                 let no_parent = step.is_of_parent() || end.root != self.plan.root;
                 let tried = if no_parent { system.tried() } else { Default::default() };
@@ -275,8 +285,8 @@ impl Jail<'_> {
     /// In a user namespace, empty the bounding set and lock the securebits, for [`Jailed::seal`] to find them so.
     ///
     /// That takes a capability of the user namespace, which is gone when [`enter`](Jail::enter) returns. Nothing that
-    /// is known depends on it: without a capability held and with `no_new_privs`, which `seal` sets, no `execve` gives
-    /// one. It costs a system call for each capability that the kernel knows (41 on Linux 6.18), about as much time as
+    /// is known depends on it: without a capability held and with `no_new_privs`, which `enter` sets in a user namespace, no
+    /// `execve` gives one. It costs a system call for each capability that the kernel knows (41 on Linux 6.18), about as much time as
     /// all the rest.
     pub const fn empty_bounding_set(mut self) -> Self {
         self.plan.bounding_set = true;

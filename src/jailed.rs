@@ -1,5 +1,7 @@
 //! Proof of entry, and what can be asked and done inside.
 
+use rustix::fd::OwnedFd;
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Step};
@@ -14,11 +16,13 @@ use crate::machine::{State, Traces};
 /// Proof that the process is in a jail: only [`Jail::enter`](crate::Jail::enter) makes one.
 ///
 /// What must not be done later has no method later: [`run_as`](Jailed::run_as) comes before [`seal`](Jailed::seal).
+///
+/// Where a filter refuses `unshare`, it holds a descriptor of `/proc/self/stat` to see new threads by.
 #[derive(Debug)]
 pub struct Jailed {
     user_namespace: bool,
     ids_kept: bool,
-    alone: bool,
+    stat: Option<OwnedFd>,
     directories: OpenDirectories,
     parent: Option<&'static str>,
     place: Place,
@@ -36,12 +40,12 @@ pub enum Entered {
 }
 
 impl Jailed {
-    pub(crate) fn new(system: &System<'_>, end: &State) -> Jailed {
+    pub(crate) fn new(system: &mut System<'_>, end: &State) -> Jailed {
         let user_namespace = end.has.user_namespace;
         Jailed {
             user_namespace,
             ids_kept: !user_namespace || system.plan.id_map == IdMap::Identity,
-            alone: !system.plan.threads,
+            stat: system.stat.take(),
             directories: system.directories,
             parent: system.parent_of_the_list(end.parent),
             place: system.place,
@@ -79,6 +83,10 @@ impl Jailed {
         self.place.verify().map_err(|fault| Error::inside(Step::Verify, fault, self.traces(false)))
     }
 
+    pub(crate) const fn in_user_namespace(&self) -> bool {
+        self.user_namespace
+    }
+
     /// What is not as it was before the entry.
     const fn traces(&self, privileges: bool) -> Traces {
         Traces {
@@ -87,6 +95,7 @@ impl Jailed {
             user_namespace: self.user_namespace,
             capabilities: false,
             root: !matches!(self.place.root, Root::Unjailed),
+            left: false,
             privileges,
         }
     }
@@ -107,12 +116,9 @@ impl Jailed {
         self.ids_kept
     }
 
-    pub(crate) const fn in_user_namespace(&self) -> bool {
-        self.user_namespace
-    }
-
-    pub(crate) const fn was_alone(&self) -> bool {
-        self.alone
+    /// What tells of threads where `unshare` does not.
+    pub(crate) const fn stat(&self) -> Option<&OwnedFd> {
+        self.stat.as_ref()
     }
 
     /// Become the user `uid` of group `gid`, with `groups` as its supplementary groups and nothing else, for good: real,
@@ -167,13 +173,18 @@ impl Jailed {
     ///
     /// - every capability that is not kept, out of the bounding, ambient, inheritable, permitted and effective sets;
     /// - the power of uid 0, of set-id programs and of file capabilities: securebits, all locked, and `no_new_privs`;
-    /// - every access to a file system, also through a directory that is still open or comes over a socket, and, from
-    ///   Landlock ABI 6 (Linux 6.12), signals and abstract Unix sockets to processes outside: Landlock.
+    /// - by Landlock, to open, list, execute, make, remove, rename or truncate anything on a mounted file system, also through
+    ///   a directory that is still open or comes over a socket; and, from ABI 6 (Linux 6.12), signals and abstract Unix
+    ///   sockets to processes outside.
+    ///
+    /// Through such a directory one can still look (`stat`, `O_PATH`), connect to a socket by path, and change mode, owner,
+    /// times and extended attributes where one has the right to: close it.
     ///
     /// The network is left alone, and so is what is beneath a [`directory`](crate::Jail::directory) of the caller's.
     /// [`Sealed`] says which layers are in force: bounding set and securebits take
     /// `CAP_SETPCAP`, in a user namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set). Costs 16 system calls and two for each capability that the
-    /// kernel knows, after [`run_as`](Jailed::run_as) 14 and one for each, in a user namespace 14.
+    /// kernel knows, after [`run_as`](Jailed::run_as) 14 and one for each, in a user namespace
+    /// 14, or that as well if its bounding set is empty.
     ///
     /// # Errors
     ///
@@ -221,7 +232,8 @@ impl Seal {
         self
     }
 
-    /// Let the program that this descriptor is open on be executed, `O_PATH` will do. Landlock refuses any other.
+    /// Let the program that this descriptor is open on be executed, `O_PATH` will do. Landlock refuses every other file of a
+    /// mounted file system; what the process itself puts into a `memfd_create` it can always execute.
     pub const fn allow_execute(mut self, fd: i32) -> Seal {
         self.execute = Some(fd);
         self

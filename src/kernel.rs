@@ -20,17 +20,23 @@ mod linux;
 mod place;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod privileges;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod threads;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unix;
 
 pub use audit::OpenDirectories;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as os;
-pub(crate) use os::{may_chroot_ever, only_thread};
+pub(crate) use os::may_chroot_ever;
 pub use place::Findings;
 pub(crate) use place::Place;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use threads::only_thread;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) use unix::only_thread;
 
 /// Where the directory is made if the caller names no parent. What is usually a tmpfs comes first: making and removing
 /// a directory is several times cheaper there than on a disk. "/" is for an initramfs that has nothing else.
@@ -45,6 +51,8 @@ const NAME: &[u8] = b"autochroot-";
 pub(crate) struct System<'a> {
     pub(crate) plan: Plan,
     pub(crate) directories: OpenDirectories,
+    /// Tells of threads where `unshare` does not.
+    pub(crate) stat: Option<OwnedFd>,
     /// The path that the caller has named: of the parent, or of the root itself.
     named: Option<&'a [u8]>,
     tmpdir: Option<&'a [u8]>,
@@ -54,6 +62,8 @@ pub(crate) struct System<'a> {
     parent: Option<OwnedFd>,
     name: [u8; NAME.len() + 16],
     directory: Option<OwnedFd>,
+    /// The umask took a part of its mode.
+    umasked: bool,
     pub(crate) place: Place,
     maps: os::Maps,
 }
@@ -63,6 +73,7 @@ impl<'a> System<'a> {
         System {
             plan,
             directories: OpenDirectories::NotChecked,
+            stat: None,
             named,
             tmpdir,
             tried: [None; PARENTS.len()],
@@ -71,6 +82,7 @@ impl<'a> System<'a> {
             parent: None,
             name: [0; NAME.len() + 16],
             directory: None,
+            umasked: false,
             place: Place::ANYWHERE,
             maps: os::Maps::default(),
         }
@@ -174,9 +186,7 @@ impl<'a> System<'a> {
         if stat.st_uid != self.uid.as_raw() {
             return Err(Fault::NotOurs);
         }
-        if !Mode::from_raw_mode(stat.st_mode).contains(MODE) {
-            fchmod(&directory, MODE)?; // the umask took a part of it
-        }
+        self.umasked = !Mode::from_raw_mode(stat.st_mode).contains(MODE);
         self.place = Place::of(Root::Unlinked, &stat);
         self.directory = Some(directory);
         Ok(())
@@ -192,11 +202,16 @@ impl<'a> System<'a> {
         let directory = held(self.directory.as_ref())?;
         let alive = !os::has_no_links(&fstat(directory)?);
         match mkdirat(directory, &self.name[..], MODE) {
-            Err(Errno::NOENT) if !alive => Ok(()),
-            Ok(()) => unlinkat(directory, &self.name[..], AtFlags::REMOVEDIR)
-                .map_or(Err(Fault::Alive), |()| Err(Fault::Alive)),
-            Err(_) => Err(Fault::Alive),
+            Err(Errno::NOENT) if !alive => {}
+            made => {
+                if made.is_ok() {
+                    let _ = unlinkat(directory, &self.name[..], AtFlags::REMOVEDIR);
+                }
+                return Err(Fault::Alive);
+            }
         }
+        // Not before it is known to be ours, and nobody else's that took its place.
+        if self.umasked { Ok(fchmod(directory, MODE)?) } else { Ok(()) }
     }
 
     /// That "/" is the directory whose name was removed, and that nothing was gained or lost on the way to it.

@@ -16,7 +16,7 @@
 //! let jailed = Jail::auto().enter()?; // "/" is empty and has no name
 //! # #[cfg(target_os = "linux")] {
 //! let jailed = jailed.run_as(uid, gid, &[])?; // as root: become the service's user
-//! let _sealed = jailed.seal()?; // no capability, no new privilege, no file system at all
+//! let _sealed = jailed.seal()?; // no capability, no new privilege, no way to open a file
 //! # }
 //! serve(listener)
 //! # }
@@ -29,7 +29,7 @@
 //! | step | calls |
 //! | --- | --- |
 //! | [`Threads`](Step::Threads) (Linux) | `geteuid`, `unshare(CLONE_THREAD)` |
-//! | [`OpenDirectories`](Step::OpenDirectories) | `openat("/proc/self/fd")`, `getdents64`, an `fstat` for each descriptor, `getdents64`, `close` |
+//! | [`OpenDirectories`](Step::OpenDirectories) | `openat("/proc/self/fd")`, `getdents64`, an `fstat` for each descriptor, `getdents64` (one more for every 40 descriptors), `close` |
 //! | [`WorkingDirectory`](Step::WorkingDirectory) | `openat(".")`, to come back to after a refusal |
 //! | [`Parent`](Step::Parent) | `openat`, `fstat` |
 //! | [`Make`](Step::Make) | `getrandom`, `mkdirat` |
@@ -50,8 +50,8 @@
 //! | [`Proc`](Step::Proc) | `getegid`, `openat("/proc/self")` |
 //! | [`NewUserNamespace`](Step::NewUserNamespace) | `unshare(CLONE_NEWUSER)` |
 //! | [`MapUid`](Step::MapUid), [`DenySetgroups`](Step::DenySetgroups), [`MapGid`](Step::MapGid) | `openat`, `write`, `close` each |
-//! | [`Shed`](Step::Shed), after `Root` | `capset`; as uid 0 `prctl(PR_SET_SECUREBITS)` before it |
-//! | [`Verify`](Step::Verify) | also `capget`, `geteuid`, `getegid` |
+//! | [`Shed`](Step::Shed), after `Root` | `prctl(PR_SET_NO_NEW_PRIVS)`, `capset` |
+//! | [`Verify`](Step::Verify) | also `capget`, `prctl(PR_GET_NO_NEW_PRIVS)`, `geteuid`, `getegid` |
 //! | | `close` of a fourth descriptor |
 //!
 //! For a [`detached`](Jail::detached) root, `fsopen`, `fsconfig`, `fsmount`, `fstat` and `close` ([`Mount`](Step::Mount)) take

@@ -39,13 +39,21 @@ pub(crate) struct Traces {
     pub(crate) capabilities: bool,
     /// The root directory is another.
     pub(crate) root: bool,
+    /// A directory of ours that somebody moved or filled could not be removed, and another was made in its place.
+    pub(crate) left: bool,
     /// Later, in the jail: ids or capabilities are others.
     pub(crate) privileges: bool,
 }
 
 impl Traces {
     pub(crate) const fn any(self) -> bool {
-        self.directory || self.cwd || self.user_namespace || self.capabilities || self.root || self.privileges
+        self.directory
+            || self.cwd
+            || self.user_namespace
+            || self.capabilities
+            || self.root
+            || self.left
+            || self.privileges
     }
 }
 
@@ -143,9 +151,10 @@ impl State {
             // Once more: an interrupted call, a name that is taken, a directory that somebody got at, the next parent.
             (Do(_), Err(Fault::Errno(Errno::INTR))) if again              => self.again(self.now),
             (Do(Open | Unlink), Err(fault)) if again && fault.is_a_swap() => self.again(Discard),
-            (Do(Make), Err(Fault::Errno(Errno::EXIST))) | (Do(Unlinked), Err(Fault::Alive)) if again
-                                                                          => self.again(Do(Make)),
-            (Discard, _) if self.refused.is_none()                        => self.now_has(Traces { directory: false, ..has }).to(Do(Make)),
+            (Do(Make), Err(Fault::Errno(Errno::EXIST))) if again          => self.again(Do(Make)),
+            (Do(Unlinked), Err(Fault::Alive)) if again                    => self.now_has(Traces { left: true, ..has }).again(Do(Make)),
+            (Discard, done) if self.refused.is_none()
+                => self.now_has(Traces { directory: false, left: has.left || done.is_err(), ..has }).to(Do(Make)),
             (Do(Parent | Make | Unlinked), Err(_)) if self.parent + 1 < self.parents
                                            => State { parent: self.parent + 1, ..self }.to(Do(Parent)),
             (Do(Parent | Make | Unlinked), Err(_)) if plan.detached_if_no_parent && self.root == Root::Unlinked

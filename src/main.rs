@@ -64,8 +64,9 @@ fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let kept = Kept::of(options.keep_fds, environment);
     match (options.check, args.peek()) {
         (true, None) => {
+            kept.check()?;
             kept.close_others_on_exec()?;
-            Ok(check::report(&enter(&options, &kept, None)?, options.parent))
+            Ok(check::report(&enter(&options, &kept, None)?, options.jail.path()))
         }
         (true, Some(_)) => fail!(Err(FAILED), "--check runs no PROGRAM"),
         (false, None) => fail!(Err(FAILED), "no PROGRAM given (see --help)"),
@@ -74,6 +75,7 @@ fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
 }
 
 fn run(options: &Options, kept: &Kept, name: &CStr, args: &Strings, environment: &Strings) -> Result<c_int, c_int> {
+    kept.check()?;
     let shown = name.to_bytes().escape_ascii();
     let program = match program::open(name, environment.variable(b"PATH")) {
         Ok(program) => program,
@@ -120,8 +122,12 @@ fn enter(options: &Options, kept: &Kept, program: Option<c_int>) -> Result<Insid
         _ => options.jail.allow_open_directories(),
     };
     let refused = |error: Error| {
+        let shown = |name, value: &[u8]| {
+            Stream::err(format_args!("autochroot: {error} ({name} {})\n", value.escape_ascii()));
+        };
         match options.parent {
-            Some(parent) => Stream::err(format_args!("autochroot: {error} (--parent {})\n", parent.escape_ascii())),
+            Some(parent) => shown("--parent", parent),
+            None if options.root != b"auto" => shown("--root", options.root),
             None => Stream::err(format_args!("autochroot: {error}\n")),
         }
         FAILED

@@ -119,10 +119,12 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
         map("uid_map", &line).into(),
         map("setgroups", "deny").into(),
         map("gid_map", &line).into(),
-        owned(&["chroot(\".\")", "chdir(\"/\")", "capset({effective=0, permitted=0, inheritable=0})"]),
+        owned(&["chroot(\".\")", "chdir(\"/\")", "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)"]),
+        owned(&["capset({effective=0, permitted=0, inheritable=0})"]),
         owned(&[
             "newfstatat(AT_FDCWD, \"/\")",
             "capget({effective=0, permitted=0, inheritable=0})",
+            "prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)",
             "geteuid()",
             "getegid()",
         ]),
@@ -130,7 +132,7 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
     ]
     .concat();
     assert_eq!(calls, expected);
-    assert_eq!(calls.len(), 44);
+    assert_eq!(calls.len(), 46);
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod attacks;
 use std::fs;
 use std::io::{IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
@@ -44,7 +44,7 @@ impl Stage<'_> {
         let listener = format!("autochroot-test-{}", std::process::id()).into_bytes();
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&listener).unwrap();
         let (pid, alive) = outsider(victim);
-        let program = fs::File::open(set_uid_payload()).unwrap();
+        let [program, capable] = powerful_payloads().each_ref().map(|path| fs::File::open(path).unwrap());
         Stage {
             outside: Outside {
                 directory: directory.as_raw_fd(),
@@ -53,10 +53,11 @@ impl Stage<'_> {
                 pid,
                 handle: handle_of_a_file_in(parent),
                 program: program.as_raw_fd(),
+                capable: capable.as_raw_fd(),
                 listener,
             },
             parent,
-            _kept: vec![directory, path, program],
+            _kept: vec![directory, path, program, capable],
             _peers: [peer, alive],
             _listener: std::os::unix::net::UnixListener::bind_addr(&address).unwrap(),
         }
@@ -141,13 +142,25 @@ fn handle_of_a_file_in(parent: &Scratch) -> Vec<u8> {
     handle
 }
 
-/// The payload as root's set-uid program; if we are not root, as it is.
-fn set_uid_payload() -> &'static Path {
-    static COPY: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
-    COPY.get_or_init(|| {
-        let copy = payload().with_file_name("set-uid-payload");
-        copy_program(payload(), &copy, 0o4755);
-        copy
+/// The payload as root's set-uid program, and with all file capabilities; if we are not root, as it is.
+fn powerful_payloads() -> &'static [std::path::PathBuf; 2] {
+    static COPIES: std::sync::OnceLock<[std::path::PathBuf; 2]> = std::sync::OnceLock::new();
+    COPIES.get_or_init(|| {
+        let set_uid = payload().with_file_name("set-uid-payload");
+        copy_program(payload(), &set_uid, 0o4755);
+        let capable = payload().with_file_name("capable-payload");
+        copy_program(payload(), &capable, 0o755);
+        if is_root() {
+            // Version 2, effective; permitted and inheritable, twice 32 bits: all that the process itself may hand on.
+            let [low, high] = [u32::try_from(held() & 0xffff_ffff).unwrap(), u32::try_from(held() >> 32).unwrap()];
+            let words = [0x0200_0001_u32, low, 0, high, 0];
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let path = std::ffi::CString::new(capable.to_str().unwrap()).unwrap();
+            let name = c"security.capability";
+            let set = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), bytes.as_ptr().cast(), bytes.len(), 0) };
+            assert_eq!(set, 0, "setxattr: {}", std::io::Error::last_os_error());
+        }
+        [set_uid, capable]
     })
 }
 
@@ -167,7 +180,7 @@ enum Kind {
 
 /// Whether the attack gets anywhere from that jail.
 fn gets_out(user: User, kind: Kind, attack: Attack) -> bool {
-    set_uid_payload(); // not in the fork
+    powerful_payloads(); // not in the fork
     let parent = Scratch::new();
     let answer = ask_user(user, || {
         let service = match user {
@@ -255,11 +268,24 @@ fn what_is_open_without_a_seal_and_stays_open_with_one() {
     for name in ["directory", "o_path", "openat", "received", "kill", "abstract"] {
         assert!(gets_out(plain(), Kind::Entered, find(name)), "{name}");
     }
-    // Through a directory that is still open, Landlock refuses to open, but not to look.
+    if landlock_abi().is_none() {
+        return skipped("this kernel has no Landlock");
+    }
+    // Through a directory that is still open, Landlock refuses to open, but not to look, and not to change what is one's
+    // own.
     let looks: Attack = |outside| unsafe {
         libc::fchdir(outside.directory) == 0 && fs::metadata("etc/passwd").is_ok() && fs::read("etc/passwd").is_err()
     };
     assert!(gets_out(plain(), Kind::Sealed, looks));
+    let own = Scratch::new();
+    as_each_user(|_| {
+        let file = own.0.join(std::process::id().to_string());
+        fs::write(&file, "").unwrap();
+        let directory = fs::File::open(&own.0).unwrap();
+        let _sealed = Jail::auto().allow_open_directories().enter().unwrap().seal().unwrap();
+        assert_eq!(unsafe { libc::fchdir(raw(&directory)) }, 0);
+        fs::set_permissions(file.file_name().unwrap(), fs::Permissions::from_mode(0o777)).unwrap();
+    });
 }
 
 #[test]
@@ -307,7 +333,7 @@ fn without_proc_every_number_that_a_descriptor_can_have_is_looked_at() {
 /// The launcher's payload makes the same attacks, with what the launcher lets it have.
 #[test]
 fn no_attack_gets_out_of_the_launcher() {
-    set_uid_payload();
+    powerful_payloads();
     let (launcher, payload) = (launcher(), payload());
     for user in users() {
         for (name, _) in ATTACKS.iter().filter(|(name, _)| *name != "handle") {
@@ -322,18 +348,19 @@ fn no_attack_gets_out_of_the_launcher() {
                 let outside = &stage.outside;
                 let socket = outside.socket.as_raw_fd();
                 // All of them would be inherited.
-                for fd in [outside.directory, outside.path, socket, outside.program] {
+                for fd in [outside.directory, outside.path, socket, outside.program, outside.capable] {
                     assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }, 0);
                 }
                 let attack = format!(
-                    "attack={name},{},{},{socket},{},{},{}",
+                    "attack={name},{},{},{socket},{},{},{},{}",
                     outside.directory,
                     outside.path,
                     outside.pid,
                     std::str::from_utf8(&outside.listener).unwrap(),
-                    outside.program
+                    outside.program,
+                    outside.capable
                 );
-                let keep = format!("--keep-fds=0,1,2,{socket},{}", outside.program);
+                let keep = format!("--keep-fds=0,1,2,{socket},{},{}", outside.program, outside.capable);
                 let output = std::process::Command::new(launcher)
                     .args([keep.as_ref(), "--".as_ref(), payload.as_os_str(), attack.as_ref()])
                     .stdin(Stdio::null())

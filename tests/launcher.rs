@@ -8,6 +8,7 @@ mod common;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::fd::FromRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -111,6 +112,42 @@ fn check_says_what_it_found() {
 }
 
 #[test]
+fn every_root_is_entered_and_told() {
+    let scratch = Scratch::new();
+    fs::copy("/etc/hostname", scratch.0.join("file")).unwrap();
+    for user in users() {
+        let said = |root: &str| {
+            let output = run(user, ["--check", "--root", root]);
+            (text(&output.stdout).to_owned(), output.status.code())
+        };
+        let (detached, status) = said("detached");
+        assert!(
+            detached.starts_with("root: detached\nparent: none\nempty: yes\nwritable: no\nmode: fixed\n"),
+            "{detached}"
+        );
+        assert_eq!(status, Some(0));
+        let (unlinked, status) = said("unlinked /tmp");
+        assert!(unlinked.starts_with("root: unlinked\nparent: /tmp\nempty: yes\n"), "{unlinked}");
+        assert_eq!(status, Some(0));
+        let (directory, status) = said(scratch.0.to_str().unwrap());
+        assert!(
+            directory.starts_with("root: directory\nparent: none\nempty: not asked\nwritable: not asked\n"),
+            "{directory}"
+        );
+        assert_eq!((directory.ends_with("\njailed: yes\n"), status), (true, Some(0)));
+        let (unjailed, status) = said("/");
+        assert!(unjailed.starts_with("root: unjailed\n") && unjailed.ends_with("\njailed: no\n"), "{unjailed}");
+        assert_eq!(status, Some(1));
+        let root = format!("--root={}", scratch.0.display());
+        // Nothing that would make anything: this is somebody's directory.
+        let output = run(user, [root.as_ref(), payload(), "has=/file".as_ref(), "has=/etc/passwd".as_ref()]);
+        assert!(text(&output.stdout).ends_with("\nhas=/file: true\nhas=/etc/passwd: false\n"), "{output:?}");
+        let output = run(user, ["-r/".as_ref(), payload(), "has=/etc/passwd".as_ref()]);
+        assert!(text(&output.stdout).ends_with("\nhas=/etc/passwd: true\n"), "{output:?}");
+    }
+}
+
+#[test]
 fn userns_never_and_always_are_heeded() {
     let output = run(plain(), ["--check", "--userns=never"]);
     assert_fails(&output, 125, "cannot chroot: EPERM (operation not permitted)");
@@ -137,6 +174,20 @@ fn bad_options_are_refused_with_125() {
             (&["--parent"], "--parent needs a value"),
             (&["-p"], "-p needs a value"),
             (&["--userns", "perhaps", "true"], "--userns is auto, never or always, not \"perhaps\""),
+            (
+                &["--root", "", "--check"],
+                "--root \"\": empty: auto, unlinked, detached, / or an absolute path is needed",
+            ),
+            (&["--root=var", "--check"], "--root \"var\": neither auto, unlinked, detached, / nor an absolute path"),
+            (
+                &["--root=/none", "--check"],
+                "cannot use the directory: ENOENT (no such file or directory) (--root /none)",
+            ),
+            (&["--root=/var", "-p/tmp", "--check"], "--parent goes with --root auto and unlinked only"),
+            (
+                &["--root=detached /x", "true"],
+                "--root \"detached /x\": detached exists on Linux only, and is made in no directory",
+            ),
             (&["--no-seal=x", "true"], "--no-seal takes no value"),
             (&["--caps=none", "--no-seal", "true"], "--caps is part of the seal: it does not go with --no-seal"),
             (&["--caps", "net_bind", "--check"], "--caps: there is no capability \"net_bind\""),
@@ -209,6 +260,13 @@ fn path_is_searched_as_a_shell_does() {
         let path = path.replace('@', scratch.0.to_str().unwrap());
         autochroot(plain()).env("PATH", path).current_dir(&bin).args([program, "exit=3"]).output().unwrap()
     };
+    // One that others may execute, but not this user, is passed over.
+    fs::create_dir(scratch.0.join("others")).unwrap();
+    copy_program(payload(), &scratch.0.join("others/program"), 0o700);
+    if is_root() {
+        assert_eq!(search("@/others:@/bin", "program").status.code(), Some(3));
+        assert_fails(&search("@/others", "program"), 126, "program: is not executable");
+    }
     // A directory of that name is passed over, an empty element is the working directory.
     for path in ["@/first:/nonexistent:@/bin", "@/bin", "/bin:", ":"] {
         assert_eq!(search(path, "program").status.code(), Some(3), "{path}");
@@ -291,15 +349,54 @@ fn where_close_range_is_missing_descriptors_are_closed_one_by_one() {
     let file = fs::File::open("/etc/passwd").unwrap();
     for user in users() {
         let mut command = with_files(user, &[raw(&file); 3]);
-        // SAFETY: the filter is for the child alone.
+        // SAFETY: the filter and the limit are for the child alone.
         unsafe {
             command.pre_exec(|| {
+                // One above the limit that is in force then.
+                libc::dup2(3, 250);
+                let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
                 fake(libc::SYS_close_range, rustix::io::Errno::NOSYS);
                 Ok(())
             });
         }
         let output = command.arg("--keep-fds=0,1,2,4").arg(payload()).arg("fds").output().unwrap();
         assert!(text(&output.stdout).ends_with("\nfds: [0, 1, 2, 4]\n"), "{user:?}: {output:?}");
+    }
+}
+
+/// Not even by a descriptor that the launcher itself opens, and that would have its number.
+#[test]
+fn a_descriptor_that_is_not_open_cannot_be_kept() {
+    for user in users() {
+        for (keep, closed) in [("--keep-fds=0,1,2,3", 3), ("--keep-fds=0,1,2", 0), ("--keep-fds=4", 4)] {
+            let mut command = autochroot(user);
+            // SAFETY: it is the child's.
+            unsafe {
+                command.pre_exec(move || {
+                    libc::close(closed);
+                    Ok(())
+                });
+            }
+            let output = command.arg(keep).arg(payload()).output().unwrap();
+            assert_fails(&output, 125, &format!("--keep-fds: descriptor {closed} is not open"));
+        }
+        let script = "exec 3>&-; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$1\"";
+        let mut shell = command(Path::new("/bin/sh"));
+        shell.args(["-c", script]).arg(launcher()).arg(payload());
+        assert_fails(&shell.output().unwrap(), 125, "LISTEN_FDS: descriptor 3 is not open");
+    }
+}
+
+/// A file that is in no mounted file system, to which Landlock can have no rule.
+#[test]
+fn a_program_in_memory_runs() {
+    for user in users() {
+        let mut memory = unsafe { fs::File::from_raw_fd(libc::memfd_create(c"program".as_ptr(), 0)) };
+        memory.write_all(&fs::read(payload()).unwrap()).unwrap();
+        let output = with_files(user, &[raw(&memory)]).args(["/proc/self/fd/3", "exit=5"]).output().unwrap();
+        // While it can be written to, it is busy; what is meant is that no rule is missed.
+        assert!(!text(&output.stderr).contains("Landlock"), "{output:?}");
     }
 }
 
@@ -369,7 +466,8 @@ fn no_seal_leaves_what_was_there_before_and_no_more() {
         let held = if user == User::Root { held() } else { 0 };
         assert!(text(&output.stdout).ends_with(&format!("\n[{held:x}, {held:x}, 0]\n")), "{output:?}");
         let output = run(user, ["--no-seal", "--check"]);
-        assert!(text(&output.stdout).contains("no-new-privs: no\n"), "{output:?}");
+        let new_privileges = if user == User::Root { "no-new-privs: no\n" } else { "no-new-privs: yes\n" };
+        assert!(text(&output.stdout).contains(new_privileges), "{output:?}");
         assert!(text(&output.stdout).contains("securebits: not locked\nlandlock: no\n"), "{output:?}");
         assert!(text(&output.stdout).ends_with("jailed: yes\n"), "{output:?}");
     }

@@ -132,7 +132,6 @@ fn a_capability_is_kept_by_name_and_by_root_only() {
             error.to_string().starts_with("cannot drop the capabilities: net_bind_service cannot be kept: not held"),
             "{error}"
         );
-        assert!(!no_new_privs().unwrap());
     });
 }
 
@@ -270,12 +269,67 @@ fn a_thread_made_in_the_jail_is_refused_by_run_as_and_seal() {
     with_a_thread(|jailed| jailed.run_as(7, 7, &[]).map(drop));
 }
 
+/// Whatever of them is set and locked already.
 #[test]
-fn where_unshare_is_filtered_run_as_and_seal_go_by_what_was_seen_at_entry() {
+fn inherited_securebits_are_added_to_and_never_an_error() {
+    root_only!();
+    for inherited in [0x0_u64, 0x1, 0x2, 0x3, 0x8, 0x10, 0x20, 0x30, 0x40, 0x80, 0xc0, 0x100, 0x300] {
+        for run_as in [false, true] {
+            as_user(User::Root, || {
+                if unsafe { libc::prctl(libc::PR_SET_SECUREBITS, inherited) } != 0 {
+                    assert!(inherited >= 0x100, "this kernel does not know {inherited:#x}");
+                    return;
+                }
+                let mut jailed = Jail::auto().enter().unwrap();
+                if run_as {
+                    jailed = jailed.run_as(7, 8, &[]).unwrap();
+                }
+                let sealed = jailed.seal().unwrap();
+                let now = capabilities_secure_bits().unwrap().bits();
+                assert_eq!(held(), 0);
+                assert_eq!(now & 0xaa, 0xaa, "{inherited:#x}: every lock");
+                assert_eq!(
+                    u64::from(now) & inherited & 0x300,
+                    inherited & 0x300,
+                    "{inherited:#x}: what is not ours stays"
+                );
+                assert_eq!(sealed.securebits_locked(), !matches!(inherited, 0x2 | 0x8 | 0x30 | 0x80), "{inherited:#x}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_capability_that_cannot_be_handed_over_is_refused_before_anything_has_changed() {
+    root_only!();
+    as_user(User::Root, || {
+        rustix::thread::remove_capability_from_bounding_set(CapabilitySet::NET_BIND_SERVICE).unwrap();
+        let before = (ids(), held());
+        let keep = Capabilities::NET_BIND_SERVICE;
+        let error = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap_err();
+        assert_eq!((error.step(), ids(), held()), (Step::Ids, before.0, before.1));
+    });
+}
+
+#[test]
+fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
     root_only!();
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);
         assert_powerless(&Jail::auto().enter().unwrap().run_as(7, 7, &[]).unwrap().seal().unwrap());
+    });
+    as_user(User::Root, || {
+        fake(libc::SYS_unshare, Errno::PERM);
+        let jailed = Jail::auto().enter().unwrap();
+        let _thread = Thread::start();
+        let error = jailed.run_as(7, 7, &[]).unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EINVAL)));
+    });
+    as_user(User::Root, || {
+        fake(libc::SYS_unshare, Errno::PERM);
+        let jailed = Jail::auto().enter().unwrap();
+        let _thread = Thread::start();
+        assert_eq!(jailed.seal().unwrap_err().step(), Step::Threads);
     });
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);

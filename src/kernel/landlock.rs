@@ -81,9 +81,13 @@ pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Let the file that `fd` is open on be executed, which is also to be read.
+/// Let the file that `fd` is open on be executed, which is also to be read. A file of no mounted file system, as of
+/// `memfd_create`, can have no rule (`EBADFD`) and needs none.
 pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
-    allow(ruleset, fd, (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE).into())
+    match allow(ruleset, fd, (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE).into()) {
+        Err(Errno::BADFD) => Ok(()),
+        allowed => allowed,
+    }
 }
 
 /// Let everything be done beneath the directory that `fd` is open on.

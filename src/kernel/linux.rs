@@ -4,19 +4,20 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Stat, fstat, openat, statat};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, Stat, fstat, openat};
 use rustix::io::{Errno, write};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::path::DecInt;
 use rustix::process::{DumpableBehavior, Gid, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::{
-    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, UnshareFlags, capabilities, capability_is_in_bounding_set,
-    set_capabilities, set_capabilities_secure_bits, unshare_unsafe,
+    CapabilitySet, CapabilitySets, UnshareFlags, capabilities, capability_is_in_bounding_set, no_new_privs,
+    set_capabilities, set_no_new_privs, unshare_unsafe,
 };
 
 use super::audit::{OpenDirectories, is_no_directory, see_no_open_directory_below_the_limit};
 use super::privileges::{empty_bounding_set, lock_securebits};
+use super::threads::only_thread;
 use super::{Place, System, held};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
@@ -57,7 +58,10 @@ pub(super) const fn has_no_links(stat: &Stat) -> bool {
 impl System<'_> {
     pub(super) fn ask_os(&mut self, step: Step, state: &State) -> Result<(), Fault> {
         match step {
-            Step::Threads => only_thread(),
+            Step::Threads => {
+                self.stat = only_thread()?;
+                Ok(())
+            }
             Step::Proc => self.open_proc(),
             Step::Mount => self.mount(),
             // To mount takes a mount namespace that belongs to the user namespace.
@@ -123,14 +127,14 @@ impl System<'_> {
         if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
     }
 
-    /// A uid 0 would get all capabilities of the user namespace back from the next `execve`, so that is closed first.
+    /// With the user namespace came a full bounding set, from which an `execve` would fill the other sets: that of a program
+    /// with file capabilities, or any that uid 0 makes. `no_new_privs` closes both, in one call.
     fn shed(&self) -> Result<(), Fault> {
         if self.plan.bounding_set {
             empty_bounding_set(Capabilities::NONE)?;
             lock_securebits()?;
-        } else if self.uid.is_root() {
-            set_capabilities_secure_bits(CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::NO_ROOT_LOCKED)?;
         }
+        set_no_new_privs(true)?;
         Ok(set_capabilities(None, NOTHING)?)
     }
 
@@ -139,25 +143,13 @@ impl System<'_> {
         if !(now.effective | now.permitted | now.inheritable).is_empty() {
             return Err(Fault::Capabilities);
         }
+        if !no_new_privs()? {
+            return Err(Fault::NoNewPrivs);
+        }
         if self.plan.id_map == IdMap::Identity && (geteuid(), Some(getegid())) != (self.uid, self.maps.gid) {
             return Err(Fault::Ids);
         }
         Ok(())
-    }
-}
-
-/// To unshare the thread group changes nothing in a process with one thread, and is `EINVAL` in every other. Where a
-/// seccomp filter refuses the call (Docker's does), the number of links of a directory in /proc tells.
-pub(crate) fn only_thread() -> Result<(), Fault> {
-    const CLONE_THREAD: UnshareFlags = UnshareFlags::from_bits_retain(0x0001_0000);
-    match unshare(CLONE_THREAD) {
-        Ok(()) => Ok(()),
-        Err(Errno::INVAL) => Err(Errno::INVAL.into()),
-        Err(errno) => match statat(CWD, c"/proc/self/task", AtFlags::empty()) {
-            Ok(task) if task.st_nlink == 3 => Ok(()),
-            Ok(_) => Err(Errno::INVAL.into()),
-            Err(_) => Err(errno.into()),
-        },
     }
 }
 
@@ -225,7 +217,7 @@ pub(crate) fn may_chroot_ever() -> bool {
 
 /// `unshare(2)`, which rustix has as an unsafe function only.
 #[allow(unsafe_code)]
-fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+pub(super) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     // SAFETY: what is unsafe is CLONE_FILES, which is not among the flags that this file gives.
     unsafe { unshare_unsafe(flags) }
 }

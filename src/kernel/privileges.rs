@@ -2,6 +2,8 @@
 //!
 //! The calls are those for one thread, so each way begins with the check that there is but one.
 
+use core::ops::BitOr;
+
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -14,7 +16,7 @@ use rustix::thread::{
 };
 
 use super::landlock;
-use super::linux::only_thread;
+use super::threads::still_alone;
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::jail::Root;
@@ -60,7 +62,7 @@ impl RunAs<'_> {
 
     pub(crate) fn ask(&self, step: Step) -> Result<(), Fault> {
         match step {
-            Step::Threads => still_alone(self.jailed),
+            Step::Threads => still_alone(self.jailed.stat()),
             Step::Ids => self.check(),
             Step::SetGroups => Ok(set_thread_groups(gids(self.groups))?),
             Step::SetGid => {
@@ -95,7 +97,8 @@ impl RunAs<'_> {
     /// to be asked for, and is not where nothing is kept.
     fn set_uid(&self) -> Result<(), Fault> {
         let uid = Uid::from_raw(self.uid);
-        let ask = self.keep != Capabilities::NONE && !may_set_privileges()?;
+        let survive = capabilities_secure_bits()?.contains(CapabilitiesSecureBits::NO_SETUID_FIXUP);
+        let ask = self.keep != Capabilities::NONE && !survive;
         if ask {
             set_keep_capabilities(true)?;
         }
@@ -167,7 +170,7 @@ impl<'a> Sealing<'a> {
 
     pub(crate) fn check(&mut self, step: Step) -> Result<(), Fault> {
         match step {
-            Step::Threads => still_alone(self.jailed),
+            Step::Threads => still_alone(self.jailed.stat()),
             Step::DropCapabilities => held_of(self.seal.keep),
             Step::Ruleset => self.make_ruleset(),
             _ => Err(Errno::NOSYS.into()),
@@ -231,16 +234,8 @@ impl<'a> Sealing<'a> {
         if !no_new_privs()? {
             return Err(Fault::NoNewPrivs);
         }
-        self.in_force.securebits = capabilities_secure_bits()?.bits() & SECUREBITS == SECUREBITS;
+        self.in_force.securebits = capabilities_secure_bits()?.bits() & 0xff == SECUREBITS;
         Ok(())
-    }
-}
-
-/// That there is still but one thread. Where a filter refuses to tell, what was known at entry has to do.
-fn still_alone(jailed: &Jailed) -> Result<(), Fault> {
-    match only_thread() {
-        Err(Fault::Errno(errno)) if errno != Errno::INVAL && jailed.was_alone() => Ok(()),
-        told => told,
     }
 }
 
@@ -250,9 +245,13 @@ fn held() -> Result<Capabilities, Errno> {
     Ok(Capabilities::from_bits((now.effective | now.permitted).bits()))
 }
 
+/// That these are permitted, and in the bounding set, without which they cannot be handed over.
 fn held_of(keep: Capabilities) -> Result<(), Fault> {
     let permitted = Capabilities::from_bits(capabilities(None)?.permitted.bits());
-    let lacking = Capabilities::from_bits(keep.bits() & !permitted.bits());
+    let bounding = every_capability()
+        .filter(|one| keep.contains(*one) && capability_is_in_bounding_set(set(*one)) == Ok(true))
+        .fold(Capabilities::NONE, BitOr::bitor);
+    let lacking = Capabilities::from_bits(keep.bits() & !(permitted.bits() & bounding.bits()));
     if lacking == Capabilities::NONE { Ok(()) } else { Err(Fault::NotHeld(lacking)) }
 }
 
@@ -303,8 +302,15 @@ pub(super) fn empty_bounding_set(keep: Capabilities) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Set and lock what can be: a bit that is locked already stays as it is, and bits that are not ours stay too.
 pub(super) fn lock_securebits() -> Result<(), Fault> {
-    Ok(set_capabilities_secure_bits(CapabilitiesSecureBits::from_bits_retain(SECUREBITS))?)
+    const BITS: u32 = 0b0101_0101;
+    const LOCKS: u32 = BITS << 1;
+    let now = capabilities_secure_bits()?.bits();
+    let locked = (now >> 1) & BITS;
+    let bits = (SECUREBITS & BITS & !locked) | (now & locked);
+    let others = now & !(BITS | LOCKS);
+    Ok(set_capabilities_secure_bits(CapabilitiesSecureBits::from_bits_retain(others | bits | LOCKS))?)
 }
 
 fn bounding_set_is_empty(keep: Capabilities) -> Result<bool, Fault> {

@@ -1,6 +1,6 @@
 //! What takes the place of Linux's own calls on other Unixes.
 
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read};
 
@@ -43,8 +43,8 @@ pub(super) const fn see_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
 
 /// There is no call that tells whether there are threads, and none is needed: all share one root directory.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(crate) const fn only_thread() -> Result<(), Fault> {
-    Ok(())
+pub(crate) const fn only_thread() -> Result<Option<OwnedFd>, Fault> {
+    Ok(None)
 }
 
 /// Root always can.
@@ -60,7 +60,7 @@ pub(super) const fn takes_nameless_files() -> bool {
 #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]
 impl System<'_> {
     pub(super) fn ask_os(&mut self, step: Step, _: &State) -> Result<(), Fault> {
-        if step == Step::Threads { only_thread() } else { Err(Errno::NOSYS.into()) }
+        if step == Step::Threads { Ok(()) } else { Err(Errno::NOSYS.into()) }
     }
 
     pub(super) fn verify_user_namespace(&self) -> Result<(), Fault> {

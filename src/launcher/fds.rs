@@ -34,18 +34,18 @@ impl Kept {
         }
     }
 
-    /// The lowest one that is not below `least`.
+    /// The lowest one that is not below `least`; of all, none.
     fn next(&self, least: c_int) -> Option<c_int> {
         match self {
-            Kept::All => Some(least),
+            Kept::All => None,
             Kept::Listed(list) => list.split(|&byte| byte == b',').filter_map(number).filter(|&fd| fd >= least).min(),
             Kept::Standard(more) => Some(least).filter(|&fd| fd < 3 || fd - 3 < *more),
         }
     }
 
-    /// See that they are open and none is a directory, and have all others closed by the next `execve`. `All` is not for
-    /// here: the jail looks at every descriptor then.
-    pub(crate) fn close_others_on_exec(&self) -> Result<(), c_int> {
+    /// See that they are open, before anything of ours is, and that none is a directory. `All` is not for here: the jail
+    /// looks at every descriptor then.
+    pub(crate) fn check(&self) -> Result<(), c_int> {
         if let Kept::Listed(list) = self {
             for part in list.split(|&byte| byte == b',') {
                 match number(part) {
@@ -55,9 +55,6 @@ impl Kept {
                 }
             }
         }
-        if let Kept::All = self {
-            return Ok(());
-        }
         let mut least = 0;
         while let Some(fd) = self.next(least) {
             if fd > 2 && !is_open(fd) {
@@ -66,6 +63,18 @@ impl Kept {
             if is_directory(fd) {
                 fail!(Err(FAILED), "descriptor {fd} is a directory: a program can leave the jail through it");
             }
+            least = fd + 1;
+        }
+        Ok(())
+    }
+
+    /// Have all others closed by the next `execve`.
+    pub(crate) fn close_others_on_exec(&self) -> Result<(), c_int> {
+        if let Kept::All = self {
+            return Ok(());
+        }
+        let mut least = 0;
+        while let Some(fd) = self.next(least) {
             if fd > least {
                 close_on_exec(least, fd - 1)?;
             }
@@ -75,13 +84,15 @@ impl Kept {
     }
 }
 
-/// `close_range` does it in one call from Linux 5.11 on, otherwise it is one call for each number.
+/// `close_range` does it in one call from Linux 5.11 on, otherwise it is one call for each number that a descriptor can
+/// have: the limit may have been lowered since one was opened, `fs.nr_open` seldom is raised above its default.
 fn close_on_exec(first: c_int, last: c_int) -> Result<(), c_int> {
     match close_on_exec_range(first.unsigned_abs(), last.unsigned_abs()) {
         Ok(()) => Ok(()),
         Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+            const NR_OPEN: c_int = 1 << 20;
             let limit = getrlimit(Resource::Nofile).maximum.and_then(|limit| c_int::try_from(limit).ok());
-            for fd in first..=last.min(limit.unwrap_or(c_int::MAX)) {
+            for fd in first..=last.min(limit.map_or(NR_OPEN, |limit| limit.max(NR_OPEN))) {
                 // SAFETY: borrowed for the call, which finds out whether it is open.
                 match fcntl_setfd(unsafe { BorrowedFd::borrow_raw(fd) }, FdFlags::CLOEXEC) {
                     Ok(()) | Err(Errno::BADF) => {}

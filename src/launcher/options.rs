@@ -14,7 +14,7 @@ Usage: autochroot [OPTIONS] [--] PROGRAM [ARG]...
        autochroot --check [OPTIONS]
 
 Run a static PROGRAM with an empty, nameless directory as its root, and seal it:
-no capabilities, no new privileges, no access to any file system.
+no capabilities, no new privileges, no file to be opened.
 With --check, enter and seal, print what was found inside, run nothing.
 
   -r, --root ROOT       auto: unlinked or, where no parent can be written, detached;

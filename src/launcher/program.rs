@@ -3,11 +3,17 @@
 use core::ffi::CStr;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, openat};
 use rustix::io::{Errno, read};
 
 /// Where a name without a slash is looked up if there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+
+/// By the effective ids, which Android does not offer; they are the real ones of a launcher that is not set-id.
+#[cfg(not(target_os = "android"))]
+const EFFECTIVE: AtFlags = AtFlags::EACCESS;
+#[cfg(target_os = "android")]
+const EFFECTIVE: AtFlags = AtFlags::empty();
 
 /// Why PROGRAM cannot be run.
 pub(crate) enum Unfit {
@@ -61,7 +67,9 @@ fn open_file(path: &[u8]) -> Result<OwnedFd, Unfit> {
     .map_err(Unfit::Errno)?;
     let stat = fstat(&file).map_err(Unfit::Errno)?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile if stat.st_mode & 0o111 == 0 => Err(Unfit::NotExecutable),
+        FileType::RegularFile if accessat(CWD, path, Access::EXEC_OK, EFFECTIVE) == Err(Errno::ACCESS) => {
+            Err(Unfit::NotExecutable)
+        }
         FileType::RegularFile => Ok(file),
         FileType::Directory => Err(Unfit::Directory),
         _ => Err(Unfit::NotRegular),

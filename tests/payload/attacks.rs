@@ -65,8 +65,9 @@ pub struct Outside {
     pub listener: Vec<u8>,
     /// The `struct file_handle` of a file on the file system that the jail is made on.
     pub handle: Vec<u8>,
-    /// The payload, set-uid root.
+    /// The payload, set-uid root; and with file capabilities.
     pub program: c_int,
+    pub capable: c_int,
 }
 
 pub type Attack = fn(&Outside) -> bool;
@@ -90,6 +91,7 @@ pub const ATTACKS: &[(&str, Attack)] = &[
     ("abstract", connect),
     ("setuid", execute_setuid),
     ("exec", execute_as_root),
+    ("file-capabilities", execute_with_file_capabilities),
     ("chroot", chroot_again_and_climb),
     ("userns", new_user_namespace),
 ];
@@ -226,6 +228,10 @@ fn execute_setuid(outside: &Outside) -> bool {
 
 fn execute_as_root(outside: &Outside) -> bool {
     is_powerful(outside.program, c"has-capabilities")
+}
+
+fn execute_with_file_capabilities(outside: &Outside) -> bool {
+    is_powerful(outside.capable, c"has-capabilities")
 }
 
 fn new_user_namespace(_: &Outside) -> bool {

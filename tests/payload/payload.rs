@@ -44,6 +44,7 @@ fn main() {
             }
             "fds" => println!("fds: {:?}", (0..300).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).collect::<Vec<_>>()),
             "abort" => std::process::abort(),
+            arg if arg.starts_with("has=") => println!("{arg}: {}", std::path::Path::new(&arg["has=".len()..]).exists()),
             arg if arg.starts_with("attack=") => attack(&arg["attack=".len()..]),
             arg => match arg.strip_prefix("exit=") {
                 Some(status) => std::process::exit(status.parse().unwrap()),
@@ -71,11 +72,11 @@ unsafe fn has_capabilities() -> bool {
     effective | permitted != 0
 }
 
-/// `NAME,DIRECTORY,PATH,SOCKET,PID,LISTENER,PROGRAM`: make this attack, with what came through the launcher. It is handed no directory: what
+/// `NAME,DIRECTORY,PATH,SOCKET,PID,LISTENER,PROGRAM,CAPABLE`: make this attack, with what came through the launcher. It is handed no directory: what
 /// was one outside is tried under its old number.
 fn attack(args: &str) {
     let args: Vec<_> = args.split(',').collect();
-    let [name, directory, path, socket, pid, listener, program] = args[..] else { panic!("{args:?}") };
+    let [name, directory, path, socket, pid, listener, program, capable] = args[..] else { panic!("{args:?}") };
     let outside = Outside {
         directory: directory.parse().unwrap(),
         path: path.parse().unwrap(),
@@ -84,6 +85,7 @@ fn attack(args: &str) {
         listener: listener.into(),
         handle: Vec::new(),
         program: program.parse().unwrap(),
+        capable: capable.parse().unwrap(),
     };
     let (_, attack) = ATTACKS.iter().find(|(known, _)| *known == name).unwrap();
     println!("{name}: {}", if attack(&outside) { "open" } else { "closed" });

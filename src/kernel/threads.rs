@@ -1,0 +1,53 @@
+//! Whether the process has but one thread (Linux).
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, pread};
+use rustix::thread::UnshareFlags;
+
+use super::linux::unshare;
+use crate::error::Fault;
+
+/// That there is but one, and if it takes that to ask again in the jail, a descriptor of `/proc/self/stat`.
+///
+/// To unshare the thread group changes nothing in a process with one thread, and is `EINVAL` in every other. Where a
+/// seccomp filter refuses the call (Docker's does), /proc tells.
+pub(crate) fn only_thread() -> Result<Option<OwnedFd>, Fault> {
+    match unshare_threads() {
+        Ok(()) => Ok(None),
+        Err(Errno::INVAL) => Err(Errno::INVAL.into()),
+        Err(errno) => {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let stat = openat(CWD, c"/proc/self/stat", flags, Mode::empty()).map_err(|_| errno)?;
+            if is_alone(&stat) { Ok(Some(stat)) } else { Err(Errno::INVAL.into()) }
+        }
+    }
+}
+
+/// That there is still but one.
+pub(super) fn still_alone(stat: Option<&OwnedFd>) -> Result<(), Fault> {
+    match unshare_threads() {
+        Ok(()) => Ok(()),
+        Err(Errno::INVAL) => Err(Errno::INVAL.into()),
+        Err(errno) => match stat.map(is_alone) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Errno::INVAL.into()),
+            None => Err(errno.into()),
+        },
+    }
+}
+
+fn unshare_threads() -> Result<(), Errno> {
+    const CLONE_THREAD: UnshareFlags = UnshareFlags::from_bits_retain(0x0001_0000);
+    unshare(CLONE_THREAD)
+}
+
+/// The twentieth field of `stat` is the number of threads, `proc_pid_stat(5)`; the second, which may hold anything, ends
+/// with the last parenthesis.
+fn is_alone(stat: &OwnedFd) -> bool {
+    let mut text = [0; 512];
+    let Ok(length) = pread(stat, &mut text, 0) else { return false };
+    let text = text.get(..length).unwrap_or_default();
+    let mut fields = text.rsplit(|&byte| byte == b')').next().unwrap_or_default().split(|&byte| byte == b' ');
+    fields.nth(18) == Some(b"1")
+}
