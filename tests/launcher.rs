@@ -424,6 +424,7 @@ fn socket_activation_works() {
         }
         let child = shell.spawn().unwrap();
         let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
         client.write_all(b"hello").unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let mut answer = String::new();
