@@ -138,6 +138,7 @@ pub(crate) enum Fault {
     Alive,
     NotTheRoot,
     Ids,
+    NoSetfcap,
     Capabilities,
     NoJail,
     Owner,
@@ -183,6 +184,7 @@ impl fmt::Display for Fault {
             Fault::Alive => "it still has a name or takes new entries",
             Fault::NotTheRoot => "\"/\" is not the directory that was made",
             Fault::Ids => "the user or group id has changed",
+            Fault::NoSetfcap => return Named(Errno::PERM).fmt(f),
             Fault::Capabilities => "capabilities are held that should not be",
             Fault::NoJail => "it is the root directory already; \"/\" says that no jail is wanted",
             Fault::Owner => "it belongs neither to root nor to us",
@@ -232,6 +234,7 @@ impl Error {
     pub const fn raw_os_error(&self) -> Option<i32> {
         match self.fault {
             Fault::Errno(errno) | Fault::Component(_, errno) => Some(errno.raw_os_error()),
+            Fault::NoSetfcap => Some(Errno::PERM.raw_os_error()),
             _ => None,
         }
     }

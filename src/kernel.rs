@@ -32,7 +32,7 @@ pub(crate) use os::may_chroot_ever;
 pub use place::Findings;
 pub(crate) use place::Place;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use threads::only_thread;
+pub(crate) use threads::{only_thread, unshare_is_filtered};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -91,6 +91,8 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
 mod capabilities;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod cause;
 mod check;
 mod errno;
 mod error;
@@ -102,6 +104,8 @@ mod parse;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use capabilities::Capabilities;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use cause::Cause;
 pub use check::Check;
 pub use error::{Error, Step};
 #[cfg(any(target_os = "linux", target_os = "android"))]

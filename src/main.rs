@@ -66,7 +66,8 @@ fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
         (true, None) => {
             kept.check()?;
             kept.close_others_on_exec()?;
-            Ok(check::report(&enter(&options, &kept, None)?, options.jail.path()))
+            let path = options.jail.path();
+            Ok(enter(&options, &kept, None).map_or_else(check::refused, |inside| check::report(&inside, path)))
         }
         (true, Some(_)) => fail!(Err(FAILED), "--check runs no PROGRAM"),
         (false, None) => fail!(Err(FAILED), "no PROGRAM given (see --help)"),
@@ -122,13 +123,19 @@ fn enter(options: &Options, kept: &Kept, program: Option<c_int>) -> Result<Insid
         _ => options.jail.allow_open_directories(),
     };
     let refused = |error: Error| {
-        let shown = |name, value: &[u8]| {
-            Stream::err(format_args!("autochroot: {error} ({name} {})\n", value.escape_ascii()));
+        let (name, value) = match options.parent {
+            Some(parent) => ("--parent", parent),
+            None if options.root != b"auto" => ("--root", options.root),
+            None => ("", &b""[..]),
         };
-        match options.parent {
-            Some(parent) => shown("--parent", parent),
-            None if options.root != b"auto" => shown("--root", options.root),
-            None => Stream::err(format_args!("autochroot: {error}\n")),
+        if name.is_empty() {
+            Stream::err(format_args!("autochroot: {error}\n"));
+        } else {
+            Stream::err(format_args!("autochroot: {error} ({name} {})\n", value.escape_ascii()));
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(cause) = error.cause() {
+            Stream::err(format_args!("  hint: {cause}\n"));
         }
         FAILED
     };

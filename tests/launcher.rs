@@ -149,8 +149,12 @@ fn every_root_is_entered_and_told() {
 
 #[test]
 fn userns_never_and_always_are_heeded() {
+    let message = "cannot chroot: EPERM (operation not permitted)\n  \
+                   hint: run as root or with CAP_SYS_CHROOT, or allow a user namespace";
+    assert_fails(&run(plain(), ["--userns=never".as_ref(), payload()]), 125, message);
     let output = run(plain(), ["--check", "--userns=never"]);
-    assert_fails(&output, 125, "cannot chroot: EPERM (operation not permitted)");
+    assert_eq!((text(&output.stdout), output.status.code()), ("jailed: no\n", Some(1)));
+    assert_eq!(text(&output.stderr), format!("autochroot: {message}\n"));
     for user in users() {
         let output = run(user, ["--userns", "always", "--no-seal", "--check"]);
         assert!(
@@ -179,10 +183,7 @@ fn bad_options_are_refused_with_125() {
                 "--root \"\": empty: auto, unlinked, detached, / or an absolute path is needed",
             ),
             (&["--root=var", "--check"], "--root \"var\": neither auto, unlinked, detached, / nor an absolute path"),
-            (
-                &["--root=/none", "--check"],
-                "cannot use the directory: ENOENT (no such file or directory) (--root /none)",
-            ),
+            (&["--root=/none", "true"], "cannot use the directory: ENOENT (no such file or directory) (--root /none)"),
             (&["--root=/var", "-p/tmp", "--check"], "--parent goes with --root auto and unlinked only"),
             (
                 &["--root=detached /x", "true"],
@@ -199,14 +200,14 @@ fn bad_options_are_refused_with_125() {
             (&["--keep-fds=99999999999", "--check"], "--keep-fds: \"99999999999\" is no file descriptor"),
             (&["--keep-fds=1,2147483647", "--check"], "--keep-fds: descriptor 2147483647 is not open"),
             (&["--userns=", "true"], "--userns is auto, never or always, not \"\""),
-            (&["--check", "-p", "tmp"], "cannot use the parent directory: the path is not absolute (--parent tmp)"),
-            (&["--check", "-p", ""], "cannot use the parent directory: ENOENT (no such file or directory) (--parent )"),
+            (&["-p", "tmp", "true"], "cannot use the parent directory: the path is not absolute (--parent tmp)"),
+            (&["-p", "", "true"], "cannot use the parent directory: ENOENT (no such file or directory) (--parent )"),
             (
                 &["--check", "-p/none"],
                 "cannot use the parent directory: ENOENT (no such file or directory) (--parent /none)",
             ),
             (
-                &["--check", "--parent=/proc/version"],
+                &["--parent=/proc/version", "true"],
                 "cannot use the parent directory: ENOTDIR (not a directory) (--parent /proc/version)",
             ),
         ] {
@@ -338,7 +339,9 @@ fn a_directory_is_not_kept_and_one_that_is_not_kept_does_not_matter() {
         let output = with_files(user, &[raw(&directory)]).arg("--keep-fds=0,1,2,3").arg(payload()).output().unwrap();
         assert_fails(&output, 125, "descriptor 3 is a directory: a program can leave the jail through it");
         let output = with_files(user, &[raw(&directory)]).arg("--keep-fds=all").arg(payload()).output().unwrap();
-        assert_fails(&output, 125, "cannot rule out open directories: descriptor 3 is a directory");
+        let message = "cannot rule out open directories: descriptor 3 is a directory\n  \
+                       hint: close that directory, through which a process leaves the jail, or allow it";
+        assert_fails(&output, 125, message);
         let output = autochroot(user).stdin(directory.try_clone().unwrap()).arg(payload()).output().unwrap();
         assert_fails(&output, 125, "descriptor 0 is a directory: a program can leave the jail through it");
     }

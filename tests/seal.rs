@@ -354,6 +354,11 @@ fn calls_that_only_say_they_succeeded_are_errors() {
         });
     }
     as_user(User::Root, || {
+        fake_success(libc::SYS_capset);
+        let error = Jail::auto().enter().unwrap().seal().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true), "{error}");
+    });
+    as_user(User::Root, || {
         let jailed = Jail::auto().enter().unwrap();
         fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);
         fake_where(libc::SYS_prctl, Some(libc::PR_SET_NO_NEW_PRIVS as u32), 0);

@@ -37,6 +37,7 @@ const NOTHING: CapabilitySets = CapabilitySets {
 #[derive(Default)]
 pub(super) struct Maps {
     gid: Option<Gid>,
+    no_setfcap: bool,
     proc: Option<OwnedFd>,
 }
 
@@ -67,7 +68,10 @@ impl System<'_> {
             // To mount takes a mount namespace that belongs to the user namespace.
             Step::NewUserNamespace if state.wants_mount() => Ok(unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?),
             Step::NewUserNamespace => Ok(unshare(UnshareFlags::NEWUSER)?),
-            Step::MapUid => self.write_map(c"uid_map", self.uid.as_raw()),
+            Step::MapUid => match self.write_map(c"uid_map", self.uid.as_raw()) {
+                Err(Fault::Errno(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NoSetfcap),
+                written => written,
+            },
             Step::DenySetgroups => self.write_proc(c"setgroups", b"deny"),
             Step::MapGid => self.write_map(c"gid_map", self.maps.gid.unwrap_or(Gid::ROOT).as_raw()),
             Step::Shed => self.shed(),
@@ -92,6 +96,7 @@ impl System<'_> {
     /// Opened before the user namespace is made, so that a missing /proc is found while everything can be undone.
     fn open_proc(&mut self) -> Result<(), Fault> {
         self.maps.gid = Some(getegid());
+        self.maps.no_setfcap = self.uid.is_root() && !capabilities(None)?.effective.contains(CapabilitySet::SETFCAP);
         if self.plan.id_map == IdMap::Identity {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             self.maps.proc = Some(openat(CWD, c"/proc/self", flags, Mode::empty())?);

@@ -37,6 +37,11 @@ pub(super) fn still_alone(stat: Option<&OwnedFd>) -> Result<(), Fault> {
     }
 }
 
+/// Whether even an `unshare` of nothing is refused, which the kernel itself never does.
+pub(crate) fn unshare_is_filtered() -> bool {
+    unshare(UnshareFlags::empty()).is_err()
+}
+
 fn unshare_threads() -> Result<(), Errno> {
     const CLONE_THREAD: UnshareFlags = UnshareFlags::from_bits_retain(0x0001_0000);
     unshare(CLONE_THREAD)

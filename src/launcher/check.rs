@@ -6,6 +6,12 @@ use autochroot::{OpenDirectories, Root};
 
 use crate::{Inside, Stream, fail, print};
 
+/// The entry was refused, and the reason was printed.
+pub(crate) fn refused(_: c_int) -> c_int {
+    let status = print(format_args!("jailed: no\n"));
+    if status == 0 { 1 } else { status }
+}
+
 /// Print `key: value` lines, the last of which says that the jail holds.
 pub(crate) fn report(inside: &Inside, parent: Option<&[u8]>) -> c_int {
     let jailed = inside.jailed();

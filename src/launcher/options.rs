@@ -111,6 +111,8 @@ impl Options {
         if !options.seal && options.caps.is_some() {
             fail!(Err(FAILED), "--caps is part of the seal: it does not go with --no-seal");
         }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        options.caps()?; // a bad name is found now; what "all" means, later
         Ok(options)
     }
 

@@ -355,19 +355,22 @@ pub fn launcher() -> &'static Path {
 /// A static program: `tests/payload/payload.rs`, compiled once.
 pub fn payload() -> &'static Path {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT.get_or_init(|| {
-        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("payload-{}", std::process::id()));
-        let status = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
-            .args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-o"])
-            .arg(&output)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/payload/payload.rs"))
-            .status()
-            .unwrap();
-        assert!(status.success(), "rustc: {status}");
-        let payload = reachable(&output);
-        std::fs::remove_file(output).unwrap();
-        payload
-    })
+    BUILT.get_or_init(|| compile("payload"))
+}
+
+/// A static program of `tests/payload/`.
+pub fn compile(name: &str) -> PathBuf {
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/payload/{name}.rs"));
+    let status = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+        .args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-Copt-level=s", "-o"])
+        .args([&output, &source])
+        .status()
+        .unwrap();
+    assert!(status.success(), "rustc: {status}");
+    let program = reachable(&output);
+    std::fs::remove_file(output).unwrap();
+    program
 }
 
 /// A copy that all can execute, and that goes when the test binary ends.

@@ -1,0 +1,186 @@
+//! Why an entry was refused, where that can be known, and what to change (Linux).
+
+use core::ffi::CStr;
+use core::fmt;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::io::{Errno, read};
+use rustix::process::{getegid, geteuid};
+
+use crate::error::{Error, Fault, Step};
+use crate::kernel::{only_thread, unshare_is_filtered};
+
+/// What made the kernel refuse an entry: from [`Error::cause`]. Displayed as one line that says what to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// There is more than one thread.
+    Threads,
+    /// A descriptor is open on a directory.
+    OpenDirectory,
+    /// There is no privilege to `chroot`, and a user namespace is not allowed by the caller.
+    NoPrivilege,
+    /// No directory of the list can be written.
+    NoParent,
+    /// A seccomp filter refuses `unshare`, as Docker's does.
+    Seccomp,
+    /// The sysctl `kernel.unprivileged_userns_clone` is 0 (Debian).
+    UnprivilegedUsernsClone,
+    /// The process is already in a chroot, where the kernel makes no user namespaces.
+    Chrooted,
+    /// The process' own user or group id is not mapped in the user namespace that it is in.
+    UnmappedId,
+    /// The sysctl `user.max_user_namespaces` is 0.
+    NoMoreUserNamespaces,
+    /// `user.max_user_namespaces` are in use, or they are nested 32 deep.
+    UserNamespaceLimit,
+    /// The kernel was built without user namespaces.
+    NoUserNamespaces,
+    /// The sysctl `kernel.apparmor_restrict_unprivileged_userns` is 1 (Ubuntu).
+    AppArmor,
+    /// `SELinux` is enforcing.
+    SeLinux,
+    /// `/proc` is not mounted.
+    NoProc,
+    /// `/proc` is mounted read-only.
+    ReadOnlyProc,
+    /// Uid 0 does not hold `CAP_SETFCAP`, without which it is not mapped (Linux 5.12).
+    NoSetfcap,
+    /// The kernel is too old for a detached mount (Linux 5.2).
+    NoDetachedMount,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Threads => "there is more than one thread: enter before the first is started",
+            Cause::OpenDirectory => "close that directory, through which a process leaves the jail, or allow it",
+            Cause::NoPrivilege => "run as root or with CAP_SYS_CHROOT, or allow a user namespace",
+            Cause::NoParent => "name a directory that can be written, or use the root \"detached\"",
+            Cause::Seccomp => "a seccomp filter refuses unshare: run as root with CAP_SYS_CHROOT, or change the filter",
+            Cause::UnprivilegedUsernsClone => "set the sysctl kernel.unprivileged_userns_clone, which is 0, to 1",
+            Cause::Chrooted => "already in a chroot, where no user namespace can be made: run as root or outside of it",
+            Cause::UnmappedId => "the user or group id is not mapped in this user namespace: map it in uid_map and gid_map",
+            Cause::NoMoreUserNamespaces => "raise the sysctl user.max_user_namespaces, which is 0",
+            Cause::UserNamespaceLimit => {
+                "the limit user.max_user_namespaces is reached, or user namespaces are nested 32 deep"
+            }
+            Cause::NoUserNamespaces => "this kernel has no user namespaces (CONFIG_USER_NS): run as root",
+            Cause::AppArmor => {
+                "set the sysctl kernel.apparmor_restrict_unprivileged_userns, which is 1, to 0, or add an AppArmor profile \
+                 that allows userns"
+            }
+            Cause::SeLinux => "SELinux is enforcing and refuses the user namespace: change the policy",
+            Cause::NoProc => "mount /proc, or go without id maps",
+            Cause::ReadOnlyProc => "/proc is read-only: mount it writable, or go without id maps",
+            Cause::NoSetfcap => "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps",
+            Cause::NoDetachedMount => "a detached mount takes Linux 5.2: name a directory that can be written",
+        })
+    }
+}
+
+impl Error {
+    /// Why it was refused, if that can be known: nothing is guessed. To be asked at once, by the process that was refused.
+    ///
+    /// Costs no system call where the error itself tells, otherwise up to about ten: it reads `/proc/sys`, `/proc/self`, `/sys` and
+    /// tries an `unshare` that changes nothing.
+    ///
+    /// # Source
+    ///
+    /// [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html),
+    /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html); of `AppArmor`'s sysctl
+    /// [Ubuntu's specification](https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626)
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        if self.traces.root {
+            return None; // nothing of that can be read any more
+        }
+        match (self.step, self.fault) {
+            (Step::Threads, Fault::Errno(Errno::INVAL)) => Some(Cause::Threads),
+            (Step::Threads, Fault::Errno(_)) => Some(Cause::NoProc).filter(|_| !exists(c"/proc/self/stat")),
+            (Step::OpenDirectories, Fault::OpenDirectory(_)) => Some(Cause::OpenDirectory),
+            (Step::Parent | Step::Make | Step::Unlinked, _) if self.tried.iter().any(Option::is_some) => {
+                Some(Cause::NoParent)
+            }
+            (Step::Chroot | Step::Mount, Fault::Errno(Errno::PERM)) if !self.traces.user_namespace => {
+                Some(Cause::NoPrivilege)
+            }
+            (Step::Mount, Fault::Errno(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
+            (Step::Proc, Fault::Errno(Errno::NOENT)) => Some(Cause::NoProc),
+            (Step::NewUserNamespace, Fault::Errno(errno)) => no_user_namespace(errno),
+            (Step::MapUid, Fault::NoSetfcap) => Some(Cause::NoSetfcap),
+            (Step::MapUid | Step::DenySetgroups | Step::MapGid, Fault::Errno(Errno::ROFS)) => Some(Cause::ReadOnlyProc),
+            (
+                Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,
+                Fault::Errno(Errno::PERM | Errno::ACCESS),
+            ) => apparmor(),
+            _ => None,
+        }
+    }
+}
+
+/// In the order in which the kernel asks.
+fn no_user_namespace(errno: Errno) -> Option<Cause> {
+    match errno {
+        Errno::PERM | Errno::NOSYS if unshare_is_filtered() => Some(Cause::Seccomp),
+        Errno::PERM if number(c"/proc/sys/kernel/unprivileged_userns_clone") == Some(0) => {
+            Some(Cause::UnprivilegedUsernsClone)
+        }
+        Errno::PERM if is_chrooted() => Some(Cause::Chrooted),
+        Errno::PERM if is_unmapped() => Some(Cause::UnmappedId),
+        Errno::PERM | Errno::ACCESS if number(c"/sys/fs/selinux/enforce") == Some(1) => Some(Cause::SeLinux),
+        Errno::PERM | Errno::ACCESS => apparmor(),
+        Errno::NOSPC if number(c"/proc/sys/user/max_user_namespaces") == Some(0) => Some(Cause::NoMoreUserNamespaces),
+        Errno::NOSPC | Errno::USERS => Some(Cause::UserNamespaceLimit),
+        Errno::INVAL if only_thread().is_err() => Some(Cause::Threads),
+        Errno::INVAL | Errno::NOSYS if exists(c"/proc/self/stat") && !exists(c"/proc/self/ns/user") => {
+            Some(Cause::NoUserNamespaces)
+        }
+        _ => None,
+    }
+}
+
+fn apparmor() -> Option<Cause> {
+    (number(c"/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)).then_some(Cause::AppArmor)
+}
+
+/// "/" is then not the root of a mount. Older kernels than 5.8 do not tell.
+fn is_chrooted() -> bool {
+    const MOUNT_ROOT: u64 = 0x2000;
+    statx(CWD, c"/", AtFlags::empty(), StatxFlags::empty()).is_ok_and(|root| {
+        root.stx_attributes_mask.bits() & MOUNT_ROOT != 0 && root.stx_attributes.bits() & MOUNT_ROOT == 0
+    })
+}
+
+/// The effective user or group id is not mapped in the user namespace that the process is in.
+fn is_unmapped() -> bool {
+    is_outside(c"/proc/self/uid_map", geteuid().as_raw()) || is_outside(c"/proc/self/gid_map", getegid().as_raw())
+}
+
+/// No line of the map holds the id: the first number of each is an id here, the third how many follow.
+fn is_outside(map: &CStr, id: u32) -> bool {
+    let mut buffer = [0; 1024];
+    let Some(text) = text(map, &mut buffer) else { return false };
+    let id = u64::from(id);
+    !text.lines().any(|line| {
+        let mut numbers = line.split_ascii_whitespace().filter_map(|number| number.parse::<u64>().ok());
+        match (numbers.next(), numbers.next(), numbers.next()) {
+            (Some(first), Some(_), Some(count)) => (first..first + count).contains(&id),
+            _ => false,
+        }
+    })
+}
+
+fn exists(path: &CStr) -> bool {
+    statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).is_ok()
+}
+
+fn number(path: &CStr) -> Option<u64> {
+    text(path, &mut [0; 32])?.trim_ascii().parse().ok()
+}
+
+fn text<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b str> {
+    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let length = read(&file, &mut *buffer).ok()?;
+    core::str::from_utf8(buffer.get(..length)?).ok()
+}

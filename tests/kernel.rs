@@ -1,0 +1,141 @@
+//! An appliance: Debian's kernel under qemu, with an initramfs that holds the static launcher, a static program, and an
+//! `/init` that runs the one with the other in every state of the machine.
+//!
+//! Needs `qemu-system-x86_64`, the kernel's path in `AUTOCHROOT_KERNEL` and the static launcher's in `AUTOCHROOT_STATIC`;
+//! `.ci/run` provides them.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::*;
+
+/// An initramfs in the format "newc" of `cpio(5)`.
+fn initramfs(files: &[(&str, &Path)]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let mut add = |inode: usize, name: &str, mode: u32, rdev: (u32, u32), content: &[u8]| {
+        let mut header = String::from("070701");
+        let fields = [
+            inode,
+            mode as usize,
+            0,
+            0,
+            1,
+            0,
+            content.len(),
+            0,
+            0,
+            rdev.0 as usize,
+            rdev.1 as usize,
+            name.len() + 1,
+            0,
+        ];
+        for field in fields {
+            write!(header, "{field:08x}").unwrap();
+        }
+        archive.extend_from_slice(header.as_bytes());
+        archive.extend_from_slice(name.as_bytes());
+        archive.push(0);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+        archive.extend_from_slice(content);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    };
+    add(1, "dev", 0o040_755, (0, 0), b"");
+    add(2, "dev/console", 0o020_600, (5, 1), b"");
+    add(3, "dev/null", 0o020_666, (1, 3), b"");
+    for (n, (name, path)) in files.iter().enumerate() {
+        add(4 + n, name, 0o100_755, (0, 0), &std::fs::read(path).unwrap());
+    }
+    add(0, "TRAILER!!!", 0, (0, 0), b"");
+    archive
+}
+
+/// What the machine prints from its start to its end.
+fn boot(kernel: &Path, launcher: &Path) -> String {
+    let scratch = Scratch::new();
+    let image = scratch.0.join("initramfs");
+    let init = compile("init");
+    std::fs::write(&image, initramfs(&[("init", &init), ("autochroot", launcher), ("payload", payload())])).unwrap();
+    let output = Command::new("timeout")
+        .args(["120", "qemu-system-x86_64", "-accel", "tcg", "-m", "256", "-nographic", "-no-reboot", "-kernel"])
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(&image)
+        .args(["-append", "console=ttyS0 quiet panic=-1"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).replace('\r', "")
+}
+
+/// For each case: as root, as uid 65534. The root of an initramfs is a tmpfs that everyone can write to, and sticky. Either how it is entered, or what is said on standard error.
+const CASES: [(&str, &str, &str); 8] = [
+    ("bare", "unlinked /, privilege", NO_PROC),
+    ("proc", "unlinked /, privilege", "unlinked /, user namespace"),
+    ("normal", "unlinked /tmp, privilege", "unlinked /tmp, user namespace"),
+    (
+        "unprivileged_userns_clone=0",
+        "unlinked /tmp, privilege",
+        "autochroot: cannot create a user namespace: EPERM (operation not permitted)\n  \
+         hint: set the sysctl kernel.unprivileged_userns_clone, which is 0, to 1\n",
+    ),
+    (
+        "max_user_namespaces=0",
+        "unlinked /tmp, privilege",
+        "autochroot: cannot create a user namespace: ENOSPC (no space left or limit reached)\n  \
+         hint: raise the sysctl user.max_user_namespaces, which is 0\n",
+    ),
+    (
+        "read-only proc",
+        "unlinked /tmp, privilege",
+        "autochroot: cannot write uid_map: EROFS (read-only file system); the process is in the new user namespace\n  \
+         hint: /proc is read-only: mount it writable, or go without id maps\n",
+    ),
+    (
+        "read-only root and proc",
+        "detached none, privilege",
+        "autochroot: cannot create a directory: in /dev/shm: ENOENT (no such file or directory), in /run: ENOENT (no such \
+         file or directory), in /tmp: EROFS (read-only file system), in /var/tmp: ENOENT (no such file or directory), in \
+         /: EROFS (read-only file system); cannot write uid_map: EROFS (read-only file system); the process is in the new \
+         user namespace\n  hint: /proc is read-only: mount it writable, or go without id maps\n",
+    ),
+    ("read-only root", "detached none, privilege", "detached none, user namespace"),
+];
+
+const NO_PROC: &str = "autochroot: cannot open /proc/self: ENOENT (no such file or directory)\n  \
+    hint: mount /proc, or go without id maps\n";
+
+#[test]
+fn an_appliance_on_another_kernel_gets_the_jail_or_is_told_what_to_change() {
+    let (Some(kernel), Some(launcher)) = (std::env::var_os("AUTOCHROOT_KERNEL"), std::env::var_os("AUTOCHROOT_STATIC"))
+    else {
+        return skipped("AUTOCHROOT_KERNEL and AUTOCHROOT_STATIC are not set");
+    };
+    let said = boot(Path::new(&kernel), Path::new(&launcher));
+    assert!(said.ends_with("== end\n") || said.contains("\n== end\n"), "{said}");
+    println!("{}", said.lines().find(|line| line.starts_with("== kernel")).unwrap());
+    let section = |title: &str| {
+        let start = said.find(title).unwrap_or_else(|| panic!("no {title}: {said}")) + title.len();
+        let (status, text) = said[start..].split_once('\n').unwrap();
+        (status.trim().parse::<i32>().unwrap(), &text[..text.find("== ").unwrap()])
+    };
+    for (case, root, other) in CASES {
+        for (uid, expected) in [(0, root), (65534, other)] {
+            let (check, found) = section(&format!("== {case}, uid {uid}, --check, status "));
+            let (run, ran) = section(&format!("== {case}, uid {uid}, /payload, status "));
+            if expected.starts_with("autochroot: ") {
+                assert_eq!((check, found), (1, &*format!("jailed: no\n{expected}")), "{case}, uid {uid}");
+                assert_eq!((run, ran), (125, expected), "{case}, uid {uid}");
+            } else {
+                let value = |key: &str| found.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("-");
+                let entered = format!("{} {}, {}", value("root: "), value("parent: "), value("entered: "));
+                assert_eq!((check, &*entered, value("jailed: ")), (0, expected, "yes"), "{case}, uid {uid}: {found}");
+                assert_eq!((value("capabilities: "), value("landlock: ")), ("none", "ABI 2"), "{found}");
+                assert_eq!((run, ran), (3, "name: /payload\nhas=/payload: false\n"), "{case}, uid {uid}");
+            }
+        }
+    }
+}

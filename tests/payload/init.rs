@@ -1,0 +1,64 @@
+//! `/init` of an appliance that has nothing but the launcher and a static program: runs the launcher in one state of the
+//! machine after the other, and prints what it said. `rustc` alone compiles it.
+
+use std::ffi::{CString, c_char, c_int, c_ulong};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr::null;
+
+unsafe extern "C" {
+    fn mount(source: *const c_char, target: *const c_char, kind: *const c_char, flags: c_ulong, data: *const c_char) -> c_int;
+    fn reboot(command: c_int) -> c_int;
+    fn sync();
+}
+
+const MS_RDONLY: c_ulong = 1;
+const MS_REMOUNT: c_ulong = 32;
+
+fn mount_at(kind: &str, target: &str, flags: c_ulong) {
+    let (kind, target) = (CString::new(kind).unwrap(), CString::new(target).unwrap());
+    let mounted = unsafe { mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, null()) };
+    assert_eq!(mounted, 0, "{target:?}: {}", std::io::Error::last_os_error());
+}
+
+/// The launcher as root and as an ordinary user, in the state that `case` names.
+fn run(case: &str) {
+    for uid in [0, 65534] {
+        for args in [&["--check"][..], &["/payload", "has=/payload", "exit=3"]] {
+            let output = Command::new("/autochroot").args(args).uid(uid).gid(uid).output().unwrap();
+            println!("== {case}, uid {uid}, {}, status {}", args[0], output.status.code().unwrap_or(-1));
+            print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+fn main() {
+    println!("== booted");
+    run("bare");
+    fs::create_dir("/proc").unwrap();
+    mount_at("proc", "/proc", 0);
+    println!("== kernel {}", fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim());
+    run("proc");
+    fs::create_dir("/tmp").unwrap();
+    fs::set_permissions("/tmp", fs::Permissions::from_mode(0o1777)).unwrap();
+    run("normal");
+    fs::write("/proc/sys/kernel/unprivileged_userns_clone", "0").unwrap();
+    run("unprivileged_userns_clone=0");
+    fs::write("/proc/sys/kernel/unprivileged_userns_clone", "1").unwrap();
+    fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
+    run("max_user_namespaces=0");
+    fs::write("/proc/sys/user/max_user_namespaces", "1000").unwrap();
+    mount_at("proc", "/proc", MS_REMOUNT | MS_RDONLY);
+    run("read-only proc");
+    mount_at("rootfs", "/", MS_REMOUNT | MS_RDONLY);
+    run("read-only root and proc");
+    mount_at("proc", "/proc", MS_REMOUNT);
+    run("read-only root");
+    println!("== end");
+    unsafe {
+        sync();
+        reboot(0x0123_4567);
+    }
+}
