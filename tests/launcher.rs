@@ -203,7 +203,7 @@ fn bad_options_are_refused_with_125() {
             (&["-p", "tmp", "true"], "cannot use the parent directory: the path is not absolute (--parent tmp)"),
             (&["-p", "", "true"], "cannot use the parent directory: ENOENT (no such file or directory) (--parent )"),
             (
-                &["--check", "-p/none"],
+                &["-p/none", "true"],
                 "cannot use the parent directory: ENOENT (no such file or directory) (--parent /none)",
             ),
             (

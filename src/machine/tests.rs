@@ -269,3 +269,16 @@ fn unjailed_asks_for_nothing() {
     assert_eq!(world.enter(Plan { root: Root::Unjailed, ..AS_ROOT }, 1).now, Inside);
     assert_eq!((world.asked, world.has), (vec![], Traces::default()));
 }
+
+#[test]
+fn a_directory_that_could_not_be_discarded_is_told_of_when_the_entry_is_refused() {
+    let not_empty = Fault::Errno(Errno::NOTEMPTY);
+    let mut world = world(true, &[(5, not_empty), (6, not_empty), (12, IO)]);
+    let end = world.enter(AS_ROOT, 1);
+    assert_eq!((end.now, end.refused), (Refused, Some((Chroot, IO))));
+    assert_eq!(end.has, Traces { left: true, ..Traces::default() });
+    let end = self::world(true, &[(5, not_empty), (12, IO)]).enter(AS_ROOT, 1);
+    assert_eq!(end.has, Traces::default(), "it was discarded");
+    let end = self::world(true, &[(6, Fault::Alive), (11, IO)]).enter(AS_ROOT, 1);
+    assert_eq!((end.refused, end.has.left), (Some((Chroot, IO)), true));
+}
