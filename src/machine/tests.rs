@@ -279,6 +279,6 @@ fn a_directory_that_could_not_be_discarded_is_told_of_when_the_entry_is_refused(
     assert_eq!(end.has, Traces { left: true, ..Traces::default() });
     let end = self::world(true, &[(5, not_empty), (12, IO)]).enter(AS_ROOT, 1);
     assert_eq!(end.has, Traces::default(), "it was discarded");
-    let end = self::world(true, &[(6, Fault::Alive), (11, IO)]).enter(AS_ROOT, 1);
+    let end = self::world(true, &[(6, Fault::Alive), (12, IO)]).enter(AS_ROOT, 1);
     assert_eq!((end.refused, end.has.left), (Some((Chroot, IO)), true));
 }
