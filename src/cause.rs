@@ -54,8 +54,8 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Cause::Threads => "there is more than one thread: enter before the first is started",
-            Cause::OpenDirectory => "close that directory, through which a process leaves the jail, or allow it",
-            Cause::NoPrivilege => "run as root or with CAP_SYS_CHROOT, or allow a user namespace",
+            Cause::OpenDirectory => "close that directory: a process leaves the jail through it",
+            Cause::NoPrivilege => "run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces",
             Cause::NoParent => "name a directory that can be written, or use the root \"detached\"",
             Cause::Seccomp => "a seccomp filter refuses unshare: run as root with CAP_SYS_CHROOT, or change the filter",
             Cause::UnprivilegedUsernsClone => "set the sysctl kernel.unprivileged_userns_clone, which is 0, to 1",
@@ -92,7 +92,7 @@ impl Error {
     /// [Ubuntu's specification](https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626)
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
-        if self.traces.root {
+        if self.traces.root && self.step != Step::Threads {
             return None; // nothing of that can be read any more
         }
         match (self.step, self.fault) {
@@ -106,6 +106,7 @@ impl Error {
                 Some(Cause::NoPrivilege)
             }
             (Step::Mount, Fault::Errno(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
+            (Step::Proc, Fault::Errno(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
             (Step::Proc, Fault::Errno(Errno::NOENT)) => Some(Cause::NoProc),
             (Step::NewUserNamespace, Fault::Errno(errno)) => no_user_namespace(errno),
             (Step::MapUid, Fault::NoSetfcap) => Some(Cause::NoSetfcap),

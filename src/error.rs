@@ -69,6 +69,8 @@ pub enum Step {
     SetUid,
     /// Linux: make the ruleset, [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html).
     Ruleset,
+    /// Linux: see that the capabilities to keep are held.
+    Keep,
     /// Linux: empty the bounding set.
     BoundingSet,
     /// Linux: hand the capabilities kept over to the next program.
@@ -118,6 +120,7 @@ impl Step {
             Step::SetGid => "set the group id",
             Step::SetUid => "set the user id",
             Step::Ruleset => "make a Landlock ruleset",
+            Step::Keep => "keep the capabilities",
             Step::BoundingSet => "empty the bounding set",
             Step::Ambient => "raise the ambient capabilities",
             Step::Securebits => "lock the securebits",
@@ -190,12 +193,15 @@ impl fmt::Display for Fault {
             Fault::Owner => "it belongs neither to root nor to us",
             Fault::Writable => "its group or everyone can write to it",
             Fault::NotEmpty => "it is not empty",
+            Fault::Component(number, Errno::NOTDIR | Errno::LOOP) => {
+                return write!(f, "component {number} of the path is a symbolic link or no directory");
+            }
             Fault::Component(number, errno) => return write!(f, "component {number} of the path: {}", Named(*errno)),
             Fault::Unsafe(number) => {
                 return write!(f, "component {number} of the path does not belong to root, or others can write to it");
             }
             Fault::OpenDirectory(fd) => return write!(f, "descriptor {fd} is a directory"),
-            Fault::NotHeld(capabilities) => return write!(f, "{capabilities} cannot be kept: not held"),
+            Fault::NotHeld(capabilities) => return write!(f, "{capabilities} is not held"),
             Fault::NoSuchId => "4294967295 is no user or group id",
             Fault::TooManyGroups => "there are more than 65536 groups",
             Fault::NotOwnId => "a user namespace has no ids but one's own, and no groups",
@@ -209,7 +215,9 @@ impl fmt::Display for Fault {
 ///
 /// Displayed as `cannot create a user namespace: EPERM (operation not permitted)`. Where several parents were tried in
 /// vain, each is named with its own reason; where the process is not as it was, the text says what remains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// [`Debug`](fmt::Debug) says the same, for a `main` that returns it. No path is kept: name what was configured beside it.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Error {
     pub(crate) step: Step,
     pub(crate) fault: Fault,
@@ -260,7 +268,8 @@ impl Error {
     /// Whether something could not be undone: the process is in a new user namespace, or already has the new root, or
     /// could not return to its working directory, or the new directory could not be removed. The text says which.
     ///
-    /// When false, the process is as it was.
+    /// When false, the process is as it was. After an error of what is done in the jail (`run_as`, `seal`, `verify`) it is true:
+    /// the process is in the jail.
     #[must_use]
     pub const fn is_partial(&self) -> bool {
         self.traces.any()
@@ -294,6 +303,12 @@ impl fmt::Display for Error {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -135,7 +135,8 @@ impl<'a> Jail<'a> {
         Self::new(Root::Unjailed, None)
     }
 
-    /// Of `auto` and `unlinked`: make the directory in `parent`, an absolute path, and nowhere else.
+    /// Of `auto` and `unlinked`: make the directory in `parent`, an absolute path, and nowhere else; `auto` then has nothing to
+    /// fall back on.
     ///
     /// A parent that everyone can write to must be sticky, like `/tmp`. Other roots have no parent, and this changes
     /// nothing in them.
@@ -181,7 +182,8 @@ impl<'a> Jail<'a> {
     /// Enter even if there are other threads.
     ///
     /// A thread that does not share its root with this one (`CLONE_FS`) is then *not* jailed, and a user namespace can
-    /// not be made: `unshare` says `EINVAL`. Saves one system call.
+    /// not be made: `unshare` says `EINVAL`. [`Jailed::run_as`] and [`Jailed::seal`] refuse threads all the same. Saves one system
+    /// call.
     pub const fn allow_threads(mut self) -> Self {
         self.plan.threads = true;
         self

@@ -33,7 +33,8 @@ pub struct Jailed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Entered {
-    /// The process could `chroot`: as root, or by `CAP_SYS_CHROOT`. It keeps the capabilities that it had.
+    /// The process could `chroot`: as root, or by `CAP_SYS_CHROOT`. It keeps the capabilities that it had. Also if no jail was
+    /// wanted.
     Privilege,
     /// A new user namespace let it. It holds no capability.
     UserNamespace,
@@ -72,7 +73,7 @@ impl Jailed {
 
     /// See once more that the jail holds: "/" is the directory that was made, and so are ".." and the working directory;
     /// it is empty, has no name, and neither `mkdir` nor `creat` makes anything in it. Of a directory of the caller's only
-    /// the first is asked, and where no jail was wanted nothing.
+    /// the first is asked, and where no jail was wanted nothing: what is not asked is not ruled out.
     ///
     /// Returns what can still be done to it all the same. Costs at most 11 system calls.
     ///
@@ -132,7 +133,7 @@ impl Jailed {
     /// # Errors
     ///
     /// [`Step::Threads`]: there is more than one thread. [`Step::Ids`]: 4294967295 is no id, more than 65536 groups, or ids
-    /// that a user namespace does not have. Nothing has changed then. [`Step::SetGroups`], [`Step::SetGid`],
+    /// that a user namespace does not have. Nothing has changed since the entry then. [`Step::SetGroups`], [`Step::SetGid`],
     /// [`Step::SetUid`], [`Step::DropCapabilities`]: what the system call says, `EPERM` without `CAP_SETGID` and
     /// `CAP_SETUID`. [`Step::Verify`]: the way back is open.
     ///
@@ -148,7 +149,7 @@ impl Jailed {
     ///
     /// # Errors
     ///
-    /// Those of `run_as`, and [`Step::Ids`] for a capability that is not held; nothing has changed then.
+    /// Those of `run_as`, and [`Step::Keep`] for a capability that is not held; nothing has changed since the entry then.
     pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
         let run_as = RunAs { jailed: &self, uid, gid, groups, keep };
         walk(RunAs::CHECKS, |step| run_as.ask(step))
@@ -188,9 +189,9 @@ impl Jailed {
     ///
     /// # Errors
     ///
-    /// [`Step::Threads`]: there is more than one thread. [`Step::DropCapabilities`]: a capability to keep is not held.
+    /// [`Step::Threads`]: there is more than one thread. [`Step::Keep`]: a capability to keep is not held.
     /// [`Step::Ruleset`]: Landlock is required and not there (`EOPNOTSUPP`), or no descriptor is left. Nothing has changed
-    /// then. All others: what the system call says; a part is given away.
+    /// since the entry then. All others: what the system call says; a part is given away.
     ///
     /// # Source
     ///

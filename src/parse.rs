@@ -36,7 +36,8 @@ impl core::error::Error for ParseError {}
 
 impl<'a> Jail<'a> {
     /// The jail that a configuration names: `auto`, `unlinked`, `detached` (Linux), `/` for none, or the absolute path of a
-    /// directory. After `auto` and `unlinked`, and a space, the parent may follow.
+    /// directory. After `auto` and `unlinked`, and blanks, the parent may follow. What comes before the word or after a path is
+    /// not cut off: no blank, no line end.
     ///
     /// ```
     /// use autochroot::{Jail, ParseError};
@@ -57,7 +58,7 @@ impl<'a> Jail<'a> {
         };
         let parent = rest.trim_ascii_start();
         let jail = match word {
-            b"" => return Err(ParseError::Empty),
+            b"" if text.is_empty() => return Err(ParseError::Empty),
             b"auto" => Jail::auto(),
             b"unlinked" => Jail::unlinked(),
             #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -149,8 +150,9 @@ mod tests {
         let long = [b"/".repeat(4096), b"auto ".to_vec(), b"/".repeat(4096)].concat();
         for (text, error) in [
             (&b""[..], ParseError::Empty),
-            (b" ", ParseError::Empty),
-            (b" auto", ParseError::Empty),
+            (b" ", ParseError::NotAbsolute),
+            (b" auto", ParseError::NotAbsolute),
+            (b"auto\n", ParseError::NotAbsolute),
             (b"Auto", ParseError::NotAbsolute),
             (b"auto run", ParseError::NotAbsolute),
             (b"auto\0", ParseError::NotAbsolute),

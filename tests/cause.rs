@@ -159,8 +159,7 @@ fn proc_that_is_missing_hidden_or_read_only() {
         for parent in ["/dev/shm", "/run", "/tmp", "/var/tmp"] {
             mount_tmpfs(Path::new(parent), libc::MS_RDONLY, "");
         }
-        // SAFETY: this fork has one thread.
-        unsafe { std::env::remove_var("TMPDIR") };
+        set_tmpdir(None);
     };
     assert_eq!(as_seven(&everything_read_only, Jail::unlinked()), "Make Some(NoParent)");
 }

@@ -436,8 +436,7 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
         mount_tmpfs(Path::new("/run"), 0, "mode=777");
         mount_tmpfs(Path::new("/tmp"), 0, "nr_inodes=1");
         mount_tmpfs(Path::new("/var/tmp"), 0, "");
-        // SAFETY: this fork has one thread.
-        unsafe { std::env::remove_var("TMPDIR") };
+        set_tmpdir(None);
         assert_eq!(Jail::auto().enter().unwrap().parent(), Some("/var/tmp"));
     });
     as_user(User::Root, || {
@@ -456,8 +455,7 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
              in /var/tmp: ENOENT (no such file or directory), \
              in /: EACCES (permission denied)"
         );
-        // SAFETY: as above.
-        unsafe { std::env::set_var("TMPDIR", "/nonexistent") };
+        set_tmpdir(Some(Path::new("/nonexistent")));
         let error = refusal(Jail::unlinked()).to_string();
         assert!(
             error.starts_with("cannot create a directory: in $TMPDIR: ENOENT (no such file or directory), in /dev"),

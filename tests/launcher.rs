@@ -150,8 +150,10 @@ fn every_root_is_entered_and_told() {
 #[test]
 fn userns_never_and_always_are_heeded() {
     let message = "cannot chroot: EPERM (operation not permitted)\n  \
-                   hint: run as root or with CAP_SYS_CHROOT, or allow a user namespace";
+                   hint: run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces";
     assert_fails(&run(plain(), ["--userns=never".as_ref(), payload()]), 125, message);
+    let output = run(plain(), ["--check", "--id-map=none"]);
+    assert!(text(&output.stdout).contains("\nidentity: overflow\n"), "{output:?}");
     let output = run(plain(), ["--check", "--userns=never"]);
     assert_eq!((text(&output.stdout), output.status.code()), ("jailed: no\n", Some(1)));
     assert_eq!(text(&output.stderr), format!("autochroot: {message}\n"));
@@ -189,6 +191,7 @@ fn bad_options_are_refused_with_125() {
                 &["--root=detached /x", "true"],
                 "--root \"detached /x\": detached exists on Linux only, and is made in no directory",
             ),
+            (&["--id-map=all", "true"], "--id-map is identity or none, not \"all\""),
             (&["--no-seal=x", "true"], "--no-seal takes no value"),
             (&["--caps=none", "--no-seal", "true"], "--caps is part of the seal: it does not go with --no-seal"),
             (&["--caps", "net_bind", "--check"], "--caps: there is no capability \"net_bind\""),
@@ -340,7 +343,7 @@ fn a_directory_is_not_kept_and_one_that_is_not_kept_does_not_matter() {
         assert_fails(&output, 125, "descriptor 3 is a directory: a program can leave the jail through it");
         let output = with_files(user, &[raw(&directory)]).arg("--keep-fds=all").arg(payload()).output().unwrap();
         let message = "cannot rule out open directories: descriptor 3 is a directory\n  \
-                       hint: close that directory, through which a process leaves the jail, or allow it";
+                       hint: close that directory: a process leaves the jail through it";
         assert_fails(&output, 125, message);
         let output = autochroot(user).stdin(directory.try_clone().unwrap()).arg(payload()).output().unwrap();
         assert_fails(&output, 125, "descriptor 0 is a directory: a program can leave the jail through it");
@@ -458,7 +461,7 @@ fn the_program_holds_no_capability_unless_named() {
     let output = run(SOMEBODY, ["--caps=all".as_ref(), payload(), "capabilities".as_ref()]);
     assert!(text(&output.stdout).ends_with("\n[0, 0, 0]\n"), "{output:?}");
     let output = run(SOMEBODY, ["--caps=chown".as_ref(), payload()]);
-    let message = "cannot drop the capabilities: chown cannot be kept: not held; \
+    let message = "cannot keep the capabilities: chown is not held; \
                    the process is in the new user namespace; the process has the new root";
     assert_fails(&output, 125, message);
 }

@@ -40,7 +40,7 @@ pub(crate) struct RunAs<'a> {
 
 impl RunAs<'_> {
     /// What must be so, and changes nothing.
-    pub(crate) const CHECKS: &'static [Step] = &[Step::Threads, Step::Ids];
+    pub(crate) const CHECKS: &'static [Step] = &[Step::Threads, Step::Ids, Step::Keep];
 
     /// What is done then: in a user namespace there are no groups to set.
     pub(crate) const fn changes(&self) -> &'static [Step] {
@@ -64,6 +64,7 @@ impl RunAs<'_> {
         match step {
             Step::Threads => still_alone(self.jailed.stat()),
             Step::Ids => self.check(),
+            Step::Keep => held_of(self.keep),
             Step::SetGroups => Ok(set_thread_groups(gids(self.groups))?),
             Step::SetGid => {
                 let gid = Gid::from_raw(self.gid);
@@ -90,7 +91,7 @@ impl RunAs<'_> {
         if self.jailed.in_user_namespace() && !(own && self.groups.is_empty()) {
             return Err(Fault::NotOwnId);
         }
-        held_of(self.keep)
+        Ok(())
     }
 
     /// With the securebits set, capabilities survive it until the next step. Without the privilege to set them, that has
@@ -151,7 +152,7 @@ pub(crate) struct Layers {
 
 impl<'a> Sealing<'a> {
     /// What must be so, and changes nothing.
-    pub(crate) const CHECKS: &'static [Step] = &[Step::Threads, Step::DropCapabilities, Step::Ruleset];
+    pub(crate) const CHECKS: &'static [Step] = &[Step::Threads, Step::Keep, Step::Ruleset];
 
     pub(crate) const CHANGES: &'static [Step] = &[
         Step::BoundingSet,
@@ -171,7 +172,7 @@ impl<'a> Sealing<'a> {
     pub(crate) fn check(&mut self, step: Step) -> Result<(), Fault> {
         match step {
             Step::Threads => still_alone(self.jailed.stat()),
-            Step::DropCapabilities => held_of(self.seal.keep),
+            Step::Keep => held_of(self.seal.keep),
             Step::Ruleset => self.make_ruleset(),
             _ => Err(Errno::NOSYS.into()),
         }

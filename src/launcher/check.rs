@@ -56,7 +56,7 @@ pub(crate) fn report(inside: &Inside, parent: Option<&[u8]>) -> c_int {
 mod os {
     use core::fmt;
 
-    use autochroot::{Capabilities, Entered, Sealed};
+    use autochroot::{Capabilities, Entered, Root, Sealed};
     use rustix::thread::{capabilities, no_new_privs};
 
     use crate::Inside;
@@ -77,6 +77,7 @@ mod os {
             };
             let jailed = self.0.jailed();
             let entered = match jailed.entered() {
+                _ if jailed.root() == Root::Unjailed => "no",
                 Entered::UserNamespace => "user namespace",
                 _ => "privilege",
             };

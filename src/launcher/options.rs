@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_int};
 
 use autochroot::Jail;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use autochroot::{Capabilities, UserNamespace};
+use autochroot::{Capabilities, IdMap, UserNamespace};
 
 use crate::libc::{Stream, Strings};
 use crate::{FAILED, fail, print};
@@ -22,12 +22,15 @@ With --check, enter and seal, print what was found inside, run nothing.
                         detached: a read-only tmpfs that is mounted nowhere;
                         DIR: that directory, and what is in it; /: no jail  [auto]
   -p, --parent DIR      where the directory is made
-                        [the first of /dev/shm, /run, /tmp, /var/tmp, / that can be written]
+                        [the first that can be written of $TMPDIR (not in a build without
+                        std), /dev/shm, /run, /tmp, /var/tmp, /; if none can, detached]
       --userns WHEN     enter through a new user namespace: auto (where chroot is not
                         permitted), never, always  [auto]
       --caps NAME,...   capabilities that PROGRAM keeps, or none, or all  [none]
-      --keep-fds N,...  open file descriptors that PROGRAM keeps, or all; none of them may be
-                        a directory  [0,1,2 and those of LISTEN_FDS]
+      --id-map MAP      in a user namespace: identity (ids are what they were) or none  [identity]
+      --keep-fds N,...  the open file descriptors that PROGRAM keeps, and no others, or all;
+                        none may be a directory
+                        [0,1,2 and those of LISTEN_FDS, if LISTEN_PID is this process]
       --no-seal         only the empty root; what a user namespace gave is dropped all the same
       --check           see above
   -h, --help            print this
@@ -37,7 +40,8 @@ PROGRAM is opened before the jail, looked up in PATH if it has no slash. It keep
 process id and the environment.
 
 Exit status: that of PROGRAM; 125 if autochroot failed, also for bad options;
-126 if PROGRAM cannot be run; 127 if it is not found.
+126 if PROGRAM cannot be run; 127 if it is not found. Of --check: 0 in a jail, 1 if it
+was refused.
 ";
 
 const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -52,6 +56,8 @@ pub(crate) struct Options {
     pub(crate) check: bool,
     #[cfg(any(target_os = "linux", target_os = "android"))]
     userns: UserNamespace,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    id_map: IdMap,
 }
 
 impl Options {
@@ -68,11 +74,13 @@ impl Options {
             check: false,
             #[cfg(any(target_os = "linux", target_os = "android"))]
             userns: UserNamespace::Auto,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            id_map: IdMap::Identity,
         };
         while let Some(arg) = args.peek().map(CStr::to_bytes).filter(|arg| arg.len() > 1 && arg.starts_with(b"-")) {
             args.next();
             let (name, inline) = split(arg);
-            let of_linux = matches!(name, b"--userns" | b"--caps" | b"--no-seal");
+            let of_linux = matches!(name, b"--userns" | b"--id-map" | b"--caps" | b"--no-seal");
             match (name, inline) {
                 _ if of_linux && !LINUX => fail!(Err(FAILED), "{} is an option on Linux only", name.escape_ascii()),
                 (b"--", None) => break,
@@ -85,12 +93,13 @@ impl Options {
                 (b"--check" | b"--no-seal" | b"-h" | b"--help" | b"-V" | b"--version", Some(_)) => {
                     fail!(Err(FAILED), "{} takes no value", name.escape_ascii())
                 }
-                (b"-r" | b"--root" | b"-p" | b"--parent" | b"--userns" | b"--caps" | b"--keep-fds", _) => {
-                    match inline.or_else(|| args.next().map(CStr::to_bytes)) {
-                        Some(value) => options.set(name, value)?,
-                        None => fail!(Err(FAILED), "{} needs a value", name.escape_ascii()),
-                    }
-                }
+                (
+                    b"-r" | b"--root" | b"-p" | b"--parent" | b"--userns" | b"--id-map" | b"--caps" | b"--keep-fds",
+                    _,
+                ) => match inline.or_else(|| args.next().map(CStr::to_bytes)) {
+                    Some(value) => options.set(name, value)?,
+                    None => fail!(Err(FAILED), "{} needs a value", name.escape_ascii()),
+                },
                 _ => fail!(Err(FAILED), "unknown option {} (see --help)", arg.escape_ascii()),
             }
         }
@@ -106,7 +115,7 @@ impl Options {
         }
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
-            options.jail = options.jail.user_namespace(options.userns);
+            options.jail = options.jail.user_namespace(options.userns).id_map(options.id_map);
         }
         if !options.seal && options.caps.is_some() {
             fail!(Err(FAILED), "--caps is part of the seal: it does not go with --no-seal");
@@ -126,6 +135,14 @@ impl Options {
                     b"never" => UserNamespace::Never,
                     b"always" => UserNamespace::Always,
                     _ => fail!(Err(FAILED), "--userns is auto, never or always, not \"{}\"", value.escape_ascii()),
+                };
+            }
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            b"--id-map" => {
+                self.id_map = match value {
+                    b"identity" => IdMap::Identity,
+                    b"none" => IdMap::None,
+                    _ => fail!(Err(FAILED), "--id-map is identity or none, not \"{}\"", value.escape_ascii()),
                 };
             }
             b"--caps" => self.caps = Some(value),
