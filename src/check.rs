@@ -74,7 +74,8 @@ impl Jail<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`enter`](Jail::enter), but never partial: what could not be undone went with the child.
+    /// Those of [`enter`](Jail::enter). What could not be undone went with the child, but for a directory that could not be
+    /// removed: only of that [`Error::is_partial`] tells.
     /// [`Step::Try`]: there is no memory or process to be had.
     ///
     /// # Source
@@ -96,7 +97,10 @@ impl Jail<'_> {
         match tried.map_err(|errno| refused(Step::Try, errno.into()))? {
             Ok(check) if check.user_namespace && !alone => Err(refused(Step::NewUserNamespace, Errno::INVAL.into())),
             Ok(check) => Ok(check),
-            Err(error) => Err(Error { traces: Traces::default(), ..error }),
+            Err(error) => {
+                let Traces { directory, left, .. } = error.traces;
+                Err(Error { traces: Traces { directory, left, ..Traces::default() }, ..error })
+            }
         }
     }
 }

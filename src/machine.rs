@@ -133,7 +133,7 @@ impl State {
             (Do(Enter), Ok(()))            => self.now_has(Traces { cwd: true, ..has })
                                                   .to(Do(if always && !has.user_namespace { Proc } else { Chroot })),
             (Do(Chroot), Ok(()))           => self.now_has(Traces { root: true, ..has }).to(Do(Step::Root)),
-            (Do(Step::Root), Ok(()))             => self.to(Do(if has.user_namespace { Shed } else { Verify })),
+            (Do(Step::Root), Ok(()))       => self.to(Do(if has.user_namespace { Shed } else { Verify })),
             (Do(Verify), Ok(()))           => self.to(Inside),
 
             // The detour where chroot is not permitted, or to mount.

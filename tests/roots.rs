@@ -174,6 +174,14 @@ fn an_unlinked_root_is_made_on_every_file_system() {
         },
         enters(&path("overlay")),
     );
+    // A directory that only the lower layer has.
+    let lower = path("lower").join("directory");
+    fs::create_dir(&lower).unwrap();
+    open(&lower);
+    with_mounts(|| overlay(&path("disk")), enters(&path("overlay").join("directory")));
+    assert_eq!(fs::read_dir(&lower).unwrap().count(), 0);
+    fs::remove_dir(&lower).unwrap();
+    fs::remove_dir(path("disk/upper/directory")).unwrap();
     // A disk of its own; and the same with no inode left.
     let image = path("image");
     fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
@@ -405,9 +413,19 @@ fn check_finds_what_enter_would_and_changes_nothing() {
     assert_eq!(scratch.entries(), [] as [&Path; 0]);
 }
 
-/// What an entry could not undo went with the process that tried.
+/// What an entry could not undo went with the process that tried, but for a directory.
 #[test]
-fn check_is_never_partial() {
+fn check_is_partial_only_if_a_directory_is_left() {
+    let scratch = Scratch::new();
+    as_each_user(|_| {
+        fake(libc::SYS_unlinkat, Errno::BUSY);
+        let error = Jail::unlinked().parent(scratch.bytes()).check().unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::Unlink, true));
+        assert!(
+            error.to_string().ends_with("EBUSY (device or resource busy); the new directory is still there"),
+            "{error}"
+        );
+    });
     as_user(plain(), || {
         fake_success(libc::SYS_capset);
         let error = Jail::auto().check().unwrap_err();
