@@ -115,17 +115,26 @@ fn a_chroot_around_it_and_an_id_that_is_not_mapped() {
         std::env::set_current_dir("/").unwrap();
         let uid = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        // To mount /proc there would not help.
+        assert_eq!(cause_of(Jail::auto()), (Step::Proc, Some(libc::ENOENT), Some(Cause::Chrooted)));
         let jail = Jail::auto().id_map(autochroot::IdMap::None);
         assert_eq!(cause_of(jail), (Step::NewUserNamespace, Some(libc::EPERM), Some(Cause::Chrooted)));
     });
-    as_user(SOMEBODY, || {
-        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, 0);
-        let nothing = rustix::thread::CapabilitySet::empty();
-        let sets = rustix::thread::CapabilitySets { effective: nothing, permitted: nothing, inheritable: nothing };
-        rustix::thread::set_capabilities(None, sets).unwrap();
-        let (step, errno, cause) = cause_of(Jail::detached());
-        assert_eq!((step, errno, cause), (Step::NewUserNamespace, Some(libc::EPERM), Some(Cause::UnmappedId)));
-    });
+    for mapped in [&[][..], &["uid_map"], &["gid_map"]] {
+        as_user(SOMEBODY, || {
+            let id = rustix::process::geteuid().as_raw();
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, 0);
+            fs::write("/proc/self/setgroups", "deny").unwrap();
+            for map in mapped {
+                fs::write(format!("/proc/self/{map}"), format!("{id} {id} 1")).unwrap();
+            }
+            let nothing = rustix::thread::CapabilitySet::empty();
+            let sets = rustix::thread::CapabilitySets { effective: nothing, permitted: nothing, inheritable: nothing };
+            rustix::thread::set_capabilities(None, sets).unwrap();
+            let expected = (Step::NewUserNamespace, Some(libc::EPERM), Some(Cause::UnmappedId));
+            assert_eq!(cause_of(Jail::detached()), expected, "{mapped:?}");
+        });
+    }
 }
 
 #[test]
