@@ -4,6 +4,8 @@ use rustix::fd::OwnedFd;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::capabilities::Capabilities;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::error::Fault;
 use crate::error::{Error, Step};
 use crate::jail::{IdMap, Root};
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -84,6 +86,12 @@ impl Jailed {
         self.place.verify().map_err(|fault| Error::inside(Step::Verify, fault, self.traces(false)))
     }
 
+    /// What `walk` tells of a failure, as an error; whether changes were made before it comes last.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const fn refused(&self, (step, fault, changed): (Step, Fault, bool)) -> Error {
+        Error::inside(step, fault, self.traces(changed))
+    }
+
     pub(crate) const fn in_user_namespace(&self) -> bool {
         self.user_namespace
     }
@@ -127,7 +135,7 @@ impl Jailed {
     /// are locked.
     ///
     /// In a user namespace only one's own ids can be had, and no groups can be set: the supplementary groups that the
-    /// process has stay in force there. Costs 19 system calls and one for each capability that the kernel knows (41 on
+    /// process has stay in force there. Costs 20 system calls and one for each capability that the kernel knows (41 on
     /// Linux 6.18), in a user namespace 13.
     ///
     /// # Errors
@@ -152,12 +160,7 @@ impl Jailed {
     /// Those of `run_as`, and [`Step::Keep`] for a capability that is not held; nothing has changed since the entry then.
     pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
         let run_as = RunAs { jailed: &self, uid, gid, groups, keep };
-        walk(RunAs::CHECKS, |step| run_as.ask(step))
-            .map_err(|(_, step, fault)| (step, fault, false))
-            .and_then(|()| {
-                walk(run_as.changes(), |step| run_as.ask(step)).map_err(|(n, step, fault)| (step, fault, n > 0))
-            })
-            .map_err(|(step, fault, changed)| Error::inside(step, fault, self.traces(changed)))?;
+        walk(RunAs::CHECKS, run_as.changes(), |step| run_as.ask(step)).map_err(|failure| self.refused(failure))?;
         Ok(self)
     }
 
@@ -183,9 +186,10 @@ impl Jailed {
     ///
     /// The network is left alone, and so is what is beneath a [`directory`](crate::Jail::directory) of the caller's.
     /// [`Sealed`] says which layers are in force: bounding set and securebits take
-    /// `CAP_SETPCAP`, in a user namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set). Costs 16 system calls and two for each capability that the
-    /// kernel knows, after [`run_as`](Jailed::run_as) 14 and one for each, in a user namespace
-    /// 14, or that as well if its bounding set is empty.
+    /// `CAP_SETPCAP`, in a user namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set).
+    ///
+    /// Costs 17 system calls and two for each capability that the kernel knows, after [`run_as`](Jailed::run_as) 14 and one
+    /// for each, in a user namespace 14, or that as well if its bounding set is empty.
     ///
     /// # Errors
     ///
@@ -199,12 +203,7 @@ impl Jailed {
     /// [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html)
     pub fn seal_with(self, seal: Seal) -> Result<Sealed, Error> {
         let mut sealing = Sealing::new(&self, seal);
-        walk(Sealing::CHECKS, |step| sealing.check(step))
-            .map_err(|(_, step, fault)| (step, fault, false))
-            .and_then(|()| {
-                walk(Sealing::CHANGES, |step| sealing.change(step)).map_err(|(n, step, fault)| (step, fault, n > 0))
-            })
-            .map_err(|(step, fault, changed)| Error::inside(step, fault, self.traces(changed)))?;
+        walk(Sealing::CHECKS, Sealing::CHANGES, |step| sealing.ask(step)).map_err(|failure| self.refused(failure))?;
         let in_force = sealing.in_force;
         Ok(Sealed { jailed: self, in_force, kept: seal.keep })
     }

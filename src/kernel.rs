@@ -45,6 +45,9 @@ pub(crate) const PARENTS: [&str; 6] = ["$TMPDIR", "/dev/shm", "/run", "/tmp", "/
 /// For all to read and search: after a later `setuid`, a lookup in the root says `ENOENT` and not `EACCES`.
 const MODE: Mode = Mode::from_raw_mode(0o555);
 
+/// To hold a directory, for `fchdir` and the `…at` calls.
+const HELD: OFlags = os::SEARCH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 const NAME: &[u8] = b"autochroot-";
 
 /// The system, and what an entry holds of it; dropped, it closes every descriptor that it opened.
@@ -139,7 +142,7 @@ impl<'a> System<'a> {
     /// A working directory that may not be searched can neither be opened nor returned to. It is no reason to refuse:
     /// only if the entry fails later is it missed, and the error says so.
     fn save_cwd(&mut self) -> Result<(), Fault> {
-        match openat(CWD, c".", os::SEARCH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        match openat(CWD, c".", HELD, Mode::empty()) {
             Ok(cwd) => self.cwd = Some(cwd),
             Err(Errno::ACCESS) => {}
             Err(errno) => return Err(errno.into()),
@@ -156,7 +159,7 @@ impl<'a> System<'a> {
         if !path.starts_with(b"/") {
             return Err(Fault::Relative);
         }
-        let parent = openat(CWD, path, os::SEARCH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let parent = openat(CWD, path, HELD, Mode::empty())?;
         let mode = Mode::from_raw_mode(fstat(&parent)?.st_mode);
         if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
             return Err(Fault::NotSticky);

@@ -199,9 +199,15 @@ impl State {
     }
 }
 
-/// A straight way, on which there is no way back: one step after the other, until one fails.
-pub(crate) fn walk(steps: &[Step], mut ask: impl FnMut(Step) -> Result<(), Fault>) -> Result<(), (usize, Step, Fault)> {
-    steps.iter().enumerate().try_for_each(|(n, &step)| ask(step).map_err(|fault| (n, step, fault)))
+/// A straight way, on which there is no way back: all checks, then all changes, until one step fails. Of that one it also
+/// tells whether a change was made before it.
+pub(crate) fn walk(
+    checks: &[Step],
+    changes: &[Step],
+    mut ask: impl FnMut(Step) -> Result<(), Fault>,
+) -> Result<(), (Step, Fault, bool)> {
+    let mut steps = checks.iter().chain(changes).enumerate();
+    steps.try_for_each(|(n, &step)| ask(step).map_err(|fault| (step, fault, n > checks.len())))
 }
 
 #[cfg(test)]

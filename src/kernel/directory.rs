@@ -1,14 +1,11 @@
 //! A directory of the caller's as the root: opened once, and looked at through that descriptor.
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::AtFlags;
-use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, openat, statat};
 
-use super::os;
+use super::{HELD, os};
 use crate::error::Fault;
 use crate::jail::Demands;
-
-const HELD: OFlags = os::SEARCH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Open `path` if it meets the demands. `uid` is who we are.
 pub(super) fn open(path: &[u8], demands: Demands, uid: u32) -> Result<(OwnedFd, Stat), Fault> {

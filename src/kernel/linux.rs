@@ -18,7 +18,7 @@ use rustix::thread::{
 use super::audit::{OpenDirectories, is_no_directory, see_no_open_directory_below_the_limit};
 use super::privileges::{empty_bounding_set, lock_securebits};
 use super::threads::only_thread;
-use super::{Place, System, held};
+use super::{HELD, Place, System, held};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::jail::{IdMap, Root};
@@ -98,8 +98,7 @@ impl System<'_> {
         self.maps.gid = Some(getegid());
         self.maps.no_setfcap = self.uid.is_root() && !capabilities(None)?.effective.contains(CapabilitySet::SETFCAP);
         if self.plan.id_map == IdMap::Identity {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            self.maps.proc = Some(openat(CWD, c"/proc/self", flags, Mode::empty())?);
+            self.maps.proc = Some(openat(CWD, c"/proc/self", HELD, Mode::empty())?);
         }
         Ok(())
     }

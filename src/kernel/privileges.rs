@@ -98,8 +98,8 @@ impl RunAs<'_> {
     /// to be asked for, and is not where nothing is kept.
     fn set_uid(&self) -> Result<(), Fault> {
         let uid = Uid::from_raw(self.uid);
-        let survive = capabilities_secure_bits()?.contains(CapabilitiesSecureBits::NO_SETUID_FIXUP);
-        let ask = self.keep != Capabilities::NONE && !survive;
+        let ask = self.keep != Capabilities::NONE
+            && !capabilities_secure_bits()?.contains(CapabilitiesSecureBits::NO_SETUID_FIXUP);
         if ask {
             set_keep_capabilities(true)?;
         }
@@ -169,17 +169,11 @@ impl<'a> Sealing<'a> {
         Sealing { jailed, seal, abi: None, ruleset: None, in_force }
     }
 
-    pub(crate) fn check(&mut self, step: Step) -> Result<(), Fault> {
+    pub(crate) fn ask(&mut self, step: Step) -> Result<(), Fault> {
         match step {
             Step::Threads => still_alone(self.jailed.stat()),
             Step::Keep => held_of(self.seal.keep),
             Step::Ruleset => self.make_ruleset(),
-            _ => Err(Errno::NOSYS.into()),
-        }
-    }
-
-    pub(crate) fn change(&mut self, step: Step) -> Result<(), Fault> {
-        match step {
             Step::BoundingSet => self.empty_bounding_set(),
             Step::Ambient => raise_ambient(self.through_exec()),
             Step::Securebits => lock_securebits_if_allowed(),
