@@ -101,4 +101,33 @@ mod tests {
             assert_eq!(Capabilities::named(name.as_bytes()), None, "{name}");
         }
     }
+
+    #[test]
+    fn nothing_near_a_name_is_a_name() {
+        let names: Vec<_> = super::NAMES.split(' ').map(str::as_bytes).collect();
+        let mut count = 0;
+        let mut ask = |text: &[u8]| {
+            let lower = text.to_ascii_lowercase();
+            let known = names.contains(&lower.strip_prefix(b"cap_").unwrap_or(&lower));
+            assert_eq!(Capabilities::named(text).is_some(), known, "{text:?}");
+            count += 1;
+        };
+        for name in &names {
+            for at in 0..=name.len() {
+                for byte in 0..=u8::MAX {
+                    let mut longer = name.to_vec();
+                    longer.insert(at, byte);
+                    ask(&longer);
+                    ask(&[b"cap_", &longer[..]].concat());
+                    if at < name.len() {
+                        longer.remove(at + 1);
+                        ask(&longer);
+                    }
+                }
+                ask(&name[..at]);
+                ask(&name[at..]);
+            }
+        }
+        println!("figure: {count} names of capabilities");
+    }
 }

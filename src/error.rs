@@ -71,6 +71,8 @@ pub enum Step {
     Ruleset,
     /// Linux: see that the capabilities to keep are held.
     Keep,
+    /// Linux: [`PR_SET_NO_NEW_PRIVS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html).
+    NoNewPrivs,
     /// Linux: empty the bounding set.
     BoundingSet,
     /// Linux: hand the capabilities kept over to the next program.
@@ -79,8 +81,6 @@ pub enum Step {
     Securebits,
     /// Linux: drop all capabilities but those kept, [`capset(2)`](https://man7.org/linux/man-pages/man2/capset.2.html).
     DropCapabilities,
-    /// Linux: [`PR_SET_NO_NEW_PRIVS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html).
-    NoNewPrivs,
     /// Linux: enforce the ruleset.
     Restrict,
 }
@@ -121,11 +121,11 @@ impl Step {
             Step::SetUid => "set the user id",
             Step::Ruleset => "make a Landlock ruleset",
             Step::Keep => "keep the capabilities",
+            Step::NoNewPrivs => "set no_new_privs",
             Step::BoundingSet => "empty the bounding set",
             Step::Ambient => "raise the ambient capabilities",
             Step::Securebits => "lock the securebits",
             Step::DropCapabilities => "drop the capabilities",
-            Step::NoNewPrivs => "set no_new_privs",
             Step::Restrict => "enforce the Landlock ruleset",
         }
     }

@@ -160,7 +160,8 @@ impl Jailed {
     /// Those of `run_as`, and [`Step::Keep`] for a capability that is not held; nothing has changed since the entry then.
     pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
         let run_as = RunAs { jailed: &self, uid, gid, groups, keep };
-        walk(RunAs::CHECKS, run_as.changes(), |step| run_as.ask(step)).map_err(|failure| self.refused(failure))?;
+        let changes = RunAs::changes(self.user_namespace, uid);
+        walk(RunAs::CHECKS, changes, |step| run_as.ask(step)).map_err(|failure| self.refused(failure))?;
         Ok(self)
     }
 

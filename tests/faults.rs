@@ -9,17 +9,39 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
-use autochroot::{Jail, Root, Step};
+use autochroot::{Jail, Jailed, Root, Step, UserNamespace};
 use common::*;
 
-/// The launcher under `strace`, as `user`. What it runs says what it sees and holds.
-fn traced(user: User, root: &str, log: &Path, options: &[&str]) -> Option<Output> {
+/// What is run under `strace`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    /// The launcher; what it runs says what it sees and holds.
+    Launcher,
+    /// This program, in which [`BEFORE_MAIN`] enters, becomes a user and seals, and judges itself what came of it.
+    Library,
+}
+
+/// A subject under `strace`, as `user`.
+fn traced(subject: Subject, user: User, root: &str, log: &Path, options: &[&str]) -> Option<Output> {
     let mut strace = command(Path::new("strace"));
-    strace.arg("-f").arg("-o").arg(log).args(options).arg(launcher());
-    strace.arg(format!("--root={root}")).arg(payload()).args(["has=/etc/passwd", "capabilities"]);
+    strace.arg("-f").arg("-o").arg(log).args(options);
+    match subject {
+        Subject::Launcher => strace
+            .arg(launcher())
+            .arg(format!("--root={root}"))
+            .arg(payload())
+            .args(["has=/etc/passwd", "capabilities"]),
+        Subject::Library => strace.arg(myself()).env(TASK, format!("once {root}")),
+    };
+    run_as(strace, user)
+}
+
+/// Run it as `user`, in "/", without input.
+fn run_as(mut strace: Command, user: User) -> Option<Output> {
     if let (User::Plain(id), true) = (user, is_root()) {
         strace.uid(id).gid(id);
     }
@@ -32,34 +54,112 @@ fn traced(user: User, root: &str, log: &Path, options: &[&str]) -> Option<Output
     }
 }
 
-/// Every system call of the launcher's own, from its first to the `execveat`, as its name and how often it was made before:
-/// the C library's at the start are not ours to fail.
-fn own_calls(user: User, root: &str) -> Option<Vec<(String, usize)>> {
+/// Every system call of the subject's own, as its name and how often it was made before: those of the C library at the
+/// start, and those by which the subject judges itself, are not ours to fail.
+fn own_calls(subject: Subject, user: User, root: &str) -> Option<Vec<(String, usize)>> {
     let log = Scratch::new();
     let log = log.0.join("log");
-    let output = traced(user, root, &log, &[])?;
+    let output = traced(subject, user, root, &log, &[])?;
     assert!(output.status.success(), "{output:?}");
     let trace = fs::read_to_string(&log).unwrap();
     let names = trace.lines().filter_map(|line| Some(line.split_once(' ')?.1.trim_start().split_once('(')?.0));
+    let (first, last) = match subject {
+        Subject::Launcher => ("close_range", "execveat"),
+        Subject::Library => ("getppid", "getppid"),
+    };
     let mut made = BTreeMap::new();
     let mut calls = Vec::new();
-    let mut ours = false;
     for name in names.skip_while(|name| *name == "execve") {
         let count = made.entry(name).or_insert(0);
         *count += 1;
-        ours |= name == "close_range";
-        if ours {
+        if !calls.is_empty() || name == first {
             calls.push((name.to_owned(), *count));
         }
-        if name == "execveat" {
+        if calls.len() > 1 && name == last {
             break;
         }
     }
+    assert_eq!(calls.last().unwrap().0, last);
+    calls.retain(|(name, _)| name != "getppid");
     // Of the many that ask for one capability each, the first and the last.
     let prctls: Vec<_> = calls.iter().filter(|(name, _)| name == "prctl").map(|(_, nth)| *nth).collect();
     let middle = prctls.get(3..prctls.len().saturating_sub(6)).unwrap_or_default();
     calls.retain(|(name, nth)| name != "prctl" || !middle.contains(nth));
     Some(calls)
+}
+
+/// For this program: what to do instead of running tests.
+const TASK: &str = "AUTOCHROOT_TEST_TASK";
+
+/// Called before `main`, where there is one thread, as the library wants it.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = {
+    extern "C" fn before_main() {
+        let Some(task) = std::env::var_os(TASK) else { return };
+        let status = match task.to_str().unwrap().split_once(' ') {
+            Some(("once", root)) => once(Jail::try_from(root).unwrap()),
+            Some((number, root)) => many(number.parse().unwrap(), Jail::try_from(root).unwrap()),
+            None => 99,
+        };
+        unsafe { libc::_exit(status) };
+    }
+    before_main
+};
+
+/// This program, where every user can reach it.
+fn myself() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| reachable(&std::env::current_exe().unwrap()))
+}
+
+/// What a refusal leaves as it was.
+fn what_a_process_is() -> impl PartialEq + std::fmt::Debug {
+    let (cwd, root) = (fs::metadata(".").unwrap(), fs::metadata("/").unwrap());
+    let ids = unsafe { [libc::getuid(), libc::geteuid(), libc::getgid(), libc::getegid()] };
+    let namespace = fs::read_link("/proc/self/ns/user").unwrap();
+    ([cwd.dev(), cwd.ino(), root.dev(), root.ino()], ids, namespace, held(), open_fds())
+}
+
+/// Do what a daemon does, between two calls that mark it in the trace. Returns 0 in a jail, 1 after an error that is true.
+fn once(jail: Jail<'_>) -> i32 {
+    let (before, powers) = (what_a_process_is(), held());
+    let (uid, gid) = if is_root() { (12345, 12345) } else { unsafe { (libc::geteuid(), libc::getegid()) } };
+    let mark = || assert!(unsafe { libc::getppid() } > 0);
+    mark();
+    let sealed = jail.enter().and_then(|jailed| jailed.run_as(uid, gid, &[])).and_then(Jailed::seal);
+    mark();
+    match sealed {
+        Ok(sealed) => {
+            let ids = unsafe { [libc::getuid(), libc::getgid()] } == [uid, gid];
+            let closed = fs::metadata("/etc").is_err() && fs::create_dir("/x").is_err();
+            println!("jailed");
+            if ids && closed && held() == 0 && sealed.jailed().verify().is_ok() { 0 } else { 2 }
+        }
+        Err(error) => {
+            println!("{error}");
+            if error.is_partial() {
+                if held() & !powers == 0 { 1 } else { 3 }
+            } else if what_a_process_is() == before {
+                1
+            } else {
+                4
+            }
+        }
+    }
+}
+
+/// Enter as many times, each in a fork, and say how often there was a jail and how often a clean error.
+fn many(entries: usize, jail: Jail<'_>) -> i32 {
+    let mut outcomes = [0; 2];
+    for _ in 0..entries {
+        match exit_status(enter_in_a_fork(jail)) {
+            status @ (0 | 1) => outcomes[usize::try_from(status).unwrap()] += 1,
+            status => return status,
+        }
+    }
+    println!("{} {}", outcomes[0], outcomes[1]);
+    0
 }
 
 fn ways() -> Vec<(User, &'static str)> {
@@ -79,43 +179,52 @@ fn left_in(parent: &Scratch) -> usize {
     parent.entries().iter().filter(|path| fs::read_dir(path).unwrap().next().is_none()).count()
 }
 
-#[test]
-fn each_system_call_that_fails_is_an_error_or_does_not_matter() {
+fn root_in(kind: &str, parent: &Scratch) -> String {
+    if kind == "unlinked" { format!("unlinked {}", parent.0.display()) } else { kind.to_owned() }
+}
+
+/// Fail each call of `subject` once with each of several errnos, and have `judge` say whether what came of it will do.
+fn fail_each_call(subject: Subject, judge: impl Fn(&Output) -> bool) {
     let mut injected = 0;
     for (user, kind) in ways() {
         let (parent, logs) = (Scratch::new(), Scratch::new());
-        let root = if kind == "unlinked" { format!("unlinked {}", parent.0.display()) } else { kind.to_owned() };
-        let Some(calls) = own_calls(user, &root) else { return };
+        let root = root_in(kind, &parent);
+        let Some(calls) = own_calls(subject, user, &root) else { return };
         // The ids can always be had, and rustix asserts in a debug build that `close` does not fail.
-        for (name, nth) in
-            calls.iter().filter(|(name, _)| !matches!(&**name, "geteuid" | "getegid" | "getpid" | "close"))
-        {
-            for errno in ["EIO", "EPERM", "EINTR"] {
-                if (&**name, errno) == ("close_range", "EPERM") {
-                    continue; // a million calls take its place; tests/launcher.rs makes them
+        let never_fail = ["geteuid", "getegid", "getuid", "getgid", "getpid", "close"];
+        for (name, nth) in calls.iter().filter(|(name, _)| !never_fail.contains(&&**name)) {
+            for errno in ["EIO", "EPERM", "EINTR", "EBUSY"] {
+                if (&**name, errno) == ("close_range", "EPERM") || errno == "EBUSY" && name != "unlinkat" {
+                    continue; // a million calls take the place of close_range; tests/launcher.rs makes them
                 }
                 let inject = format!("inject={name}:error={errno}:when={nth}");
-                let output = traced(user, &root, &logs.0.join("log"), &["-e", &inject]).unwrap();
-                let (said, told) = (text(&output.stdout), text(&output.stderr));
-                match output.status.code() {
-                    Some(0) => {
-                        assert!(
-                            said.ends_with("has=/etc/passwd: false\n[0, 0, 0]\n"),
-                            "{user:?} {kind} {inject}: {output:?}"
-                        );
-                    }
-                    Some(125 | 126) => assert!(
-                        told.starts_with("autochroot: ") && said.is_empty(),
-                        "{user:?} {kind} {inject}: {output:?}"
-                    ),
-                    _ => panic!("{user:?} {kind} {inject}: {output:?}"),
-                }
+                let output = traced(subject, user, &root, &logs.0.join("log"), &["-e", &inject]).unwrap();
+                assert!(judge(&output), "{user:?} {kind} {inject}: {output:?}");
+                assert!(errno != "EBUSY" || !output.status.success(), "{output:?}");
                 assert_eq!(parent.entries(), [] as [&Path; 0], "{user:?} {kind} {inject}: {output:?}");
                 injected += 1;
             }
         }
     }
-    println!("{injected} failing system calls");
+    println!("figure: {injected} failing system calls of the {subject:?}");
+}
+
+#[test]
+fn each_system_call_of_the_launcher_that_fails_is_an_error_or_does_not_matter() {
+    fail_each_call(Subject::Launcher, |output| match output.status.code() {
+        Some(0) => text(&output.stdout).ends_with("has=/etc/passwd: false\n[0, 0, 0]\n"),
+        Some(125 | 126) => text(&output.stderr).starts_with("autochroot: ") && output.stdout.is_empty(),
+        _ => false,
+    });
+}
+
+#[test]
+fn each_system_call_of_a_daemon_that_fails_is_an_error_or_does_not_matter() {
+    fail_each_call(Subject::Library, |output| match output.status.code() {
+        Some(0) => text(&output.stdout) == "jailed\n",
+        Some(1) => text(&output.stdout).starts_with("cannot "),
+        _ => false,
+    });
 }
 
 #[test]
@@ -123,12 +232,12 @@ fn a_kill_at_any_call_leaves_one_empty_directory_at_the_most() {
     let mut kills = 0;
     for (user, kind) in ways() {
         let (parent, logs) = (Scratch::new(), Scratch::new());
-        let root = if kind == "unlinked" { format!("unlinked {}", parent.0.display()) } else { kind.to_owned() };
-        let Some(calls) = own_calls(user, &root) else { return };
+        let root = root_in(kind, &parent);
+        let Some(calls) = own_calls(Subject::Launcher, user, &root) else { return };
         let index = |name: &str| calls.iter().position(|(call, _)| call == name).unwrap_or(0);
         for (n, (name, nth)) in calls.iter().enumerate() {
             let inject = format!("inject={name}:signal=KILL:when={nth}");
-            let output = traced(user, &root, &logs.0.join("log"), &["-e", &inject]).unwrap();
+            let output = traced(Subject::Launcher, user, &root, &logs.0.join("log"), &["-e", &inject]).unwrap();
             assert!(!output.status.success() && output.stdout.is_empty(), "{inject}: {output:?}");
             let left = left_in(&parent);
             assert_eq!(left, parent.entries().len());
@@ -139,7 +248,7 @@ fn a_kill_at_any_call_leaves_one_empty_directory_at_the_most() {
             kills += 1;
         }
     }
-    println!("{kills} kills");
+    println!("figure: {kills} kills");
 }
 
 /// In a fork, enter, and tell by its exit status what came of it: 0 a jail, 1 a clean error, anything else is wrong.
@@ -172,7 +281,6 @@ fn exit_status(pid: libc::pid_t) -> i32 {
 
 /// Rename, replace or fill whatever appears in `parent`, for ever.
 fn race(parent: &Path) -> ! {
-    let elsewhere = parent.join("elsewhere");
     let mut turn = 0_u32;
     loop {
         let Ok(entries) = fs::read_dir(parent) else { continue };
@@ -181,119 +289,104 @@ fn race(parent: &Path) -> ! {
                 continue;
             }
             turn += 1;
-            match turn % 4 {
-                0 => drop(fs::create_dir(path.join("filled"))),
-                1 => drop(fs::rename(&path, elsewhere.join(turn.to_string()))),
-                2 => {
-                    let _ = fs::rename(&path, elsewhere.join(turn.to_string())).and_then(|()| symlink("/", &path));
-                }
-                _ => {
-                    let _ = fs::rename(&path, elsewhere.join(turn.to_string())).and_then(|()| fs::create_dir(&path));
-                    let _ = fs::set_permissions(&path, fs::Permissions::from_mode(0o755));
-                }
-            }
+            // Under another name in the same directory: to move it elsewhere one has to be allowed to write to it.
+            let away = parent.join(format!("moved-{}", turn % 32));
+            let _ = fs::remove_dir_all(&away);
+            let moved = || fs::rename(&path, &away);
+            let writable = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755));
+            let _ = match turn % 4 {
+                0 => writable(&path).and_then(|()| fs::create_dir(path.join("filled"))),
+                1 => moved(),
+                2 => moved().and_then(|()| symlink("/", &path)),
+                _ => moved().and_then(|()| fs::create_dir(&path)).and_then(|()| writable(&path)),
+            };
         }
     }
 }
 
-/// `entries` entries as `user` into a parent of this mode and group, with a racer of the uid `racer`.
-fn entries_in_a_race(user: User, racer: u32, mode: u32, group: u32, entries: u32) -> [u32; 2] {
+/// The user that enters, the uid that races, the mode and the group of the parent: of the same uid, in a sticky parent and in
+/// one of its own; a foreign one against root, where its group may write.
+fn races() -> Vec<(User, u32, u32, u32)> {
+    let own = if let User::Plain(id) = plain() { id } else { 0 };
+    let mut races = vec![(plain(), own, 0o1777, own), (plain(), own, 0o755, own)];
+    if is_root() {
+        races.extend([(User::Root, 12345, 0o775, 12345), (User::Root, 12345, 0o1777, 12345)]);
+    }
+    races
+}
+
+fn racing_parent(user: User, mode: u32, group: u32) -> Scratch {
     let parent = Scratch::new();
-    fs::create_dir(parent.0.join("elsewhere")).unwrap();
-    fs::set_permissions(parent.0.join("elsewhere"), fs::Permissions::from_mode(0o777)).unwrap();
     if is_root() {
         let owner = if let User::Plain(id) = user { id } else { 0 };
         std::os::unix::fs::chown(&parent.0, Some(owner), Some(group)).unwrap();
     }
     fs::set_permissions(&parent.0, fs::Permissions::from_mode(mode)).unwrap();
-    let said = ask_user(if is_root() { User::Root } else { user }, || {
+    parent
+}
+
+fn race_as(racer: u32, group: u32, parent: &Path) -> ! {
+    if is_root() {
+        unsafe { assert_eq!(libc::setresgid(group, group, group) | libc::setresuid(racer, racer, racer), 0) };
+    }
+    race(parent);
+}
+
+#[test]
+fn nobody_wins_a_race_for_the_directory() {
+    for (user, racer, mode, group) in races() {
+        let parent = racing_parent(user, mode, group);
         let racer_pid = unsafe { libc::fork() };
         if racer_pid == 0 {
-            if is_root() {
-                unsafe { assert_eq!(libc::setresgid(group, group, group) | libc::setresuid(racer, racer, racer), 0) };
-            }
-            race(&parent.0);
+            close_all_but([2, 2]);
+            race_as(racer, group, &parent.0);
         }
-        if let (User::Plain(id), true) = (user, is_root()) {
-            unsafe {
-                assert_eq!(
-                    libc::setgroups(0, std::ptr::null()) | libc::setresgid(id, id, id) | libc::setresuid(id, id, id),
-                    0
-                );
-                libc::prctl(libc::PR_SET_DUMPABLE, 1);
-            }
+        let mut entering = command(myself());
+        entering.env(TASK, format!("2000 unlinked {}", parent.0.display()));
+        let output = run_as(entering, user).unwrap();
+        unsafe {
+            libc::kill(racer_pid, libc::SIGKILL);
+            libc::waitpid(racer_pid, std::ptr::null_mut(), 0);
         }
-        let mut outcomes = [0_u32; 2];
-        for n in 0..entries {
-            let status = exit_status(enter_in_a_fork(Jail::unlinked().parent(parent.bytes())));
-            assert!(status < 2, "entry {n}: status {status}");
-            outcomes[usize::try_from(status).unwrap()] += 1;
+        assert_eq!(output.status.code(), Some(0), "{user:?} {mode:o}: {output:?}");
+        let said = text(&output.stdout).trim_end();
+        println!("figure: {user:?} against uid {racer}, parent {mode:o}: {said} (jails, clean errors)");
+    }
+}
+
+/// With a pause after each call that makes or removes, in which the racer comes first.
+#[test]
+fn nobody_wins_a_race_with_all_the_time_in_the_world() {
+    for (user, racer, mode, group) in races() {
+        let parent = racing_parent(user, mode, group);
+        let racer_pid = unsafe { libc::fork() };
+        if racer_pid == 0 {
+            close_all_but([2, 2]);
+            race_as(racer, group, &parent.0);
+        }
+        let (mut jails, mut errors) = (0, 0);
+        for pause in [
+            "mkdirat:delay_exit=300",
+            "openat:delay_enter=50",
+            "unlinkat:delay_enter=300",
+            "unlinkat:delay_exit=300",
+            "fchdir:delay_enter=300",
+        ] {
+            let mut strace = command(Path::new("strace"));
+            strace.args(["-f", "-o", "/dev/null", "-e", &format!("inject={pause}")]).arg(myself());
+            strace.env(TASK, format!("200 unlinked {}", parent.0.display()));
+            let Some(output) = run_as(strace, user) else { break };
+            assert_eq!(output.status.code(), Some(0), "{user:?} {mode:o} {pause}: {output:?}");
+            let (jailed, refused) = text(&output.stdout).trim_end().split_once(' ').unwrap();
+            jails += jailed.parse::<u32>().unwrap();
+            errors += refused.parse::<u32>().unwrap();
         }
         unsafe {
             libc::kill(racer_pid, libc::SIGKILL);
             libc::waitpid(racer_pid, std::ptr::null_mut(), 0);
         }
-        format!("{} {}", outcomes[0], outcomes[1])
-    });
-    let mut counts = said.split(' ').map(|count| count.parse().unwrap());
-    [counts.next().unwrap(), counts.next().unwrap()]
-}
-
-#[test]
-fn nobody_wins_a_race_for_the_directory() {
-    let own = if let User::Plain(id) = plain() { id } else { 0 };
-    // Of the same uid, in a sticky parent and in one of its own; a foreign one against root, where its group may write.
-    let mut races = vec![(plain(), own, 0o1777, own), (plain(), own, 0o755, own)];
-    if is_root() {
-        races.extend([(User::Root, 12345, 0o775, 12345), (User::Root, 12345, 0o1777, 12345)]);
+        println!("figure: {user:?} against uid {racer}, parent {mode:o}, pauses: {jails} jails, {errors} clean errors");
     }
-    for (user, racer, mode, group) in races {
-        let [jails, errors] = entries_in_a_race(user, racer, mode, group, 2000);
-        println!("{user:?} against uid {racer}, parent {mode:o}: {jails} jails, {errors} clean errors");
-    }
-}
-
-/// With a pause before and after each call, in which the racer always comes first.
-#[test]
-fn nobody_wins_a_race_with_all_the_time_in_the_world() {
-    let (parent, logs) = (Scratch::new(), Scratch::new());
-    fs::create_dir(parent.0.join("elsewhere")).unwrap();
-    fs::set_permissions(parent.0.join("elsewhere"), fs::Permissions::from_mode(0o777)).unwrap();
-    let user = plain();
-    let racer = unsafe { libc::fork() };
-    if racer == 0 {
-        close_all_but([2, 2]);
-        if let (User::Plain(id), true) = (user, is_root()) {
-            unsafe { assert_eq!(libc::setresgid(id, id, id) | libc::setresuid(id, id, id), 0) };
-        }
-        race(&parent.0);
-    }
-    let mut outcomes = [0; 2];
-    let root = format!("unlinked {}", parent.0.display());
-    for pause in
-        ["mkdirat:delay_exit=1000", "unlinkat:delay_enter=1000", "unlinkat:delay_exit=1000", "fchdir:delay_enter=1000"]
-    {
-        for _ in 0..20 {
-            let inject = format!("inject={pause}");
-            let Some(output) = traced(user, &root, &logs.0.join("log"), &["-e", &inject]) else { break };
-            match output.status.code() {
-                Some(0) => {
-                    assert!(text(&output.stdout).ends_with("has=/etc/passwd: false\n[0, 0, 0]\n"), "{output:?}");
-                    outcomes[0] += 1;
-                }
-                Some(125) => {
-                    assert!(text(&output.stderr).starts_with("autochroot: cannot "), "{output:?}");
-                    outcomes[1] += 1;
-                }
-                _ => panic!("{output:?}"),
-            }
-        }
-    }
-    unsafe {
-        libc::kill(racer, libc::SIGKILL);
-        libc::waitpid(racer, std::ptr::null_mut(), 0);
-    }
-    println!("{} jails, {} clean errors", outcomes[0], outcomes[1]);
 }
 
 #[test]
@@ -316,7 +409,7 @@ fn many_at_once_do_not_get_in_each_others_way() {
         });
         assert_eq!(parent.entries(), [] as [&Path; 0]);
     }
-    println!("{} entries", 64 * 50 * users().len());
+    println!("figure: {} entries, 64 at once", 64 * 50 * users().len());
 }
 
 #[test]
@@ -339,6 +432,49 @@ fn without_descriptors_it_is_a_truthful_error() {
             assert_eq!(parent.entries(), [] as [&Path; 0]);
         }
     }
+}
+
+#[test]
+fn a_limit_of_user_namespaces_that_is_reached_midway_is_a_clean_error() {
+    as_each_user(|_| {
+        // A user namespace with a limit of its own, so that nobody else meets it.
+        let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, 0);
+        fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")).unwrap();
+        fs::write("/proc/self/setgroups", "deny").unwrap();
+        fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).unwrap();
+        fs::write("/proc/sys/user/max_user_namespaces", "3").unwrap();
+        let mut pids = vec![];
+        for n in 0..6 {
+            let mut pipe = [0; 2];
+            assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                let before = what_a_process_is();
+                let fits = match Jail::auto().user_namespace(UserNamespace::Always).enter() {
+                    Ok(_) => n < 3,
+                    Err(error) => {
+                        let is = (n >= 3, error.step(), error.raw_os_error(), error.is_partial());
+                        is == (true, Step::NewUserNamespace, Some(libc::ENOSPC), false) && what_a_process_is() == before
+                    }
+                };
+                unsafe {
+                    libc::write(pipe[1], [u8::from(fits)].as_ptr().cast(), 1);
+                    libc::pause();
+                }
+            }
+            let mut fits = [9];
+            assert_eq!(unsafe { libc::read(pipe[0], fits.as_mut_ptr().cast(), 1) }, 1);
+            assert_eq!(fits, [1], "entry {n}");
+            pids.push(pid);
+        }
+        for pid in pids {
+            unsafe {
+                libc::kill(pid, libc::SIGKILL);
+                libc::waitpid(pid, std::ptr::null_mut(), 0);
+            }
+        }
+    });
 }
 
 extern "C" fn nothing(_: i32) {}

@@ -43,8 +43,8 @@ impl RunAs<'_> {
     pub(crate) const CHECKS: &'static [Step] = &[Step::Threads, Step::Ids, Step::Keep];
 
     /// What is done then: in a user namespace there are no groups to set.
-    pub(crate) const fn changes(&self) -> &'static [Step] {
-        match (self.jailed.in_user_namespace(), self.uid) {
+    pub(crate) const fn changes(in_user_namespace: bool, uid: u32) -> &'static [Step] {
+        match (in_user_namespace, uid) {
             (true, _) => &[Step::SetGid, Step::SetUid, Step::Verify],
             (false, 0) => &[Step::SetGroups, Step::SetGid, Step::SetUid, Step::Verify],
             (false, _) => &[
@@ -154,12 +154,13 @@ impl<'a> Sealing<'a> {
     /// What must be so, and changes nothing.
     pub(crate) const CHECKS: &'static [Step] = &[Step::Threads, Step::Keep, Step::Ruleset];
 
+    /// The first is one call, so that its failure changes nothing.
     pub(crate) const CHANGES: &'static [Step] = &[
+        Step::NoNewPrivs,
         Step::BoundingSet,
         Step::Ambient,
         Step::Securebits,
         Step::DropCapabilities,
-        Step::NoNewPrivs,
         Step::Restrict,
         Step::Verify,
     ];
@@ -174,11 +175,11 @@ impl<'a> Sealing<'a> {
             Step::Threads => still_alone(self.jailed.stat()),
             Step::Keep => held_of(self.seal.keep),
             Step::Ruleset => self.make_ruleset(),
+            Step::NoNewPrivs => Ok(set_no_new_privs(true)?),
             Step::BoundingSet => self.empty_bounding_set(),
             Step::Ambient => raise_ambient(self.through_exec()),
             Step::Securebits => lock_securebits_if_allowed(),
             Step::DropCapabilities => Ok(hold_only(self.seal.keep, self.through_exec())?),
-            Step::NoNewPrivs => Ok(set_no_new_privs(true)?),
             Step::Restrict => self.restrict(),
             Step::Verify => self.verify(),
             _ => Err(Errno::NOSYS.into()),

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod every;
+
 const AS_ROOT: Plan = Plan {
     root: Root::Unlinked,
     detached_if_no_parent: false,
@@ -138,7 +140,7 @@ fn every_call_that_fails_ends_the_entry_at_its_step_with_all_undone_that_can_be(
             count += 1;
         }
     }
-    println!("{count} failing calls");
+    println!("figure: {count} calls fail, each at its step");
 }
 
 #[test]

@@ -384,7 +384,7 @@ pub fn compile(name: &str) -> PathBuf {
 }
 
 /// A copy that all can execute, and that goes when the test binary ends.
-fn reachable(program: &Path) -> PathBuf {
+pub fn reachable(program: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     static DIRECTORY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     extern "C" fn remove() {

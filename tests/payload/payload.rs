@@ -9,7 +9,7 @@ use std::os::fd::FromRawFd;
 use attacks::{ATTACKS, Outside, POWERFUL};
 
 fn main() {
-    let mut args = std::env::args();
+    let mut args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
     let name = args.next().unwrap();
     if name != "payload" {
         println!("name: {name}");
@@ -47,7 +47,7 @@ fn main() {
             arg if arg.starts_with("has=") => println!("{arg}: {}", std::path::Path::new(&arg["has=".len()..]).exists()),
             arg if arg.starts_with("attack=") => attack(&arg["attack=".len()..]),
             arg => match arg.strip_prefix("exit=") {
-                Some(status) => std::process::exit(status.parse().unwrap()),
+                Some(status) => std::process::exit(status.parse().unwrap_or(0)),
                 None => println!("arg: {arg}"),
             },
         }

@@ -1,0 +1,217 @@
+//! All that can happen: every call of every way fails with every errno, once and twice, and every state there is.
+
+use std::collections::HashMap;
+
+use super::*;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::kernel::privileges::{RunAs, Sealing};
+
+/// What the man pages of our calls list, taken together, `ENOSYS`, and one that nobody knows.
+const ERRNOS: [Errno; 35] = [
+    Errno::PERM,
+    Errno::NOENT,
+    Errno::INTR,
+    Errno::IO,
+    Errno::BADF,
+    Errno::AGAIN,
+    Errno::NOMEM,
+    Errno::ACCESS,
+    Errno::FAULT,
+    Errno::BUSY,
+    Errno::EXIST,
+    Errno::NODEV,
+    Errno::NOTDIR,
+    Errno::ISDIR,
+    Errno::INVAL,
+    Errno::NFILE,
+    Errno::MFILE,
+    Errno::TXTBSY,
+    Errno::FBIG,
+    Errno::NOSPC,
+    Errno::ROFS,
+    Errno::MLINK,
+    Errno::PIPE,
+    Errno::NAMETOOLONG,
+    Errno::NOSYS,
+    Errno::NOTEMPTY,
+    Errno::LOOP,
+    Errno::OVERFLOW,
+    Errno::USERS,
+    Errno::OPNOTSUPP,
+    Errno::STALE,
+    Errno::DQUOT,
+    Errno::XDEV,
+    Errno::SRCH,
+    Errno::from_raw_os_error(999),
+];
+
+/// Answers that are no errno, but not the right ones.
+const ANSWERS: [Fault; 5] =
+    [Fault::NotOurs, Fault::Alive, Fault::NotTheRoot, Fault::Capabilities, Fault::OpenDirectory(7)];
+
+fn faults() -> impl Iterator<Item = Fault> {
+    ERRNOS.into_iter().map(Fault::Errno).chain(ANSWERS)
+}
+
+/// Those that the machine treats in different ways.
+fn second_faults() -> [Fault; 7] {
+    [PERM, IO, Fault::Alive]
+        .into_iter()
+        .chain([Errno::INTR, Errno::EXIST, Errno::NOTEMPTY, Errno::NOENT].map(Fault::Errno))
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap()
+}
+
+/// Every plan there is, but for the demands on a directory, which the machine does not look at.
+fn plans() -> Vec<Plan> {
+    let mut plans = vec![Plan { root: Root::Unjailed, ..AS_ROOT }];
+    for (root, auto) in
+        [(Root::Unlinked, false), (Root::Unlinked, true), (Root::Detached, false), (Root::Directory, false)]
+    {
+        for user_namespace in [UserNamespace::Auto, UserNamespace::Never, UserNamespace::Always] {
+            for id_map in [IdMap::Identity, IdMap::None] {
+                for (threads, directories) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let detached_if_no_parent = auto;
+                    plans.push(Plan {
+                        root,
+                        detached_if_no_parent,
+                        threads,
+                        directories,
+                        user_namespace,
+                        id_map,
+                        ..AS_ROOT
+                    });
+                }
+            }
+        }
+    }
+    plans
+}
+
+/// Enter where these calls fail, and judge what came of it. Returns what was asked.
+fn judged(plan: Plan, may_chroot: bool, parents: usize, faults: &[(usize, Fault)]) -> Vec<Now> {
+    let mut world = world(may_chroot, faults);
+    let end = world.enter(plan, parents);
+    let case = || format!("{plan:?}, may chroot: {may_chroot}, faults: {faults:?}, asked: {:?}", world.asked);
+    let has = Traces { left: end.has.left, directory: world.has.directory && !end.has.left, ..world.has };
+    assert!(
+        end.has == has || end.has == Traces { directory: true, ..has },
+        "it says {:?}, but {:?}: {}",
+        end.has,
+        world.has,
+        case()
+    );
+    match end.refused {
+        None => {
+            assert_eq!(end.now, Inside, "{}", case());
+            if plan.root != Root::Unjailed {
+                assert_eq!(world.asked.last(), Some(&Do(Verify)), "{}", case());
+                assert!(has.root && has.cwd && !has.capabilities && !has.directory, "{}", case());
+            }
+        }
+        Some((step, fault)) => {
+            assert_eq!(end.now, Refused, "{}", case());
+            let call = |n: usize| world.asked.get(n) == Some(&Do(step));
+            let injected = faults.iter().any(|(n, injected)| call(*n) && *injected == fault);
+            assert!(injected || !may_chroot && fault == PERM && matches!(step, Chroot | Mount), "{}", case());
+            let failed = |back: Now| faults.iter().any(|(n, _)| world.asked.get(*n) == Some(&back));
+            assert!(!has.directory || failed(Discard), "{}", case());
+            assert!(!has.cwd || has.root || failed(Return), "{}", case());
+            assert!(!has.capabilities || failed(Do(Shed)), "{}", case());
+            assert!(!has.user_namespace || end.has.any(), "{}", case());
+        }
+    }
+    world.asked
+}
+
+#[test]
+fn any_call_fails_with_any_errno_and_another_after_it() {
+    let (mut one, mut two) = (0, 0);
+    for plan in plans() {
+        for may_chroot in [true, false] {
+            for n in 0..judged(plan, may_chroot, 2, &[]).len() {
+                for fault in faults() {
+                    let asked = judged(plan, may_chroot, 2, &[(n, fault)]).len();
+                    one += 1;
+                    for later in n + 1..asked {
+                        for second in second_faults() {
+                            judged(plan, may_chroot, 2, &[(n, fault), (later, second)]);
+                            two += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    println!("figure: {one} entries with one failing call, {two} with two");
+    assert!(one > 10_000 && two > 1_000_000);
+}
+
+#[test]
+fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
+    /// Whether the states on the way from here are known to end.
+    type Known = HashMap<String, bool>;
+    fn walk(state: State, known: &mut Known, edges: &mut usize) {
+        // Why it is refused changes nothing in where it goes.
+        let refused = state.refused.map(|_| (Verify, IO));
+        let key = format!("{:?}", State { refused, ..state });
+        match known.get(&key) {
+            Some(ends) => return assert!(ends, "a circle at {key}"),
+            None => known.insert(key.clone(), matches!(state.now, Inside | Refused)),
+        };
+        if matches!(state.now, Inside | Refused) {
+            assert_eq!(state.now == Refused, state.refused.is_some(), "{key}");
+            return;
+        }
+        for outcome in [Ok(())].into_iter().chain(second_faults().map(Err)).chain([Err(Fault::NotOurs)]) {
+            let next = state.next(outcome);
+            *edges += 1;
+            if next.now == Inside {
+                assert_eq!((state.now, outcome), (Do(Verify), Ok(())), "{key}");
+                assert!(next.has.root && !next.has.capabilities && !next.has.directory, "{key}");
+            }
+            assert!(!next.has.root || state.has.root || (state.now, outcome) == (Do(Chroot), Ok(())), "{key}");
+            assert!(state.refused.is_none() || next.refused == state.refused, "{key}: the first reason stays");
+            walk(next, known, edges);
+        }
+        known.insert(key, true);
+    }
+    let (mut known, mut edges) = (Known::new(), 0);
+    for plan in plans().into_iter().filter(|plan| plan.root != Root::Unjailed) {
+        // Two tries are as good as sixteen.
+        walk(State { tries: 2, ..State::start(plan, 0..2) }, &mut known, &mut edges);
+    }
+    println!("figure: {} states, {edges} transitions", known.len());
+    assert!(known.len() > 1000);
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn a_straight_way_stops_at_the_first_failure_and_says_whether_anything_changed() {
+    let ways = [
+        (RunAs::CHECKS, RunAs::changes(false, 0)),
+        (RunAs::CHECKS, RunAs::changes(false, 1)),
+        (RunAs::CHECKS, RunAs::changes(true, 1)),
+        (Sealing::CHECKS, Sealing::CHANGES),
+    ];
+    let mut count = 0;
+    for (checks, changes) in ways {
+        let all = [checks, changes].concat();
+        assert_eq!((all[0], all[all.len() - 1]), (Threads, Verify));
+        for (n, &failing) in all.iter().enumerate() {
+            for fault in faults() {
+                let mut asked = vec![];
+                let end = crate::machine::walk(checks, changes, |step| {
+                    asked.push(step);
+                    if step == failing { Err(fault) } else { Ok(()) }
+                });
+                assert_eq!(end, Err((failing, fault, n > checks.len())));
+                assert_eq!(asked, all[..=n]);
+                count += 1;
+            }
+        }
+        assert_eq!(crate::machine::walk(checks, changes, |_| Ok(())), Ok(()));
+    }
+    println!("figure: {count} failing steps of run_as and seal");
+}
