@@ -16,35 +16,39 @@ mod fds;
 mod libc;
 #[path = "launcher/options.rs"]
 mod options;
+#[path = "launcher/output.rs"]
+mod output;
 #[path = "launcher/program.rs"]
 mod program;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "launcher/user.rs"]
+mod user;
 
 use core::ffi::{CStr, c_char, c_int};
-use core::fmt;
 
-use autochroot::{Error, Jailed};
+use autochroot::{Error, Jailed, Step};
 use rustix::fd::AsRawFd as _;
 use rustix::io::Errno;
+use rustix::process::{getegid, geteuid};
 
-use errno::Named;
 use fds::Kept;
-use libc::{Stream, Strings};
+use libc::Strings;
 use options::Options;
+use output::{Shown, Stream, fail, put};
 use program::Unfit;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use user::User;
 
 /// autochroot itself failed.
 const FAILED: c_int = 125;
 const CANNOT_RUN: c_int = 126;
 const NOT_FOUND: c_int = 127;
 
-/// Print the line that a failure is and return what it returns.
-macro_rules! fail {
-    ($returned:expr, $($message:tt)*) => {{
-        Stream::err(format_args!("autochroot: {}\n", format_args!($($message)*)));
-        return $returned;
-    }};
-}
-use fail;
+/// No text.
+const NONE: &[u8] = b"";
+
+/// Effective user and group.
+type Ids = (u32, u32);
 
 /// # Safety
 ///
@@ -62,41 +66,60 @@ unsafe extern "C" fn main(_: c_int, args: *const *const c_char, environment: *co
 fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let options = Options::parse(args)?;
     let kept = Kept::of(options.keep_fds, environment);
+    let before = (geteuid().as_raw(), getegid().as_raw());
+    kept.check()?;
     match (options.check, args.peek()) {
-        (true, None) => {
-            kept.check()?;
-            kept.close_others_on_exec()?;
-            let path = options.jail.path();
-            Ok(enter(&options, &kept, None).map_or_else(check::refused, |inside| check::report(&inside, path)))
-        }
-        (true, Some(_)) => fail!(Err(FAILED), "--check runs no PROGRAM"),
-        (false, None) => fail!(Err(FAILED), "no PROGRAM given (see --help)"),
-        (false, Some(name)) => run(&options, &kept, name, args, environment),
+        (true, None) => match enter(&options, &kept, None) {
+            Ok(inside) => Ok(c_int::from(!check::report(&inside, before, options.jail.path(), Stream::out())?)),
+            Err(status) => Ok(check::refused(status)),
+        },
+        (true, Some(_)) => fail!(FAILED, "--check runs no PROGRAM"),
+        (false, None) => fail!(FAILED, "no PROGRAM given (see --help)"),
+        (false, Some(name)) => run(&options, &kept, name, before, args, environment),
     }
 }
 
-fn run(options: &Options, kept: &Kept, name: &CStr, args: &Strings, environment: &Strings) -> Result<c_int, c_int> {
-    kept.check()?;
-    let shown = name.to_bytes().escape_ascii();
+fn run(
+    options: &Options,
+    kept: &Kept,
+    name: &CStr,
+    before: Ids,
+    args: &Strings,
+    environment: &Strings,
+) -> Result<c_int, c_int> {
+    let shown = name.to_bytes();
     let program = match program::open(name, environment.variable(b"PATH")) {
         Ok(program) => program,
-        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) if name.is_empty() => fail!(Err(NOT_FOUND), "PROGRAM is empty"),
-        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => fail!(Err(NOT_FOUND), "{shown}: not found"),
-        Err(Unfit::Errno(errno)) => fail!(Err(CANNOT_RUN), "{shown}: cannot open it: {}", Named(errno)),
-        Err(Unfit::Directory) => fail!(Err(CANNOT_RUN), "{shown}: is a directory"),
-        Err(Unfit::NotRegular) => fail!(Err(CANNOT_RUN), "{shown}: is not a file"),
-        Err(Unfit::NotExecutable) => fail!(Err(CANNOT_RUN), "{shown}: is not executable"),
+        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) if name.is_empty() => fail!(NOT_FOUND, "PROGRAM is empty"),
+        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => fail!(NOT_FOUND, shown, ": not found"),
+        Err(Unfit::Errno(errno)) => fail!(CANNOT_RUN, shown, ": cannot open it: ", errno),
+        Err(Unfit::Directory) => fail!(CANNOT_RUN, shown, ": is a directory"),
+        Err(Unfit::NotRegular) => fail!(CANNOT_RUN, shown, ": is not a file"),
+        Err(Unfit::NotExecutable) => fail!(CANNOT_RUN, shown, ": is not executable"),
     };
-    kept.close_others_on_exec()?;
-    enter(options, kept, Some(program.as_raw_fd()))?;
-    match libc::execute(&program, args, environment) {
-        Errno::NOENT if program::is_script(&program) => {
-            fail!(Err(CANNOT_RUN), "{shown}: is a script: its interpreter is not in the jail")
-        }
-        Errno::NOENT => fail!(Err(CANNOT_RUN), "{shown}: is not static: its dynamic loader is not in the jail"),
-        Errno::NOEXEC => fail!(Err(CANNOT_RUN), "{shown}: is no program for this machine"),
-        errno => fail!(Err(CANNOT_RUN), "{shown}: cannot execute it: {}", Named(errno)),
+    let inside = enter(options, kept, Some(program.as_raw_fd()))?;
+    if options.verbose {
+        check::report(&inside, before, options.jail.path(), Stream::err())?;
     }
+    let (why, hint) = match libc::execute(&program, args, environment) {
+        Errno::NOENT if program::is_script(&program) => (
+            ": is a script: its interpreter is not in the jail",
+            "run the interpreter, if it is a static program, and give it the script on standard input",
+        ),
+        Errno::NOENT => (
+            ": is not static: its dynamic loader is not in the jail",
+            "build it for a musl target, or name a directory with --root that holds the loader and the libraries",
+        ),
+        Errno::NOEXEC => (": is no program for this machine", ""),
+        errno => fail!(CANNOT_RUN, shown, ": cannot execute it: ", errno),
+    };
+    let mut stream = Stream::err();
+    put!(&mut stream, "autochroot: ", shown, why, "\n");
+    if !hint.is_empty() {
+        put!(&mut stream, "  hint: ", hint, "\n");
+    }
+    stream.flush();
+    Err(CANNOT_RUN)
 }
 
 /// A jail, sealed unless the options say otherwise.
@@ -114,45 +137,76 @@ impl Inside {
             Inside::Sealed(sealed) => sealed.jailed(),
         }
     }
+
+    /// Whether the ids mean what they say.
+    const fn ids_kept(&self) -> bool {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        return self.jailed().ids_kept();
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        return true;
+    }
 }
 
-/// Enter and seal, but for `program`, a descriptor, to be executed.
+/// Enter, become the user, and seal, but for `program`, a descriptor, to be executed.
 fn enter(options: &Options, kept: &Kept, program: Option<c_int>) -> Result<Inside, c_int> {
     let jail = match kept {
         Kept::All => options.jail, // looks at every descriptor
         _ => options.jail.allow_open_directories(),
     };
-    let refused = |error: Error| {
-        let (name, value) = match options.parent {
-            Some(parent) => ("--parent", parent),
-            None if options.root != b"auto" => ("--root", options.root),
-            None => ("", &b""[..]),
-        };
-        if name.is_empty() {
-            Stream::err(format_args!("autochroot: {error}\n"));
-        } else {
-            Stream::err(format_args!("autochroot: {error} ({name} {})\n", value.escape_ascii()));
-        }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Some(cause) = error.cause() {
-            Stream::err(format_args!("  hint: {cause}\n"));
-        }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let user = options.user.map(User::find).transpose()?;
+    kept.close_others_on_exec()?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let (Some(user), autochroot::UserNamespace::Always) = (&user, options.userns) {
+        user.become_now()?;
+    }
+    let refused = |error| {
+        say_why(options, &error);
         FAILED
     };
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if options.seal {
-        let mut seal = autochroot::Seal::new().keep(options.caps()?);
-        if let Some(program) = program {
-            seal = seal.allow_execute(program);
+    {
+        let caps = options.caps()?;
+        let mut jailed = if options.seal { jail.empty_bounding_set() } else { jail }.enter().map_err(refused)?;
+        if let Some(user) = user {
+            // In a user namespace they stay what they are.
+            let groups = if jailed.entered() == autochroot::Entered::Privilege { user.groups() } else { &[] };
+            jailed = jailed.run_as_keeping(user.uid, user.gid, groups, caps).map_err(refused)?;
         }
-        let jailed = jail.empty_bounding_set().enter().map_err(refused)?;
-        return jailed.seal_with(seal).map(Inside::Sealed).map_err(refused);
+        if options.seal {
+            let mut seal = autochroot::Seal::new().keep(caps);
+            if let Some(program) = program {
+                seal = seal.allow_execute(program);
+            }
+            return jailed.seal_with(seal).map(Inside::Sealed).map_err(refused);
+        }
+        Ok(Inside::Jailed(jailed))
     }
-    let _ = program;
-    jail.enter().map(Inside::Jailed).map_err(refused)
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = program;
+        jail.enter().map(Inside::Jailed).map_err(refused)
+    }
 }
 
-/// To standard output.
-fn print(text: fmt::Arguments<'_>) -> c_int {
-    if Stream::out(text) { 0 } else { fail!(FAILED, "cannot write to standard output") }
+/// The error, the option that it is about, and the cause where it is known.
+fn say_why(options: &Options, error: &Error) {
+    let (name, value) = match options.parent {
+        _ if matches!(error.step(), Step::Ids | Step::SetGroups | Step::SetGid | Step::SetUid) => {
+            (" (--user ", options.user)
+        }
+        Some(_) => (" (--parent ", options.parent),
+        None => (" (--root ", Some(options.root).filter(|root| *root != b"auto")),
+    };
+    let mut stream = Stream::err();
+    put!(&mut stream, "autochroot: ", Shown(error));
+    if let Some(value) = value {
+        put!(&mut stream, name, value, ")");
+    }
+    put!(&mut stream, "\n");
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(cause) = error.cause() {
+        put!(&mut stream, "  hint: ", Shown(cause), "\n");
+    }
+    stream.flush();
 }

@@ -8,8 +8,9 @@
 mod common;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use common::*;
 
@@ -54,17 +55,18 @@ fn initramfs(files: &[(&str, &Path)]) -> Vec<u8> {
 }
 
 /// What the machine prints from its start to its end.
-fn boot(kernel: &Path, launcher: &Path) -> String {
+fn boot(kernel: &Path, launcher: &Path, parameters: &str) -> String {
+    static INIT: OnceLock<PathBuf> = OnceLock::new();
     let scratch = Scratch::new();
     let image = scratch.0.join("initramfs");
-    let init = compile("init");
-    std::fs::write(&image, initramfs(&[("init", &init), ("autochroot", launcher), ("payload", payload())])).unwrap();
+    let init = INIT.get_or_init(|| compile("init"));
+    std::fs::write(&image, initramfs(&[("init", init), ("autochroot", launcher), ("payload", payload())])).unwrap();
     let output = Command::new("timeout")
         .args(["120", "qemu-system-x86_64", "-accel", "tcg", "-m", "256", "-nographic", "-no-reboot", "-kernel"])
         .arg(kernel)
         .arg("-initrd")
         .arg(&image)
-        .args(["-append", "console=ttyS0 quiet panic=-1"])
+        .args(["-append", &format!("console=ttyS0 quiet panic=-1 {parameters}")])
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -108,13 +110,36 @@ const CASES: [(&str, &str, &str); 8] = [
 const NO_PROC: &str = "autochroot: cannot open /proc/self: ENOENT (no such file or directory)\n  \
     hint: mount /proc, or go without id maps\n";
 
+fn kernel_and_launcher() -> Option<[PathBuf; 2]> {
+    let files = ["AUTOCHROOT_KERNEL", "AUTOCHROOT_STATIC"].map(std::env::var_os);
+    if let [Some(kernel), Some(launcher)] = files {
+        Some([kernel.into(), launcher.into()])
+    } else {
+        skipped("AUTOCHROOT_KERNEL and AUTOCHROOT_STATIC are not set");
+        None
+    }
+}
+
+/// The kernel hands what follows "--" to it.
+#[test]
+fn the_launcher_is_process_1_of_an_appliance() {
+    let Some([kernel, launcher]) = kernel_and_launcher() else { return };
+    let said = boot(&kernel, &launcher, "rdinit=/autochroot -- -v --user=7:8 /payload look ids capabilities");
+    for part in [
+        "root: unlinked\nparent: /\n",
+        "\nidentity: 7:8\n",
+        "\njailed: yes\n",
+        "\npid: 1\nentries: Err(PermissionDenied)\nmkdir: Err(NotFound)\n",
+        "\nids: 7 7 8 8 [8]\n[0, 0, 0]\n",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
 #[test]
 fn an_appliance_on_another_kernel_gets_the_jail_or_is_told_what_to_change() {
-    let (Some(kernel), Some(launcher)) = (std::env::var_os("AUTOCHROOT_KERNEL"), std::env::var_os("AUTOCHROOT_STATIC"))
-    else {
-        return skipped("AUTOCHROOT_KERNEL and AUTOCHROOT_STATIC are not set");
-    };
-    let said = boot(Path::new(&kernel), Path::new(&launcher));
+    let Some([kernel, launcher]) = kernel_and_launcher() else { return };
+    let said = boot(&kernel, &launcher, "");
     assert!(said.ends_with("== end\n") || said.contains("\n== end\n"), "{said}");
     println!("{}", said.lines().find(|line| line.starts_with("== kernel")).unwrap());
     let section = |title: &str| {

@@ -93,6 +93,181 @@ fn busybox_runs() {
     }
 }
 
+fn busybox() -> Option<&'static str> {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists())?;
+    let output = run(plain(), [busybox, "true"]);
+    output.status.success().then_some(busybox)
+}
+
+#[test]
+fn busybox_reads_hashes_and_serves_what_it_is_handed() {
+    let Some(busybox) = busybox() else { return skipped("no static busybox") };
+    for user in users() {
+        let fed = |args: &[&str], input: &[u8]| {
+            let mut child = autochroot(user);
+            let mut child = child.arg(busybox).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(input).unwrap();
+            String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+        };
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  -\n";
+        assert_eq!(fed(&["sha256sum"], b""), empty);
+        assert_eq!(fed(&["sh"], b"echo $((6 * 7)); exit 0"), "42\n");
+        // httpd asks for its working directory, whose name is "/" in a detached root and which has none in an unlinked one.
+        let mut child = autochroot(user);
+        child.args(["--root=detached", busybox, "httpd", "-i"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"GET /etc/passwd HTTP/1.0\r\n\r\n").unwrap();
+        let answer = child.wait_with_output().unwrap();
+        assert!(text(&answer.stdout).starts_with("HTTP/1.1 404 "), "{answer:?}");
+        let output = run(user, [busybox, "httpd", "-i"]);
+        assert!(text(&output.stderr).starts_with("httpd: getcwd: No such file or directory\n"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_shell_starts_it_and_gets_the_exit_status() {
+    let Some(busybox) = busybox() else { return skipped("no static busybox") };
+    let script = format!("{} {} exit=9; echo $?", launcher().display(), payload().display());
+    let output = command(Path::new(busybox)).args(["sh", "-c", &script]).output().unwrap();
+    assert!(text(&output.stdout).ends_with("\n9\n"), "{output:?}");
+}
+
+#[test]
+fn the_mask_and_the_dispositions_of_signals_are_handed_over() {
+    for user in users() {
+        for ignored in [false, true] {
+            let mut command = autochroot(user);
+            unsafe {
+                command.pre_exec(move || {
+                    libc::signal(libc::SIGUSR1, if ignored { libc::SIG_IGN } else { libc::SIG_DFL });
+                    let mut set = std::mem::zeroed();
+                    libc::sigemptyset(&raw mut set);
+                    libc::sigaddset(&raw mut set, libc::SIGUSR2);
+                    libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
+                    Ok(())
+                });
+            }
+            let output = command.arg(payload()).arg("signals").output().unwrap();
+            let expected = format!("\nblocked: 800, SIGUSR1: {}\n", u8::from(ignored));
+            assert!(text(&output.stdout).ends_with(&expected), "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_set_id_program_gains_nothing() {
+    root_only!();
+    let scratch = Scratch::new();
+    let program = scratch.0.join("payload");
+    copy_program(payload(), &program, 0o4755);
+    let plainly = command(&program).arg("is-root").uid(12345).gid(12345).status().unwrap();
+    assert_ne!(plainly.code(), Some(0), "outside of a jail it does");
+    for user in [NOBODY, SOMEBODY] {
+        for seal in [None, Some("--no-seal")] {
+            let output = autochroot(user).args(seal).arg(&program).arg("is-root").output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+        }
+    }
+    let output = autochroot(User::Root).arg("--user=12345:12345").arg(&program).arg("is-root").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+/// What a client of the service at `address` gets for "hello".
+fn ask_service(address: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"hello").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    std::io::read_to_string(stream).unwrap()
+}
+
+#[test]
+fn a_server_binds_a_low_port_inside_with_the_capability_for_it_and_not_without() {
+    root_only!();
+    let address = "127.0.0.1:943";
+    let mut server = autochroot(User::Root);
+    server.args(["--user=12345:12345", "--caps=net_bind_service"]).arg(payload()).arg(format!("serve={address}"));
+    let mut server = server.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().unwrap()));
+    while lines.next().unwrap().unwrap() != "bound" {}
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    for line in
+        ["Uid:\t12345\t12345\t12345\t12345", "CapEff:\t0000000000000400", "CapBnd:\t0000000000000400", "NoNewPrivs:\t1"]
+    {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    assert_eq!(fs::read_dir(format!("/proc/{}/root", server.id())).unwrap().count(), 0);
+    assert_eq!(ask_service(address), "HELLO");
+    assert!(server.wait().unwrap().success());
+    let mut without = autochroot(User::Root);
+    let output = without.arg("--user=12345:12345").arg(payload()).arg(format!("serve={address}")).output().unwrap();
+    assert!(text(&output.stderr).contains("PermissionDenied"), "{output:?}");
+}
+
+#[test]
+fn an_ordinary_user_serves_on_a_high_port() {
+    let address = "127.0.0.1:19443";
+    let mut server = autochroot(plain());
+    let mut server = server.arg(payload()).arg(format!("serve={address}")).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().unwrap()));
+    while lines.next().unwrap().unwrap() != "bound" {}
+    assert_eq!(ask_service(address), "HELLO");
+    assert!(server.wait().unwrap().success());
+}
+
+#[test]
+fn verbose_says_on_standard_error_what_check_would_and_runs_the_program() {
+    for user in users() {
+        let check = run(user, ["--check"]);
+        let output = run(user, ["-v".as_ref(), payload(), "exit=5".as_ref()]);
+        assert_eq!((text(&output.stderr), output.status.code()), (text(&check.stdout), Some(5)));
+        let output = run(user, ["-v".as_ref(), "--root=/".as_ref(), payload(), "exit=5".as_ref()]);
+        assert!(text(&output.stderr).ends_with("\njailed: no\n"), "{output:?}");
+        assert_eq!(output.status.code(), Some(5));
+    }
+}
+
+/// A container from scratch: a root file system with nothing in it but the static launcher and a static program.
+#[test]
+fn in_a_container_from_scratch_it_needs_nothing() {
+    root_only!();
+    let Some(launcher) = std::env::var_os("AUTOCHROOT_STATIC") else {
+        return skipped("AUTOCHROOT_STATIC is not set");
+    };
+    let (scratch, payload) = (Scratch::new(), payload());
+    for (options, read_only, expected) in [
+        (&[][..], false, "root: unlinked\nparent: /\n"),
+        (&[], true, "root: detached\nparent: none\n"),
+        (&["--user=12345:12345"], true, "root: detached\nparent: none\n"),
+    ] {
+        let said = ask_user(User::Root, || {
+            own_mounts();
+            mount_tmpfs(&scratch.0, 0, "mode=755");
+            copy_program(Path::new(&launcher), &scratch.0.join("autochroot"), 0o755);
+            copy_program(payload, &scratch.0.join("payload"), 0o755);
+            std::env::set_current_dir(&scratch.0).unwrap();
+            unsafe {
+                assert_eq!(libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()), 0);
+                assert_eq!(libc::umount2(c".".as_ptr(), libc::MNT_DETACH), 0);
+                if read_only {
+                    let flags = libc::MS_REMOUNT | libc::MS_RDONLY;
+                    let none = std::ptr::null();
+                    assert_eq!(libc::mount(none, c"/".as_ptr(), none, flags, none.cast()), 0);
+                }
+            }
+            let mut command = command(Path::new("/autochroot"));
+            let output = command
+                .args(options)
+                .args(["-v", "/payload", "has=/payload", "capabilities"])
+                .stdin(unsafe { Stdio::from_raw_fd(libc::dup(0)) })
+                .output()
+                .unwrap();
+            format!("{}{}", text(&output.stderr), text(&output.stdout))
+        });
+        assert!(said.starts_with(expected), "{said}");
+        assert!(said.ends_with("\njailed: yes\nname: /payload\nhas=/payload: false\n[0, 0, 0]\n"), "{said}");
+    }
+}
+
 #[test]
 fn check_says_what_it_found() {
     let parent = Scratch::new();
@@ -239,11 +414,21 @@ fn a_program_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
     for user in users() {
         for (program, status, message) in [
             (&*plain_file, 126, "is not executable"),
-            (&*script, 126, "is a script: its interpreter is not in the jail"),
+            (
+                &*script,
+                126,
+                "is a script: its interpreter is not in the jail\n  hint: run the \
+             interpreter, if it is a static program, and give it the script on standard input",
+            ),
             (&*rubbish, 126, "is no program for this machine"),
             (fifo.to_str().unwrap(), 126, "is not a file"),
             (directory, 126, "is a directory"),
-            (dynamic, 126, "is not static: its dynamic loader is not in the jail"),
+            (
+                dynamic,
+                126,
+                "is not static: its dynamic loader is not in the jail\n  hint: \
+             build it for a musl target, or name a directory with --root that holds the loader and the libraries",
+            ),
             ("/nonexistent", 127, "not found"),
             ("/bin/ls/x", 127, "not found"),
             ("no-such-program", 127, "not found"),

@@ -1,19 +1,20 @@
-//! `--check`: what is found in the jail, read back from the kernel.
+//! `--check` and `--verbose`: what is found in the jail, read back from the kernel.
 
 use core::ffi::c_int;
 
 use autochroot::{OpenDirectories, Root};
+use rustix::process::{getegid, geteuid};
 
-use crate::{Inside, Stream, fail, print};
+use crate::output::{Shown, Stream, fail, put};
+use crate::{FAILED, Ids, Inside};
 
-/// The entry was refused, and the reason was printed.
-pub(crate) fn refused(_: c_int) -> c_int {
-    let status = print(format_args!("jailed: no\n"));
-    if status == 0 { 1 } else { status }
+/// The entry was refused with this exit status, and the reason was printed.
+pub(crate) fn refused(status: c_int) -> c_int {
+    if put!(&mut Stream::out(), "jailed: no\n").flush() { 1 } else { status }
 }
 
-/// Print `key: value` lines, the last of which says that the jail holds.
-pub(crate) fn report(inside: &Inside, parent: Option<&[u8]>) -> c_int {
+/// Print `key: value` lines, the last of which says whether the process is in a jail; return whether it is.
+pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut stream: Stream) -> Result<bool, c_int> {
     let jailed = inside.jailed();
     let parent = parent.or(jailed.parent().map(str::as_bytes)).unwrap_or_default();
     let root = jailed.root();
@@ -21,91 +22,100 @@ pub(crate) fn report(inside: &Inside, parent: Option<&[u8]>) -> c_int {
     let findings = match jailed.verify() {
         Ok(findings) => findings,
         Err(error) => {
-            print(format_args!("jailed: no\n"));
-            fail!(1, "{error}");
+            put!(&mut stream, "jailed: no\n").flush();
+            fail!(FAILED, Shown(error));
         }
     };
-    let status = print(format_args!(
-        "root: {}\nparent: {}\nempty: {}\nwritable: {}\nmode: {}\nopen-directories: {}\n{}jailed: {}\n",
-        match root {
-            Root::Unlinked => "unlinked",
-            Root::Detached => "detached",
-            Root::Directory => "directory",
-            _ => "unjailed",
-        },
-        if root == Root::Unlinked { parent } else { b"none" }.escape_ascii(),
-        if ours { "yes" } else { "not asked" },
-        match findings.takes_nameless_files() {
-            _ if !ours => "not asked",
-            true => "nameless files",
-            false => "no",
-        },
-        if findings.mode_can_change() { "changeable" } else { "fixed" },
-        match jailed.open_directories() {
-            // The jail was told not to look: all that PROGRAM would keep has been looked at.
-            OpenDirectories::None | OpenDirectories::NotChecked => "none",
-            OpenDirectories::NoneBelow(_) => "none below the limit of descriptors",
-        },
-        os::privileges(inside),
-        if root == Root::Unjailed { "no" } else { "yes" },
-    ));
-    if status == 0 { c_int::from(root == Root::Unjailed) } else { status }
+    let now = (geteuid().as_raw(), getegid().as_raw());
+    let name = match root {
+        Root::Unlinked => "unlinked",
+        Root::Detached => "detached",
+        Root::Directory => "directory",
+        _ => "unjailed",
+    };
+    stream.line("root", &name);
+    stream.line("parent", &if root == Root::Unlinked { parent } else { b"none" });
+    stream.line("empty", &if ours { "yes" } else { "not asked" });
+    let writable = match findings.takes_nameless_files() {
+        _ if !ours => "not asked",
+        true => "nameless files",
+        false => "no",
+    };
+    stream.line("writable", &writable);
+    stream.line("mode", &if findings.mode_can_change() { "changeable" } else { "fixed" });
+    let directories = match jailed.open_directories() {
+        // The jail was told not to look: all that PROGRAM would keep has been looked at.
+        OpenDirectories::None | OpenDirectories::NotChecked => "none",
+        OpenDirectories::NoneBelow(_) => "none below the limit of descriptors",
+    };
+    stream.line("open-directories", &directories);
+    stream.line("entered", &if root == Root::Unjailed { "no" } else { os::entered(jailed) });
+    if !inside.ids_kept() {
+        stream.line("identity", &"overflow");
+    } else if now == before {
+        stream.line("identity", &"kept");
+    } else {
+        put!(&mut stream, "identity: ", now.0, ":", now.1, "\n");
+    }
+    os::privileges(inside, &mut stream);
+    stream.line("jailed", &if root == Root::Unjailed { "no" } else { "yes" });
+    if stream.flush() { Ok(root != Root::Unjailed) } else { fail!(FAILED, "cannot write to standard output") }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod os {
-    use core::fmt;
-
-    use autochroot::{Capabilities, Entered, Root, Sealed};
-    use rustix::thread::{capabilities, no_new_privs};
+    use autochroot::{Capabilities, Entered, Jailed, Sealed};
+    use rustix::thread::{capabilities, capabilities_secure_bits, no_new_privs};
 
     use crate::Inside;
-    use crate::errno::Named;
+    use crate::output::{Shown, Stream, put};
 
-    /// What the process may do, as `key: value` lines.
-    pub(super) const fn privileges(inside: &Inside) -> impl fmt::Display {
-        Privileges(inside)
+    pub(super) const fn entered(jailed: &Jailed) -> &'static str {
+        match jailed.entered() {
+            Entered::UserNamespace => "user namespace",
+            _ => "privilege",
+        }
     }
 
-    struct Privileges<'i>(&'i Inside);
-
-    impl fmt::Display for Privileges<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let sealed = match self.0 {
-                Inside::Jailed(_) => None,
-                Inside::Sealed(sealed) => Some(sealed),
-            };
-            let jailed = self.0.jailed();
-            let entered = match jailed.entered() {
-                _ if jailed.root() == Root::Unjailed => "no",
-                Entered::UserNamespace => "user namespace",
-                _ => "privilege",
-            };
-            let identity = if jailed.ids_kept() { "kept" } else { "overflow" };
-            write!(f, "entered: {entered}\nidentity: {identity}\ncapabilities: ")?;
-            match capabilities(None).map(|sets| (sets.effective | sets.permitted | sets.inheritable).bits()) {
-                Ok(held) => writeln!(f, "{}", Capabilities::from_bits(held))?,
-                Err(errno) => writeln!(f, "unknown, {}", Named(errno))?,
+    /// What the process may do.
+    pub(super) fn privileges(inside: &Inside, stream: &mut Stream) {
+        match capabilities(None) {
+            Ok(sets) => {
+                let held = Capabilities::from_bits((sets.effective | sets.permitted | sets.inheritable).bits());
+                stream.line("capabilities", &Shown(held));
             }
-            writeln!(f, "no-new-privs: {}", if no_new_privs().is_ok_and(|set| set) { "yes" } else { "no" })?;
-            let is = |so: Option<bool>, yes, no| if so == Some(true) { yes } else { no };
-            writeln!(f, "bounding-set: {}", is(sealed.map(Sealed::bounding_set_empty), "empty", "not emptied"))?;
-            writeln!(f, "securebits: {}", is(sealed.map(Sealed::securebits_locked), "locked", "not locked"))?;
-            match sealed.and_then(Sealed::landlock) {
-                Some(abi) => writeln!(f, "landlock: ABI {abi}")?,
-                None => f.write_str("landlock: no\n")?,
-            }
-            f.write_str("threads: 1\n")
+            Err(errno) => stream.line("capabilities", &errno),
         }
+        stream.line("no-new-privs", &if no_new_privs() == Ok(true) { "yes" } else { "no" });
+        let sealed = match inside {
+            Inside::Jailed(_) => None,
+            Inside::Sealed(sealed) => Some(sealed),
+        };
+        let empty = sealed.is_some_and(Sealed::bounding_set_empty);
+        stream.line("bounding-set", &if empty { "empty" } else { "not emptied" });
+        let locked = capabilities_secure_bits().is_ok_and(|bits| bits.bits() & 0xff == 0b1110_1111);
+        stream.line("securebits", &if locked { "locked" } else { "not locked" });
+        match sealed.and_then(Sealed::landlock) {
+            Some(abi) => {
+                put!(&mut *stream, "landlock: ABI ", abi.unsigned_abs(), "\n");
+            }
+            None => stream.line("landlock", &"no"),
+        }
+        stream.line("threads", &"1");
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod os {
+    use autochroot::Jailed;
+
     use crate::Inside;
+    use crate::output::Stream;
 
     /// There is but one way to enter.
-    pub(super) const fn privileges(_: &Inside) -> &'static str {
-        "entered: privilege\n"
+    pub(super) const fn entered(_: &Jailed) -> &'static str {
+        "privilege"
     }
+
+    pub(super) const fn privileges(_: &Inside, _: &mut Stream) {}
 }

@@ -8,9 +8,9 @@ use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Resource, getpid, getrlimit};
 
-use crate::errno::Named;
-use crate::libc::{Stream, Strings, close_on_exec_range};
-use crate::{FAILED, fail};
+use crate::FAILED;
+use crate::libc::{Strings, close_on_exec_range, number};
+use crate::output::fail;
 
 /// The descriptors to keep, but for `All` as ranges.
 pub(crate) enum Kept {
@@ -23,7 +23,7 @@ pub(crate) enum Kept {
 impl Kept {
     /// By default the standard ones and those of socket activation, `sd_listen_fds(3)`, if they are meant for this process.
     pub(crate) fn of(list: Option<&'static [u8]>, environment: &Strings) -> Kept {
-        let variable = |name| number(environment.variable(name)?);
+        let variable = |name| descriptor(environment.variable(name)?);
         match list {
             Some(b"all") => Kept::All,
             Some(list) => Kept::Listed(list),
@@ -38,7 +38,9 @@ impl Kept {
     fn next(&self, least: c_int) -> Option<c_int> {
         match self {
             Kept::All => None,
-            Kept::Listed(list) => list.split(|&byte| byte == b',').filter_map(number).filter(|&fd| fd >= least).min(),
+            Kept::Listed(list) => {
+                list.split(|&byte| byte == b',').filter_map(descriptor).filter(|&fd| fd >= least).min()
+            }
             Kept::Standard(more) => Some(least).filter(|&fd| fd < 3 || fd - 3 < *more),
         }
     }
@@ -48,9 +50,11 @@ impl Kept {
     pub(crate) fn check(&self) -> Result<(), c_int> {
         if let Kept::Listed(list) = self {
             for part in list.split(|&byte| byte == b',') {
-                match number(part) {
-                    None => fail!(Err(FAILED), "--keep-fds: \"{}\" is no file descriptor", part.escape_ascii()),
-                    Some(fd) if !is_open(fd) => fail!(Err(FAILED), "--keep-fds: descriptor {fd} is not open"),
+                match descriptor(part) {
+                    None => fail!(FAILED, "--keep-fds: \"", part, "\" is no file descriptor"),
+                    Some(fd) if !is_open(fd) => {
+                        fail!(FAILED, "--keep-fds: descriptor ", fd.unsigned_abs(), " is not open")
+                    }
                     Some(_) => {}
                 }
             }
@@ -58,10 +62,15 @@ impl Kept {
         let mut least = 0;
         while let Some(fd) = self.next(least) {
             if fd > 2 && !is_open(fd) {
-                fail!(Err(FAILED), "LISTEN_FDS: descriptor {fd} is not open");
+                fail!(FAILED, "LISTEN_FDS: descriptor ", fd.unsigned_abs(), " is not open");
             }
             if is_directory(fd) {
-                fail!(Err(FAILED), "descriptor {fd} is a directory: a program can leave the jail through it");
+                fail!(
+                    FAILED,
+                    "descriptor ",
+                    fd.unsigned_abs(),
+                    " is a directory: a program can leave the jail through it"
+                );
             }
             least = fd + 1;
         }
@@ -96,12 +105,12 @@ fn close_on_exec(first: c_int, last: c_int) -> Result<(), c_int> {
                 // SAFETY: borrowed for the call, which finds out whether it is open.
                 match fcntl_setfd(unsafe { BorrowedFd::borrow_raw(fd) }, FdFlags::CLOEXEC) {
                     Ok(()) | Err(Errno::BADF) => {}
-                    Err(errno) => fail!(Err(FAILED), "cannot close descriptor {fd}: {}", Named(errno)),
+                    Err(errno) => fail!(FAILED, "cannot close descriptor ", fd.unsigned_abs(), ": ", errno),
                 }
             }
             Ok(())
         }
-        Err(errno) => fail!(Err(FAILED), "cannot close the other descriptors: {}", Named(errno)),
+        Err(errno) => fail!(FAILED, "cannot close the other descriptors: ", errno),
     }
 }
 
@@ -116,13 +125,6 @@ fn is_directory(fd: c_int) -> bool {
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
-/// Digits and nothing else.
-fn number(digits: &[u8]) -> Option<c_int> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_i32, |number, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    })
+fn descriptor(digits: &[u8]) -> Option<c_int> {
+    number(digits).and_then(|number| c_int::try_from(number).ok())
 }

@@ -1,13 +1,12 @@
-//! The edge to the C library: the strings that `main` is given, `fexecve`, standard output and error.
+//! The edge to the C library: the strings that `main` is given, and `fexecve`.
 #![allow(unsafe_code, reason = "the C library is reached in no other way")]
 
 use core::ffi::{CStr, c_char, c_int, c_uint};
-use core::fmt::{self, Write as _};
 
 #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
 use rustix::fd::AsRawFd as _;
-use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::io::{Errno, write};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 
 #[cfg_attr(not(feature = "std"), link(name = "c"))]
 unsafe extern "C" {
@@ -110,60 +109,13 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe { abort() }
 }
 
-/// Standard output or error; what is written goes out with one `write` where it fits.
-pub(crate) struct Stream {
-    fd: c_int,
-    buffer: [u8; 1024],
-    length: usize,
-    failed: bool,
-}
-
-impl Stream {
-    /// Write to standard output; whether all of it was written.
-    pub(crate) fn out(text: fmt::Arguments<'_>) -> bool {
-        Stream::print(1, text)
+/// Digits and nothing else.
+pub(crate) fn number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
     }
-
-    /// Write to standard error.
-    pub(crate) fn err(text: fmt::Arguments<'_>) {
-        Stream::print(2, text);
-    }
-
-    fn print(fd: c_int, text: fmt::Arguments<'_>) -> bool {
-        let mut stream = Stream { fd, buffer: [0; 1024], length: 0, failed: false };
-        let formatted = stream.write_fmt(text);
-        stream.flush();
-        formatted.is_ok() && !stream.failed
-    }
-
-    fn flush(&mut self) {
-        let mut rest = self.buffer.get(..self.length).unwrap_or_default();
-        while !rest.is_empty() {
-            // SAFETY: it is borrowed for this call. If it is not open, the call says so.
-            match write(unsafe { BorrowedFd::borrow_raw(self.fd) }, rest) {
-                Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
-                Err(Errno::INTR) => {}
-                _ => {
-                    self.failed = true;
-                    break;
-                }
-            }
-        }
-        self.length = 0;
-    }
-}
-
-impl fmt::Write for Stream {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for &byte in text.as_bytes() {
-            if self.length == self.buffer.len() {
-                self.flush();
-            }
-            if let Some(place) = self.buffer.get_mut(self.length) {
-                *place = byte;
-                self.length += 1;
-            }
-        }
-        Ok(())
-    }
+    digits.iter().try_fold(0_u32, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
 }

@@ -6,8 +6,9 @@ use autochroot::Jail;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use autochroot::{Capabilities, IdMap, UserNamespace};
 
-use crate::libc::{Stream, Strings};
-use crate::{FAILED, fail, print};
+use crate::libc::Strings;
+use crate::output::{Shown, Stream, fail, put};
+use crate::{FAILED, NONE};
 
 const HELP: &str = "\
 Usage: autochroot [OPTIONS] [--] PROGRAM [ARG]...
@@ -24,6 +25,9 @@ With --check, enter and seal, print what was found inside, run nothing.
   -p, --parent DIR      where the directory is made
                         [the first that can be written of $TMPDIR (not in a build without
                         std), /dev/shm, /run, /tmp, /var/tmp, /; if none can, detached]
+  -u, --user USER[:GROUP]
+                        run PROGRAM as this user, ids or names of /etc/passwd and /etc/group,
+                        with all its groups or with GROUP alone; as root
       --userns WHEN     enter through a new user namespace: auto (where chroot is not
                         permitted), never, always  [auto]
       --caps NAME,...   capabilities that PROGRAM keeps, or none, or all  [none]
@@ -33,6 +37,7 @@ With --check, enter and seal, print what was found inside, run nothing.
                         [0,1,2 and those of LISTEN_FDS, if LISTEN_PID is this process]
       --no-seal         only the empty root; what a user namespace gave is dropped all the same
       --check           see above
+  -v, --verbose         print what --check would, on standard error, and run PROGRAM
   -h, --help            print this
   -V, --version         print the version
 
@@ -46,16 +51,62 @@ was refused.
 
 const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Root,
+    Parent,
+    User,
+    Userns,
+    IdMap,
+    Caps,
+    KeepFds,
+    NoSeal,
+    Check,
+    Verbose,
+    Help,
+    Version,
+}
+
+impl Name {
+    fn of(text: &[u8]) -> Option<Name> {
+        Some(match text {
+            b"-r" | b"--root" => Name::Root,
+            b"-p" | b"--parent" => Name::Parent,
+            b"-u" | b"--user" => Name::User,
+            b"--userns" => Name::Userns,
+            b"--id-map" => Name::IdMap,
+            b"--caps" => Name::Caps,
+            b"--keep-fds" => Name::KeepFds,
+            b"--no-seal" => Name::NoSeal,
+            b"--check" => Name::Check,
+            b"-v" | b"--verbose" => Name::Verbose,
+            b"-h" | b"--help" => Name::Help,
+            b"-V" | b"--version" => Name::Version,
+            _ => return None,
+        })
+    }
+
+    const fn takes_a_value(self) -> bool {
+        !matches!(self, Name::NoSeal | Name::Check | Name::Verbose | Name::Help | Name::Version)
+    }
+
+    const fn is_of_linux(self) -> bool {
+        matches!(self, Name::User | Name::Userns | Name::IdMap | Name::Caps | Name::NoSeal)
+    }
+}
+
 pub(crate) struct Options {
     pub(crate) jail: Jail<'static>,
     pub(crate) root: &'static [u8],
     pub(crate) parent: Option<&'static [u8]>,
+    pub(crate) user: Option<&'static [u8]>,
     pub(crate) caps: Option<&'static [u8]>,
     pub(crate) keep_fds: Option<&'static [u8]>,
     pub(crate) seal: bool,
     pub(crate) check: bool,
+    pub(crate) verbose: bool,
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    userns: UserNamespace,
+    pub(crate) userns: UserNamespace,
     #[cfg(any(target_os = "linux", target_os = "android"))]
     id_map: IdMap,
 }
@@ -68,10 +119,12 @@ impl Options {
             jail: Jail::auto(),
             root: b"auto",
             parent: None,
+            user: None,
             caps: None,
             keep_fds: None,
             seal: true,
             check: false,
+            verbose: false,
             #[cfg(any(target_os = "linux", target_os = "android"))]
             userns: UserNamespace::Auto,
             #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -79,37 +132,33 @@ impl Options {
         };
         while let Some(arg) = args.peek().map(CStr::to_bytes).filter(|arg| arg.len() > 1 && arg.starts_with(b"-")) {
             args.next();
-            let (name, inline) = split(arg);
-            let of_linux = matches!(name, b"--userns" | b"--id-map" | b"--caps" | b"--no-seal");
-            match (name, inline) {
-                _ if of_linux && !LINUX => fail!(Err(FAILED), "{} is an option on Linux only", name.escape_ascii()),
-                (b"--", None) => break,
-                (b"--check", None) => options.check = true,
-                (b"--no-seal", None) => options.seal = false,
-                (b"-h" | b"--help", None) => return Err(print(format_args!("{HELP}"))),
-                (b"-V" | b"--version", None) => {
-                    return Err(print(format_args!("autochroot {}\n", env!("CARGO_PKG_VERSION"))));
-                }
-                (b"--check" | b"--no-seal" | b"-h" | b"--help" | b"-V" | b"--version", Some(_)) => {
-                    fail!(Err(FAILED), "{} takes no value", name.escape_ascii())
-                }
-                (
-                    b"-r" | b"--root" | b"-p" | b"--parent" | b"--userns" | b"--id-map" | b"--caps" | b"--keep-fds",
-                    _,
-                ) => match inline.or_else(|| args.next().map(CStr::to_bytes)) {
-                    Some(value) => options.set(name, value)?,
-                    None => fail!(Err(FAILED), "{} needs a value", name.escape_ascii()),
-                },
-                _ => fail!(Err(FAILED), "unknown option {} (see --help)", arg.escape_ascii()),
+            if arg == b"--" {
+                break;
             }
+            let (text, inline) = split(arg);
+            let Some(name) = Name::of(text) else { fail!(FAILED, "unknown option ", arg, " (see --help)") };
+            if name.is_of_linux() && !LINUX {
+                fail!(FAILED, text, " is an option on Linux only");
+            }
+            let value = if !name.takes_a_value() {
+                if inline.is_some() {
+                    fail!(FAILED, text, " takes no value");
+                }
+                NONE
+            } else if let Some(value) = inline.or_else(|| args.next().map(CStr::to_bytes)) {
+                value
+            } else {
+                fail!(FAILED, text, " needs a value");
+            };
+            options.set(name, value)?;
         }
         options.jail = match Jail::parse(options.root) {
             Ok(jail) => jail,
-            Err(error) => fail!(Err(FAILED), "--root \"{}\": {error}", options.root.escape_ascii()),
+            Err(error) => fail!(FAILED, "--root \"", options.root, "\": ", Shown(error)),
         };
         if let Some(parent) = options.parent {
             if options.root != b"auto" && options.root != b"unlinked" {
-                fail!(Err(FAILED), "--parent goes with --root auto and unlinked only");
+                fail!(FAILED, "--parent goes with --root auto and unlinked only");
             }
             options.jail = options.jail.parent(parent);
         }
@@ -118,37 +167,49 @@ impl Options {
             options.jail = options.jail.user_namespace(options.userns).id_map(options.id_map);
         }
         if !options.seal && options.caps.is_some() {
-            fail!(Err(FAILED), "--caps is part of the seal: it does not go with --no-seal");
+            fail!(FAILED, "--caps is part of the seal: it does not go with --no-seal");
         }
         #[cfg(any(target_os = "linux", target_os = "android"))]
         options.caps()?; // a bad name is found now; what "all" means, later
         Ok(options)
     }
 
-    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(clippy::unnecessary_wraps))]
-    fn set(&mut self, name: &[u8], value: &'static [u8]) -> Result<(), c_int> {
+    fn set(&mut self, name: Name, value: &'static [u8]) -> Result<(), c_int> {
         match name {
+            Name::Root => self.root = value,
+            Name::Parent => self.parent = Some(value),
+            Name::User => self.user = Some(value),
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            b"--userns" => {
+            Name::Userns => {
                 self.userns = match value {
                     b"auto" => UserNamespace::Auto,
                     b"never" => UserNamespace::Never,
                     b"always" => UserNamespace::Always,
-                    _ => fail!(Err(FAILED), "--userns is auto, never or always, not \"{}\"", value.escape_ascii()),
-                };
+                    _ => fail!(FAILED, "--userns is auto, never or always, not \"", value, "\""),
+                }
             }
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            b"--id-map" => {
+            Name::IdMap => {
                 self.id_map = match value {
                     b"identity" => IdMap::Identity,
                     b"none" => IdMap::None,
-                    _ => fail!(Err(FAILED), "--id-map is identity or none, not \"{}\"", value.escape_ascii()),
-                };
+                    _ => fail!(FAILED, "--id-map is identity or none, not \"", value, "\""),
+                }
             }
-            b"--caps" => self.caps = Some(value),
-            b"--keep-fds" => self.keep_fds = Some(value),
-            b"-r" | b"--root" => self.root = value,
-            _ => self.parent = Some(value),
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            Name::Userns | Name::IdMap => {}
+            Name::Caps => self.caps = Some(value),
+            Name::KeepFds => self.keep_fds = Some(value),
+            Name::NoSeal => self.seal = false,
+            Name::Check => self.check = true,
+            Name::Verbose => self.verbose = true,
+            Name::Help | Name::Version => {
+                let version = concat!("autochroot ", env!("CARGO_PKG_VERSION"), "\n");
+                if !put!(&mut Stream::out(), if name == Name::Help { HELP } else { version }).flush() {
+                    fail!(FAILED, "cannot write to standard output");
+                }
+                return Err(0);
+            }
         }
         Ok(())
     }
@@ -165,7 +226,7 @@ impl Options {
             names => names.split(|&byte| byte == b',').try_fold(Capabilities::NONE, |all, name| {
                 match Capabilities::named(name) {
                     Some(one) => Ok(all | one),
-                    None => fail!(Err(FAILED), "--caps: there is no capability \"{}\"", name.escape_ascii()),
+                    None => fail!(FAILED, "--caps: there is no capability \"", name, "\""),
                 }
             }),
         }
@@ -174,11 +235,9 @@ impl Options {
 
 /// `--name=value` and `-nvalue` have their value in them.
 fn split(arg: &'static [u8]) -> (&'static [u8], Option<&'static [u8]>) {
-    if arg.starts_with(b"--") {
-        let mut parts = arg.splitn(2, |&byte| byte == b'=');
-        (parts.next().unwrap_or_default(), parts.next())
-    } else {
-        let (name, value) = arg.split_at(2);
-        (name, Some(value).filter(|value| !value.is_empty()))
-    }
+    let long = arg.starts_with(b"--");
+    let end = if long { arg.iter().position(|&byte| byte == b'=') } else { Some(2) };
+    let (name, value) = end.and_then(|end| arg.split_at_checked(end)).unwrap_or((arg, NONE));
+    let value = if long { value.strip_prefix(b"=") } else { Some(value).filter(|value| !value.is_empty()) };
+    (name, value)
 }

@@ -24,6 +24,17 @@ fn main() {
                 println!("passwd: {:?}", std::fs::read("/etc/passwd").map_err(|e| e.kind()));
                 println!("up: {:?}", std::fs::read("../../etc/passwd").map_err(|e| e.kind()));
             }
+            "ids" => unsafe {
+                let mut groups = [0; 64];
+                let count = getgroups(64, groups.as_mut_ptr());
+                println!("ids: {} {} {} {} {:?}", getuid(), geteuid(), getgid(), getegid(), &groups[..count as usize]);
+            },
+            "signals" => unsafe {
+                let (mut blocked, mut action) = (0_u64, [0_usize; 32]);
+                sigprocmask(0, std::ptr::null(), &mut blocked);
+                sigaction(10, std::ptr::null(), &mut action);
+                println!("blocked: {blocked:x}, SIGUSR1: {}", action[0]);
+            },
             "env" => std::env::vars().for_each(|(name, value)| println!("{name}={value}")),
             "copy" => {
                 let mut text = Vec::new();
@@ -42,6 +53,7 @@ fn main() {
                 client.read_to_string(&mut text).unwrap();
                 client.write_all(text.to_uppercase().as_bytes()).unwrap();
             }
+            arg if arg.starts_with("serve=") => serve(&arg["serve=".len()..]),
             "fds" => println!("fds: {:?}", (0..300).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).collect::<Vec<_>>()),
             "abort" => std::process::abort(),
             arg if arg.starts_with("has=") => println!("{arg}: {}", std::path::Path::new(&arg["has=".len()..]).exists()),
@@ -54,7 +66,23 @@ fn main() {
     }
 }
 
+/// As a service that binds itself, inside: say so, and answer one client.
+fn serve(address: &str) {
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    println!("bound");
+    let (mut client, _) = listener.accept().unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    client.write_all(text.to_uppercase().as_bytes()).unwrap();
+}
+
 unsafe extern "C" {
+    fn getuid() -> u32;
+    fn getgid() -> u32;
+    fn getegid() -> u32;
+    fn getgroups(size: i32, list: *mut u32) -> i32;
+    fn sigprocmask(how: i32, set: *const u64, old: *mut u64) -> i32;
+    fn sigaction(signal: i32, new: *const [usize; 32], old: *mut [usize; 32]) -> i32;
     fn geteuid() -> u32;
     fn fcntl(fd: i32, command: i32, ...) -> i32;
     fn capget(header: *mut [u32; 2], data: *mut [u32; 6]) -> i32;

@@ -1,0 +1,156 @@
+//! Standard output and error, without the size of `core::fmt`: what is printed is a row of parts.
+#![allow(unsafe_code, reason = "a descriptor that others have opened")]
+
+use core::ffi::c_int;
+use core::fmt::{self, Display, Write as _};
+
+use rustix::fd::BorrowedFd;
+use rustix::io::{Errno, write};
+
+use crate::errno::Named;
+
+/// Put these parts into a [`Stream`].
+macro_rules! put {
+    ($stream:expr, $($part:expr),+ $(,)?) => {
+        match $stream {
+            stream => {
+                $($crate::output::Show::show(&$part, stream);)+
+                stream
+            }
+        }
+    };
+}
+pub(crate) use put;
+
+/// Print the line that a failure is, and return its exit status.
+macro_rules! fail {
+    ($status:expr, $($part:expr),+ $(,)?) => {{
+        $crate::output::put!(&mut $crate::output::Stream::err(), "autochroot: ", $($part,)+ "\n").flush();
+        return Err($status);
+    }};
+}
+pub(crate) use fail;
+
+/// Where to print, and what is not printed yet.
+pub(crate) struct Stream {
+    fd: c_int,
+    length: usize,
+    written: bool,
+    buffer: [u8; 1024],
+}
+
+impl Stream {
+    pub(crate) const fn to(fd: c_int) -> Stream {
+        Stream { fd, length: 0, written: true, buffer: [0; 1024] }
+    }
+
+    /// A `key: value` line.
+    pub(crate) fn line(&mut self, key: &str, value: &dyn Show) {
+        put!(&mut *self, key, ": ");
+        value.show(self);
+        put!(self, "\n");
+    }
+
+    pub(crate) const fn out() -> Stream {
+        Stream::to(1)
+    }
+
+    pub(crate) const fn err() -> Stream {
+        Stream::to(2)
+    }
+
+    #[inline(never)]
+    fn put(&mut self, byte: u8) {
+        if self.length == self.buffer.len() {
+            self.flush();
+        }
+        if let Some(place) = self.buffer.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+
+    /// Whether all was written so far.
+    #[inline(never)]
+    pub(crate) fn flush(&mut self) -> bool {
+        let mut rest = self.buffer.get(..self.length).unwrap_or_default();
+        while !rest.is_empty() {
+            // SAFETY: it is borrowed for this call. If it is not open, the call says so.
+            match write(unsafe { BorrowedFd::borrow_raw(self.fd) }, rest) {
+                Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                _ => {
+                    self.written = false;
+                    break;
+                }
+            }
+        }
+        self.length = 0;
+        self.written
+    }
+}
+
+impl fmt::Write for Stream {
+    #[inline(never)]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(|byte| self.put(byte));
+        Ok(())
+    }
+}
+
+/// A part of what is printed.
+pub(crate) trait Show {
+    fn show(&self, stream: &mut Stream);
+}
+
+impl Show for &str {
+    fn show(&self, stream: &mut Stream) {
+        let _ = stream.write_str(self);
+    }
+}
+
+/// What somebody else wrote: on one line, and without what a terminal would obey.
+impl Show for &[u8] {
+    #[inline(never)]
+    fn show(&self, stream: &mut Stream) {
+        for &byte in *self {
+            if matches!(byte, b' '..=b'~') && byte != b'\\' {
+                stream.put(byte);
+            } else {
+                let digit = |digit: u8| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
+                for byte in [b'\\', b'x', digit(byte >> 4), digit(byte & 15)] {
+                    stream.put(byte);
+                }
+            }
+        }
+    }
+}
+
+impl Show for u32 {
+    #[inline(never)]
+    fn show(&self, stream: &mut Stream) {
+        stream_decimal(*self, stream);
+    }
+}
+
+fn stream_decimal(number: u32, stream: &mut Stream) {
+    if number > 9 {
+        stream_decimal(number / 10, stream);
+    }
+    stream.put(b'0' + (number % 10) as u8);
+}
+
+impl Show for Errno {
+    fn show(&self, stream: &mut Stream) {
+        Shown(Named(*self)).show(stream);
+    }
+}
+
+/// What the library displays.
+pub(crate) struct Shown<D>(pub(crate) D);
+
+impl<D: Display> Show for Shown<D> {
+    fn show(&self, stream: &mut Stream) {
+        let _ = write!(stream, "{}", self.0);
+    }
+}

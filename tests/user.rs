@@ -1,0 +1,204 @@
+//! `--user` of the launcher: ids, names of /etc/passwd and /etc/group, and the groups that a login has.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code, reason = "calls that std does not have")]
+
+#[macro_use]
+mod common;
+
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use common::*;
+
+const PASSWD: &str = "\
+root:x:0:0::/:/bin/sh
++@netgroup::::::
+svc:x:7001:7002:a service:/:/bin/false
+half:x:7009
+bad:x:seven:7002::/:
+twice:x:7010:7011::/:
+twice:x:7012:7013::/:
+none:x:4294967295:7002::/:
+last:x:7020:7021::/:/bin/false";
+
+/// The last line has no end.
+const GROUP: &str = "\
+root:x:0:
+svc:x:7002:
+a:x:7003:svc,other
+b:x:7004:other
++:::
+bad:x:seven:svc
+c:x:7005:x,svc
+svcs:x:7006:svcx,xsvc
+again:x:7002:svc
+none:x:4294967295:
+d:x:7007:last";
+
+/// The launcher, where these are /etc/passwd and /etc/group; `None`: where there is none.
+fn ids(passwd: Option<&str>, group: Option<&str>, args: &[&str]) -> Output {
+    let scratch = Scratch::new();
+    let etc = |name: &str, content: Option<&str>| {
+        let path = scratch.0.join(name);
+        if let Some(content) = content {
+            fs::write(&path, content).unwrap();
+        }
+        (path, content.is_some())
+    };
+    let files = [etc("passwd", passwd), etc("group", group)];
+    let output = scratch.0.join("output");
+    let (launcher, payload) = (launcher(), payload());
+    let said = ask_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/etc"), 0, "mode=755");
+        for (path, is_there) in &files {
+            if *is_there {
+                fs::copy(path, Path::new("/etc").join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        let mut command = command(launcher);
+        command.args(args).arg("--").arg(payload).args(["ids", "capabilities"]);
+        let done = command.current_dir("/").stdin(Stdio::null()).output().unwrap();
+        fs::write(&output, [&done.stdout[..], b"|", &done.stderr].concat()).unwrap();
+        done.status.code().unwrap().to_string()
+    });
+    let text = fs::read(&output).unwrap();
+    let at = text.iter().position(|byte| *byte == b'|').unwrap();
+    Output {
+        status: std::process::ExitStatus::from_raw(said.parse::<i32>().unwrap() << 8),
+        stdout: text[..at].to_vec(),
+        stderr: text[at + 1..].to_vec(),
+    }
+}
+
+fn both(output: &Output) -> (&str, &str) {
+    (std::str::from_utf8(&output.stdout).unwrap(), std::str::from_utf8(&output.stderr).unwrap())
+}
+
+#[test]
+fn a_user_is_found_with_the_groups_that_a_login_has() {
+    root_only!();
+    for (user, expected) in [
+        ("7001:7002", "7001 7001 7002 7002 [7002]"),
+        ("8001:8002", "8001 8001 8002 8002 [8002]"),
+        ("svc", "7001 7001 7002 7002 [7002, 7003, 7005]"),
+        ("7001", "7001 7001 7002 7002 [7002, 7003, 7005]"),
+        ("svc:b", "7001 7001 7004 7004 [7004]"),
+        ("svc:9", "7001 7001 9 9 [9]"),
+        ("8001:b", "8001 8001 7004 7004 [7004]"),
+        ("twice", "7010 7010 7011 7011 [7011]"),
+        ("last", "7020 7020 7021 7021 [7007, 7021]"),
+        ("root", "0 0 0 0 [0]"),
+    ] {
+        for seal in [None, Some("--no-seal")] {
+            let args: Vec<_> = ["--user", user].into_iter().chain(seal).collect();
+            let output = ids(Some(PASSWD), Some(GROUP), &args);
+            let (said, told) = both(&output);
+            assert!(said.contains(&format!("\nids: {expected}\n")), "{user}: {output:?}");
+            // Without a seal root stays powerful.
+            assert!(user == "root" && seal.is_some() || said.ends_with("\n[0, 0, 0]\n"), "{user}: {output:?}");
+            assert_eq!((told, output.status.code()), ("", Some(0)), "{user}");
+        }
+    }
+}
+
+#[test]
+fn without_the_files_there_are_ids() {
+    root_only!();
+    let output = ids(None, None, &["--user=8001:8002"]);
+    assert!(both(&output).0.contains("\nids: 8001 8001 8002 8002 [8002]\n"), "{output:?}");
+    let output = ids(Some(PASSWD), None, &["--user=svc"]);
+    assert!(both(&output).0.contains("\nids: 7001 7001 7002 7002 [7002]\n"), "{output:?}");
+}
+
+#[test]
+fn who_is_not_there_is_refused_before_anything_is_done() {
+    root_only!();
+    let mut groups = String::new();
+    (0..300).for_each(|n| writeln!(groups, "g{n}:x:{n}:svc").unwrap());
+    let long = format!("svc:x:7002:{}\n", "x,".repeat(10_000));
+    for (user, group, message) in [
+        ("", GROUP, "there is no user \"\" in /etc/passwd"),
+        (":", GROUP, "there is no user \"\" in /etc/passwd"),
+        ("nobody", GROUP, "there is no user \"nobody\" in /etc/passwd"),
+        ("half", GROUP, "there is no user \"half\" in /etc/passwd"),
+        ("bad", GROUP, "there is no user \"bad\" in /etc/passwd"),
+        ("8001", GROUP, "8001 is not in /etc/passwd: name a group, as in 8001:8001"),
+        ("99999999999:1", GROUP, "there is no user \"99999999999\" in /etc/passwd"),
+        ("-1:1", GROUP, "there is no user \"-1\" in /etc/passwd"),
+        ("svc:", GROUP, "there is no group \"\" in /etc/group"),
+        ("svc:1:2", GROUP, "there is no group \"1:2\" in /etc/group"),
+        ("svc:bad", GROUP, "there is no group \"bad\" in /etc/group"),
+        ("svc:nogroup", GROUP, "there is no group \"nogroup\" in /etc/group"),
+        ("none", GROUP, "4294967295 is no user or group id"),
+        ("4294967295:1", GROUP, "4294967295 is no user or group id"),
+        ("svc:none", GROUP, "4294967295 is no user or group id"),
+        ("svc", &groups, "svc is in more than 256 groups"),
+        ("svc", &long, "cannot read /etc/group: EOVERFLOW (value too large)"),
+    ] {
+        let output = ids(Some(PASSWD), Some(group), &["--user", user]);
+        let expected = format!("autochroot: --user: {message}\n");
+        assert_eq!((both(&output), output.status.code()), (("", &*expected), Some(125)), "{user}");
+    }
+}
+
+#[test]
+fn with_a_user_namespace_the_user_comes_first() {
+    root_only!();
+    let output = ids(Some(PASSWD), Some(GROUP), &["--user=svc", "--userns=always", "-v"]);
+    let (said, told) = both(&output);
+    assert!(said.contains("\nids: 7001 7001 7002 7002 [") && said.ends_with("\n[0, 0, 0]\n"), "{output:?}");
+    assert!(told.contains("\nentered: user namespace\nidentity: 7001:7002\ncapabilities: none\n"), "{output:?}");
+}
+
+#[test]
+fn an_ordinary_user_can_be_nobody_else() {
+    let User::Plain(id) = plain() else { unreachable!() };
+    let (launcher, payload) = (launcher(), payload());
+    as_user(plain(), || {
+        let gid = unsafe { libc::getegid() };
+        let run = |user: String| {
+            command(launcher).arg(format!("--user={user}")).arg(payload).arg("ids").current_dir("/").output().unwrap()
+        };
+        let output = run(format!("{id}:{gid}"));
+        assert!(both(&output).0.contains(&format!("\nids: {id} {id} {gid} {gid} [")), "{output:?}");
+        let output = run(format!("{}:{gid}", id + 1));
+        let message = "cannot become that user: a user namespace has no ids but one's own, and no groups";
+        assert!(both(&output).1.starts_with(&format!("autochroot: {message}; ")), "{output:?}");
+        assert_eq!(output.status.code(), Some(125));
+    });
+}
+
+/// Whatever is in the two files, somebody is found or not, and no more.
+#[test]
+fn rubbish_in_the_files_is_nobody() {
+    root_only!();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % 1000).unwrap() % below
+    };
+    for _ in 0..300 {
+        let rubbish = |random: &mut dyn FnMut(usize) -> usize| {
+            let length = random(200);
+            (0..length)
+                .map(|_| ["svc", ":", ":", ":", "\n", "\n", "7", "0", ",", "x", "\0", "4294967296", " "][random(13)])
+                .collect::<String>()
+        };
+        let (passwd, group) = (rubbish(&mut random), rubbish(&mut random));
+        let user = ["svc", "7", "svc:svc", "svc:7", "x"][random(5)];
+        let output = ids(Some(&passwd), Some(&group), &["--user", user]);
+        let (said, told) = both(&output);
+        match output.status.code() {
+            Some(0) => assert!(said.contains("ids: "), "{output:?}"),
+            Some(125) => assert!(told.starts_with("autochroot: --user: "), "{passwd:?} {group:?} {user}: {output:?}"),
+            _ => panic!("{passwd:?} {group:?} {user}: {output:?}"),
+        }
+    }
+    println!("figure: 300 pairs of /etc/passwd and /etc/group at random");
+}
