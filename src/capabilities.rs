@@ -3,6 +3,8 @@
 use core::fmt;
 use core::ops::BitOr;
 
+use crate::text::decimal;
+
 /// A set of capabilities, as in [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html) (Linux).
 ///
 /// Displayed as `net_bind_service,sys_time`, the empty set as `none`.
@@ -14,6 +16,10 @@ const NAMES: &str = "chown dac_override dac_read_search fowner fsetid kill setgi
     net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace \
     sys_pacct sys_admin sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control \
     setfcap mac_override mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore";
+
+fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.split(' ')
+}
 
 impl Capabilities {
     /// The empty set.
@@ -41,7 +47,7 @@ impl Capabilities {
             Some((prefix, name)) if prefix.eq_ignore_ascii_case(b"cap_") => name,
             _ => name,
         };
-        let number = NAMES.split(' ').position(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
+        let number = names().position(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
         Some(Capabilities(1 << number))
     }
 
@@ -68,9 +74,9 @@ impl fmt::Display for Capabilities {
         let mut separator = "";
         for number in (0..u64::BITS).filter(|number| self.0 & (1 << number) != 0) {
             f.write_str(separator)?;
-            match NAMES.split(' ').nth(number as usize) {
+            match names().nth(number as usize) {
                 Some(name) => f.write_str(name)?,
-                None => write!(f, "{number}")?,
+                None => decimal(f, number)?,
             }
             separator = ",";
         }

@@ -9,6 +9,7 @@ use rustix::process::{getegid, geteuid};
 
 use crate::error::{Error, Fault, Step};
 use crate::kernel::{only_thread, unshare_is_filtered};
+use crate::text::number;
 
 /// What made the kernel refuse an entry: from [`Error::cause`]. Displayed as one line that says what to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl Error {
             (Step::Mount, Fault::Errno(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
             (Step::Proc, Fault::Errno(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
             (Step::Proc, Fault::Errno(Errno::NOENT)) => Some(Cause::NoProc),
-            (Step::NewUserNamespace, Fault::Errno(errno)) => no_user_namespace(errno),
+            (Step::NewUserNamespace, Fault::Errno(errno)) if cfg!(feature = "userns") => no_user_namespace(errno),
             (Step::MapUid, Fault::NoSetfcap) => Some(Cause::NoSetfcap),
             (Step::MapUid | Step::DenySetgroups | Step::MapGid, Fault::Errno(Errno::ROFS)) => Some(Cause::ReadOnlyProc),
             (
@@ -124,14 +125,16 @@ impl Error {
 fn no_user_namespace(errno: Errno) -> Option<Cause> {
     match errno {
         Errno::PERM | Errno::NOSYS if unshare_is_filtered() => Some(Cause::Seccomp),
-        Errno::PERM if number(c"/proc/sys/kernel/unprivileged_userns_clone") == Some(0) => {
+        Errno::PERM if number_in(c"/proc/sys/kernel/unprivileged_userns_clone") == Some(0) => {
             Some(Cause::UnprivilegedUsernsClone)
         }
         Errno::PERM if is_chrooted() => Some(Cause::Chrooted),
         Errno::PERM if is_unmapped() => Some(Cause::UnmappedId),
-        Errno::PERM | Errno::ACCESS if number(c"/sys/fs/selinux/enforce") == Some(1) => Some(Cause::SeLinux),
+        Errno::PERM | Errno::ACCESS if number_in(c"/sys/fs/selinux/enforce") == Some(1) => Some(Cause::SeLinux),
         Errno::PERM | Errno::ACCESS => apparmor(),
-        Errno::NOSPC if number(c"/proc/sys/user/max_user_namespaces") == Some(0) => Some(Cause::NoMoreUserNamespaces),
+        Errno::NOSPC if number_in(c"/proc/sys/user/max_user_namespaces") == Some(0) => {
+            Some(Cause::NoMoreUserNamespaces)
+        }
         Errno::NOSPC | Errno::USERS => Some(Cause::UserNamespaceLimit),
         Errno::INVAL if only_thread().is_err() => Some(Cause::Threads),
         Errno::INVAL | Errno::NOSYS if exists(c"/proc/self/stat") && !exists(c"/proc/self/ns/user") => {
@@ -142,7 +145,7 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
 }
 
 fn apparmor() -> Option<Cause> {
-    (number(c"/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)).then_some(Cause::AppArmor)
+    (number_in(c"/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)).then_some(Cause::AppArmor)
 }
 
 /// "/" is then not the root of a mount. Older kernels than 5.8 do not tell.
@@ -162,11 +165,10 @@ fn is_unmapped() -> bool {
 fn is_outside(map: &CStr, id: u32) -> bool {
     let mut buffer = [0; 1024];
     let Some(text) = text(map, &mut buffer) else { return false };
-    let id = u64::from(id);
-    !text.lines().any(|line| {
-        let mut numbers = line.split_ascii_whitespace().filter_map(|number| number.parse::<u64>().ok());
+    !text.split(|&byte| byte == b'\n').any(|line| {
+        let mut numbers = line.split(u8::is_ascii_whitespace).filter_map(number);
         match (numbers.next(), numbers.next(), numbers.next()) {
-            (Some(first), Some(_), Some(count)) => (first..first + count).contains(&id),
+            (Some(first), Some(_), Some(count)) => id.checked_sub(first).is_some_and(|nth| nth < count),
             _ => false,
         }
     })
@@ -176,12 +178,12 @@ fn exists(path: &CStr) -> bool {
     statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).is_ok()
 }
 
-fn number(path: &CStr) -> Option<u64> {
-    text(path, &mut [0; 32])?.trim_ascii().parse().ok()
+fn number_in(path: &CStr) -> Option<u32> {
+    number(text(path, &mut [0; 32])?.trim_ascii())
 }
 
-fn text<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b str> {
+fn text<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let length = read(&file, &mut *buffer).ok()?;
-    core::str::from_utf8(buffer.get(..length)?).ok()
+    buffer.get(..length)
 }

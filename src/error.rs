@@ -5,9 +5,9 @@ use core::fmt;
 use rustix::io::Errno;
 
 use crate::capabilities::Capabilities;
-use crate::errno::Named;
 use crate::kernel::PARENTS;
 use crate::machine::Traces;
+use crate::text::{Named, decimal};
 
 /// The step of an entry that was refused.
 ///
@@ -179,7 +179,7 @@ impl From<Errno> for Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
             Fault::Errno(errno) => return Named(*errno).fmt(f),
             Fault::Relative => "the path is not absolute",
             Fault::NotSticky => "everyone can write to it and it is not sticky",
@@ -193,21 +193,35 @@ impl fmt::Display for Fault {
             Fault::Owner => "it belongs neither to root nor to us",
             Fault::Writable => "its group or everyone can write to it",
             Fault::NotEmpty => "it is not empty",
-            Fault::Component(number, Errno::NOTDIR | Errno::LOOP) => {
-                return write!(f, "component {number} of the path is a symbolic link or no directory");
+            Fault::Component(number, _) | Fault::Unsafe(number) => {
+                f.write_str("component ")?;
+                decimal(f, (*number).into())?;
+                f.write_str(" of the path")?;
+                match self {
+                    Fault::Component(_, Errno::NOTDIR | Errno::LOOP) => " is a symbolic link or no directory",
+                    Fault::Component(_, errno) => {
+                        f.write_str(": ")?;
+                        return Named(*errno).fmt(f);
+                    }
+                    _ => " does not belong to root, or others can write to it",
+                }
             }
-            Fault::Component(number, errno) => return write!(f, "component {number} of the path: {}", Named(*errno)),
-            Fault::Unsafe(number) => {
-                return write!(f, "component {number} of the path does not belong to root, or others can write to it");
+            Fault::OpenDirectory(fd) => {
+                f.write_str("descriptor ")?;
+                decimal(f, fd.unsigned_abs())?;
+                " is a directory"
             }
-            Fault::OpenDirectory(fd) => return write!(f, "descriptor {fd} is a directory"),
-            Fault::NotHeld(capabilities) => return write!(f, "{capabilities} is not held"),
+            Fault::NotHeld(capabilities) => {
+                capabilities.fmt(f)?;
+                " is not held"
+            }
             Fault::NoSuchId => "4294967295 is no user or group id",
             Fault::TooManyGroups => "there are more than 65536 groups",
             Fault::NotOwnId => "a user namespace has no ids but one's own, and no groups",
             Fault::Reversible => "the old ids can be had again",
             Fault::NoNewPrivs => "no_new_privs is not set",
-        })
+        };
+        f.write_str(text)
     }
 }
 
@@ -278,15 +292,19 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut tried = PARENTS.iter().zip(&self.tried).filter_map(|(parent, fault)| Some((parent, (*fault)?)));
-        if let Some((parent, fault)) = tried.next() {
-            write!(f, "cannot create a directory: in {parent}: {fault}")?;
-            tried.try_for_each(|(parent, fault)| write!(f, ", in {parent}: {fault}"))?;
-            if !self.step.is_of_parent() {
-                write!(f, "; cannot {}: {}", self.step.action(), self.fault)?;
+        let mut before = "cannot create a directory: in ";
+        for (parent, fault) in PARENTS.iter().zip(&self.tried) {
+            if let Some(fault) = fault {
+                [before, parent, ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+                fault.fmt(f)?;
+                before = ", in ";
             }
-        } else {
-            write!(f, "cannot {}: {}", self.step.action(), self.fault)?;
+        }
+        let listed = before == ", in ";
+        if !(listed && self.step.is_of_parent()) {
+            let start = if listed { "; cannot " } else { "cannot " };
+            [start, self.step.action(), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+            self.fault.fmt(f)?;
         }
         let t = self.traces;
         for (remains, what) in [
@@ -299,7 +317,8 @@ impl fmt::Display for Error {
             (t.privileges, "a part of the privileges is gone"),
         ] {
             if remains {
-                write!(f, "; {what}")?;
+                f.write_str("; ")?;
+                f.write_str(what)?;
             }
         }
         Ok(())

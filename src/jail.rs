@@ -85,7 +85,7 @@ pub enum IdMap {
 
 impl<'a> Jail<'a> {
     const fn new(root: Root, path: Option<&'a [u8]>) -> Self {
-        let user_namespace = if cfg!(any(target_os = "linux", target_os = "android")) {
+        let user_namespace = if cfg!(all(feature = "userns", any(target_os = "linux", target_os = "android"))) {
             UserNamespace::Auto
         } else {
             UserNamespace::Never
@@ -108,7 +108,8 @@ impl<'a> Jail<'a> {
     pub const fn auto() -> Self {
         let mut jail = Self::new(Root::Unlinked, None);
         jail.auto = true;
-        jail.plan.detached_if_no_parent = cfg!(any(target_os = "linux", target_os = "android"));
+        jail.plan.detached_if_no_parent =
+            cfg!(all(feature = "detached", any(target_os = "linux", target_os = "android")));
         jail
     }
 
@@ -268,17 +269,20 @@ impl Jail<'_> {
     ///
     /// [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html),
     /// [`fsmount(2)`](https://man7.org/linux/man-pages/man2/fsmount.2.html)
+    #[cfg(feature = "detached")]
     pub const fn detached() -> Self {
         Jail::new(Root::Detached, None)
     }
 
     /// Whether to enter through a new user namespace. [`UserNamespace::Auto`] unless said.
+    #[cfg(feature = "userns")]
     pub const fn user_namespace(mut self, user_namespace: UserNamespace) -> Self {
         self.plan.user_namespace = user_namespace;
         self
     }
 
     /// Which ids the process has in a new user namespace. [`IdMap::Identity`] unless said.
+    #[cfg(feature = "userns")]
     pub const fn id_map(mut self, id_map: IdMap) -> Self {
         self.plan.id_map = id_map;
         self
@@ -290,6 +294,7 @@ impl Jail<'_> {
     /// is known depends on it: without a capability held and with `no_new_privs`, which `enter` sets in a user namespace, no
     /// `execve` gives one. It costs a system call for each capability that the kernel knows (41 on Linux 6.18), about as much time as
     /// all the rest.
+    #[cfg(feature = "userns")]
     pub const fn empty_bounding_set(mut self) -> Self {
         self.plan.bounding_set = true;
         self

@@ -223,7 +223,7 @@ impl<'a> System<'a> {
         if self.place.root == Root::Detached && mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) {
             return Err(Fault::Alive);
         }
-        if state.has.user_namespace { self.verify_user_namespace() } else { Ok(()) }
+        if cfg!(feature = "userns") && state.has.user_namespace { self.verify_user_namespace() } else { Ok(()) }
     }
 
     fn open_directory(&mut self) -> Result<(), Fault> {

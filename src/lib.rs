@@ -79,14 +79,19 @@
 //!
 //! # Cargo features
 //!
-//! `std` (default): `From<Error> for std::io::Error`, and `$TMPDIR` as the first parent that is tried. Without it the crate
-//! is `no_std`. It allocates nothing, but for the value of `$TMPDIR`.
+//! All are on by default; what is left out takes its code with it, and never a check.
+//!
+//! - `std`: `From<Error> for std::io::Error`, and `$TMPDIR` as the first parent that is tried. Without it the crate is
+//!   `no_std`. It allocates nothing, but for the value of `$TMPDIR`.
+//! - `userns` (Linux): entry without privilege, in a user namespace.
+//! - `detached` (Linux): that root, also as what `auto` falls back on.
+//! - `landlock` (Linux): that layer of a seal. Without it [`Sealed::landlock`] is `None`, and to require it is an error.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(
-    not(any(target_os = "linux", target_os = "android")),
-    allow(dead_code, reason = "the machine is the same everywhere, also what only Linux asks of it")
+    not(all(feature = "userns", any(target_os = "linux", target_os = "android"))),
+    allow(dead_code, reason = "the machine is the same everywhere, also what is not asked of it")
 )]
-#![cfg_attr(any(target_os = "linux", target_os = "android"), warn(unreachable_pub))]
+#![cfg_attr(all(feature = "userns", any(target_os = "linux", target_os = "android")), warn(unreachable_pub))]
 #![warn(clippy::undocumented_unsafe_blocks)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
@@ -94,13 +99,13 @@ mod capabilities;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod cause;
 mod check;
-mod errno;
 mod error;
 mod jail;
 mod jailed;
 mod kernel;
 mod machine;
 mod parse;
+mod text;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use capabilities::Capabilities;
@@ -108,7 +113,7 @@ pub use capabilities::Capabilities;
 pub use cause::Cause;
 pub use check::Check;
 pub use error::{Error, Step};
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
 pub use jail::{IdMap, UserNamespace};
 pub use jail::{Jail, Root};
 pub use jailed::Jailed;

@@ -114,60 +114,62 @@ impl State {
 
     /// The whole machine: the state that follows, given the outcome of what this one asked for.
     #[rustfmt::skip]
-    fn next(self, outcome: Result<(), Fault>) -> State {
-        let State { has, plan, .. } = self;
+    fn next(mut self, outcome: Result<(), Fault>) -> State {
+        let plan = self.plan;
         let again = self.tries > 0;
         let always = plan.user_namespace == UserNamespace::Always;
         let back_to = if self.wants_mount() { Mount } else { Chroot };
-        match (self.now, outcome) {
+        self.now = match (self.now, outcome) {
             // The way in.
-            (Do(Threads), Ok(()))          => self.to(Do(if plan.directories { WorkingDirectory } else { OpenDirectories })),
-            (Do(OpenDirectories), Ok(()))  => self.to(Do(WorkingDirectory)),
-            (Do(WorkingDirectory), Ok(())) => self.to(Do(match self.root { Root::Detached => Mount, Root::Directory => Directory, _ => Parent })),
-            (Do(Parent), Ok(()))           => self.to(Do(Make)),
-            (Do(Make), Ok(()))             => self.now_has(Traces { directory: true, ..has }).to(Do(Open)),
-            (Do(Open), Ok(()))             => self.to(Do(Unlink)),
-            (Do(Unlink), Ok(()))           => self.now_has(Traces { directory: false, ..has }).to(Do(Unlinked)),
-            (Do(Unlinked | Directory), Ok(())) => self.to(Do(Enter)),
-            (Do(Mount), Ok(()))            => State { mounted: true, ..self }.to(Do(Enter)),
-            (Do(Enter), Ok(()))            => self.now_has(Traces { cwd: true, ..has })
-                                                  .to(Do(if always && !has.user_namespace { Proc } else { Chroot })),
-            (Do(Chroot), Ok(()))           => self.now_has(Traces { root: true, ..has }).to(Do(Step::Root)),
-            (Do(Step::Root), Ok(()))       => self.to(Do(if has.user_namespace { Shed } else { Verify })),
-            (Do(Verify), Ok(()))           => self.to(Inside),
+            (Do(Threads), Ok(()))          => Do(if plan.directories { WorkingDirectory } else { OpenDirectories }),
+            (Do(OpenDirectories), Ok(()))  => Do(WorkingDirectory),
+            (Do(WorkingDirectory), Ok(())) => Do(match self.root { Root::Detached => Mount, Root::Directory => Directory, _ => Parent }),
+            (Do(Parent), Ok(()))           => Do(Make),
+            (Do(Make), Ok(()))             => { self.has.directory = true; Do(Open) }
+            (Do(Open), Ok(()))             => Do(Unlink),
+            (Do(Unlink), Ok(()))           => { self.has.directory = false; Do(Unlinked) }
+            (Do(Unlinked | Directory), Ok(())) => Do(Enter),
+            (Do(Mount), Ok(()))            => { self.mounted = true; Do(Enter) }
+            (Do(Enter), Ok(()))            => { self.has.cwd = true; Do(if always && !self.has.user_namespace { Proc } else { Chroot }) }
+            (Do(Chroot), Ok(()))           => { self.has.root = true; Do(Step::Root) }
+            (Do(Step::Root), Ok(()))       => Do(if self.has.user_namespace { Shed } else { Verify }),
+            (Do(Verify), Ok(()))           => Inside,
 
             // The detour where chroot is not permitted, or to mount.
             (Do(Chroot | Mount), Err(Fault::Errno(Errno::PERM)))
-                if plan.user_namespace != UserNamespace::Never && !has.user_namespace => self.to(Do(Proc)),
-            (Do(Proc), Ok(()))             => self.to(Do(NewUserNamespace)),
-            (Do(NewUserNamespace), Ok(())) => self.now_has(Traces { user_namespace: true, capabilities: true, ..has })
-                                                  .to(Do(if plan.id_map == IdMap::Identity { MapUid } else { back_to })),
-            (Do(MapUid), Ok(()))           => self.to(Do(DenySetgroups)),
-            (Do(DenySetgroups), Ok(()))    => self.to(Do(MapGid)),
-            (Do(MapGid), Ok(()))           => self.to(Do(back_to)),
-            (Do(Shed), Ok(())) if self.refused.is_none()
-                                           => self.now_has(Traces { capabilities: false, ..has }).to(Do(Verify)),
+                if plan.user_namespace != UserNamespace::Never && !self.has.user_namespace => Do(Proc),
+            (Do(Proc), Ok(()))             => Do(NewUserNamespace),
+            (Do(NewUserNamespace), Ok(())) => {
+                (self.has.user_namespace, self.has.capabilities) = (true, true);
+                Do(if plan.id_map == IdMap::Identity { MapUid } else { back_to })
+            }
+            (Do(MapUid), Ok(()))           => Do(DenySetgroups),
+            (Do(DenySetgroups), Ok(()))    => Do(MapGid),
+            (Do(MapGid), Ok(()))           => Do(back_to),
+            (Do(Shed), Ok(())) if self.refused.is_none() => { self.has.capabilities = false; Do(Verify) }
 
             // Once more: an interrupted call, a name that is taken, a directory that somebody got at, the next parent.
-            (Do(_), Err(Fault::Errno(Errno::INTR))) if again              => self.again(self.now),
+            (Do(step), Err(Fault::Errno(Errno::INTR))) if again           => self.again(Do(step)),
             (Do(Open | Unlink), Err(fault)) if again && fault.is_a_swap() => self.again(Discard),
             (Do(Make), Err(Fault::Errno(Errno::EXIST))) if again          => self.again(Do(Make)),
-            (Do(Unlinked), Err(Fault::Alive)) if again                    => self.now_has(Traces { left: true, ..has }).again(Do(Make)),
-            (Discard, done) if self.refused.is_none()
-                => self.now_has(Traces { directory: false, left: has.left || done.is_err(), ..has }).to(Do(Make)),
-            (Do(Parent | Make | Unlinked), Err(_)) if self.parent + 1 < self.parents
-                                           => State { parent: self.parent + 1, ..self }.to(Do(Parent)),
+            (Do(Unlinked), Err(Fault::Alive)) if again                    => { self.has.left = true; self.again(Do(Make)) }
+            (Discard, done) if self.refused.is_none() => {
+                self.has.left |= done.is_err();
+                self.has.directory = false;
+                Do(Make)
+            }
+            (Do(Parent | Make | Unlinked), Err(_)) if self.parent + 1 < self.parents => { self.parent += 1; Do(Parent) }
             (Do(Parent | Make | Unlinked), Err(_)) if plan.detached_if_no_parent && self.root == Root::Unlinked
-                                           => State { root: Root::Detached, ..self }.to(Do(Mount)),
+                                           => { self.root = Root::Detached; Do(Mount) }
 
             // The way back.
-            (Do(step), Err(fault)) if self.refused.is_none()
-                                           => State { refused: Some((step, fault)), ..self }.back(),
-            (Discard, done)                => self.now_has(Traces { directory: done.is_err(), ..has }).back(),
-            (Return, done)                 => self.now_has(Traces { cwd: done.is_err(), ..has }).back(),
-            (Do(_), done)                  => self.now_has(Traces { capabilities: done.is_err(), ..has }).to(Refused),
-            (Inside | Refused, _)          => self,
-        }
+            (Do(step), Err(fault)) if self.refused.is_none() => { self.refused = Some((step, fault)); self.back() }
+            (Discard, done)                => { self.has.directory = done.is_err(); self.back() }
+            (Return, done)                 => { self.has.cwd = done.is_err(); self.back() }
+            (Do(_), done)                  => { self.has.capabilities = done.is_err(); Refused }
+            (end @ (Inside | Refused), _)  => end,
+        };
+        self
     }
 
     /// Whether a tmpfs is to be mounted and is not yet.
@@ -175,27 +177,19 @@ impl State {
         matches!(self.root, Root::Detached) && !self.mounted
     }
 
-    /// To the next thing that can be undone. A new root can not: then the process stays in it.
-    fn back(self) -> State {
-        let has = self.has;
-        self.to(match self.now {
-            Do(_) if has.directory => Discard,
-            Do(_) | Discard if has.cwd && !has.root => Return,
-            _ if has.capabilities => Do(Shed),
+    /// The next thing that can be undone. A new root can not: then the process stays in it.
+    const fn back(&self) -> Now {
+        match self.now {
+            Do(_) if self.has.directory => Discard,
+            Do(_) | Discard if self.has.cwd && !self.has.root => Return,
+            _ if self.has.capabilities => Do(Shed),
             _ => Refused,
-        })
+        }
     }
 
-    const fn to(self, now: Now) -> State {
-        State { now, ..self }
-    }
-
-    const fn now_has(self, has: Traces) -> State {
-        State { has, ..self }
-    }
-
-    const fn again(self, now: Now) -> State {
-        State { now, tries: self.tries - 1, ..self }
+    const fn again(&mut self, now: Now) -> Now {
+        self.tries -= 1;
+        now
     }
 }
 

@@ -9,7 +9,6 @@
 
 #[path = "launcher/check.rs"]
 mod check;
-mod errno;
 #[path = "launcher/fds.rs"]
 mod fds;
 #[path = "launcher/libc.rs"]
@@ -20,6 +19,7 @@ mod options;
 mod output;
 #[path = "launcher/program.rs"]
 mod program;
+mod text;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "launcher/user.rs"]
 mod user;
@@ -34,7 +34,7 @@ use rustix::process::{getegid, geteuid};
 use fds::Kept;
 use libc::Strings;
 use options::Options;
-use output::{Shown, Stream, fail, put};
+use output::{Shown, Stream, fail};
 use program::Unfit;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use user::User;
@@ -114,9 +114,9 @@ fn run(
         errno => fail!(CANNOT_RUN, shown, ": cannot execute it: ", errno),
     };
     let mut stream = Stream::err();
-    put!(&mut stream, "autochroot: ", shown, why, "\n");
+    stream.put(&[&"autochroot: ", &shown, &why, &"\n"]);
     if !hint.is_empty() {
-        put!(&mut stream, "  hint: ", hint, "\n");
+        stream.put(&[&"  hint: ", &hint, &"\n"]);
     }
     stream.flush();
     Err(CANNOT_RUN)
@@ -137,14 +137,6 @@ impl Inside {
             Inside::Sealed(sealed) => sealed.jailed(),
         }
     }
-
-    /// Whether the ids mean what they say.
-    const fn ids_kept(&self) -> bool {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        return self.jailed().ids_kept();
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        return true;
-    }
 }
 
 /// Enter, become the user, and seal, but for `program`, a descriptor, to be executed.
@@ -156,7 +148,7 @@ fn enter(options: &Options, kept: &Kept, program: Option<c_int>) -> Result<Insid
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let user = options.user.map(User::find).transpose()?;
     kept.close_others_on_exec()?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
     if let (Some(user), autochroot::UserNamespace::Always) = (&user, options.userns) {
         user.become_now()?;
     }
@@ -167,7 +159,9 @@ fn enter(options: &Options, kept: &Kept, program: Option<c_int>) -> Result<Insid
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         let caps = options.caps()?;
-        let mut jailed = if options.seal { jail.empty_bounding_set() } else { jail }.enter().map_err(refused)?;
+        #[cfg(feature = "userns")]
+        let jail = if options.seal { jail.empty_bounding_set() } else { jail };
+        let mut jailed = jail.enter().map_err(refused)?;
         if let Some(user) = user {
             // In a user namespace they stay what they are.
             let groups = if jailed.entered() == autochroot::Entered::Privilege { user.groups() } else { &[] };
@@ -199,14 +193,14 @@ fn say_why(options: &Options, error: &Error) {
         None => (" (--root ", Some(options.root).filter(|root| *root != b"auto")),
     };
     let mut stream = Stream::err();
-    put!(&mut stream, "autochroot: ", Shown(error));
+    stream.put(&[&"autochroot: ", &Shown(error)]);
     if let Some(value) = value {
-        put!(&mut stream, name, value, ")");
+        stream.put(&[&name, &value, &")"]);
     }
-    put!(&mut stream, "\n");
+    stream.put(&[&"\n"]);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some(cause) = error.cause() {
-        put!(&mut stream, "  hint: ", Shown(cause), "\n");
+        stream.put(&[&"  hint: ", &Shown(cause), &"\n"]);
     }
     stream.flush();
 }

@@ -16,7 +16,7 @@ pub enum ParseError {
     Nul,
     /// A path of 4096 bytes or more.
     TooLong,
-    /// Something follows `detached`, or that is not to be had on this system.
+    /// Something follows `detached`, or that is not to be had on this system or in this build.
     NoParent,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for ParseError {
             ParseError::NotAbsolute => "neither auto, unlinked, detached, / nor an absolute path",
             ParseError::Nul => "a path with a NUL byte",
             ParseError::TooLong => "a path of more than 4095 bytes",
-            ParseError::NoParent => "detached exists on Linux only, and is made in no directory",
+            ParseError::NoParent => "detached exists on Linux only, if built with it, and is made in no directory",
         })
     }
 }
@@ -61,7 +61,7 @@ impl<'a> Jail<'a> {
             b"" if text.is_empty() => return Err(ParseError::Empty),
             b"auto" => Jail::auto(),
             b"unlinked" => Jail::unlinked(),
-            #[cfg(any(target_os = "linux", target_os = "android"))]
+            #[cfg(all(feature = "detached", any(target_os = "linux", target_os = "android")))]
             b"detached" if parent.is_empty() => Jail::detached(),
             b"detached" => return Err(ParseError::NoParent),
             b"/" => Jail::unjailed(),

@@ -365,7 +365,7 @@ fn bad_options_are_refused_with_125() {
             (&["--root=/var", "-p/tmp", "--check"], "--parent goes with --root auto and unlinked only"),
             (
                 &["--root=detached /x", "true"],
-                "--root \"detached /x\": detached exists on Linux only, and is made in no directory",
+                "--root \"detached /x\": detached exists on Linux only, if built with it, and is made in no directory",
             ),
             (&["--id-map=all", "true"], "--id-map is identity or none, not \"all\""),
             (&["--no-seal=x", "true"], "--no-seal takes no value"),

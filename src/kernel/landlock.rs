@@ -33,8 +33,11 @@ fn checked(returned: c_long) -> Result<c_int, Errno> {
     }
 }
 
-/// The version of the kernel's Landlock; `None` if there is none.
+/// The version of the kernel's Landlock; `None` if there is none, or if it is left out of this build.
 pub(super) fn abi() -> Option<c_int> {
+    if !cfg!(feature = "landlock") {
+        return None;
+    }
     // SAFETY: the call takes no pointer then.
     checked(unsafe {
         syscall(

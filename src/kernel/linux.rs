@@ -23,6 +23,7 @@ use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::jail::{IdMap, Root};
 use crate::machine::State;
+use crate::text::number;
 
 /// To hold a directory for `fchdir` and the `…at` calls: needs no permission to read it.
 pub(super) const SEARCH: OFlags = OFlags::PATH;
@@ -63,8 +64,9 @@ impl System<'_> {
                 self.stat = only_thread()?;
                 Ok(())
             }
+            Step::Mount if cfg!(feature = "detached") => self.mount(),
+            _ if !cfg!(feature = "userns") => Err(Errno::NOSYS.into()), // nothing leads here
             Step::Proc => self.open_proc(),
-            Step::Mount => self.mount(),
             // To mount takes a mount namespace that belongs to the user namespace.
             Step::NewUserNamespace if state.wants_mount() => Ok(unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?),
             Step::NewUserNamespace => Ok(unshare(UnshareFlags::NEWUSER)?),
@@ -170,7 +172,7 @@ pub(super) fn see_no_open_directory() -> Result<OpenDirectories, Fault> {
     let mut is_a_list = false;
     while let Some(entry) = entries.next() {
         // "." and ".." are no numbers.
-        let Some(fd) = number(entry?.file_name()) else { continue };
+        let Some(fd) = number(entry?.file_name().to_bytes()).and_then(|fd| i32::try_from(fd).ok()) else { continue };
         if fd == list.as_raw_fd() {
             is_a_list = true;
         } else {
@@ -179,10 +181,6 @@ pub(super) fn see_no_open_directory() -> Result<OpenDirectories, Fault> {
     }
     drop(list); // a directory too
     if is_a_list { Ok(OpenDirectories::None) } else { see_no_open_directory_below_the_limit() }
-}
-
-fn number(name: &CStr) -> Option<i32> {
-    name.to_str().ok()?.parse().ok()
 }
 
 /// That "/" has no entries. What is sealed may not be listed at all.

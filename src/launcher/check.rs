@@ -5,12 +5,12 @@ use core::ffi::c_int;
 use autochroot::{OpenDirectories, Root};
 use rustix::process::{getegid, geteuid};
 
-use crate::output::{Shown, Stream, fail, put};
+use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, Ids, Inside};
 
 /// The entry was refused with this exit status, and the reason was printed.
 pub(crate) fn refused(status: c_int) -> c_int {
-    if put!(&mut Stream::out(), "jailed: no\n").flush() { 1 } else { status }
+    if Stream::out().put(&[&"jailed: no\n"]).flush() { 1 } else { status }
 }
 
 /// Print `key: value` lines, the last of which says whether the process is in a jail; return whether it is.
@@ -22,7 +22,7 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     let findings = match jailed.verify() {
         Ok(findings) => findings,
         Err(error) => {
-            put!(&mut stream, "jailed: no\n").flush();
+            stream.put(&[&"jailed: no\n"]).flush();
             fail!(FAILED, Shown(error));
         }
     };
@@ -50,12 +50,12 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     };
     stream.line("open-directories", &directories);
     stream.line("entered", &if root == Root::Unjailed { "no" } else { os::entered(jailed) });
-    if !inside.ids_kept() {
+    if !os::ids_kept(jailed) {
         stream.line("identity", &"overflow");
     } else if now == before {
         stream.line("identity", &"kept");
     } else {
-        put!(&mut stream, "identity: ", now.0, ":", now.1, "\n");
+        stream.put(&[&"identity: ", &now.0, &":", &now.1, &"\n"]);
     }
     os::privileges(inside, &mut stream);
     stream.line("jailed", &if root == Root::Unjailed { "no" } else { "yes" });
@@ -68,13 +68,18 @@ mod os {
     use rustix::thread::{capabilities, capabilities_secure_bits, no_new_privs};
 
     use crate::Inside;
-    use crate::output::{Shown, Stream, put};
+    use crate::output::{Shown, Stream};
 
     pub(super) const fn entered(jailed: &Jailed) -> &'static str {
         match jailed.entered() {
             Entered::UserNamespace => "user namespace",
             _ => "privilege",
         }
+    }
+
+    /// Whether the ids mean what they say.
+    pub(super) const fn ids_kept(jailed: &Jailed) -> bool {
+        jailed.ids_kept()
     }
 
     /// What the process may do.
@@ -97,7 +102,7 @@ mod os {
         stream.line("securebits", &if locked { "locked" } else { "not locked" });
         match sealed.and_then(Sealed::landlock) {
             Some(abi) => {
-                put!(&mut *stream, "landlock: ABI ", abi.unsigned_abs(), "\n");
+                stream.put(&[&"landlock: ABI ", &abi.unsigned_abs(), &"\n"]);
             }
             None => stream.line("landlock", &"no"),
         }
@@ -115,6 +120,10 @@ mod os {
     /// There is but one way to enter.
     pub(super) const fn entered(_: &Jailed) -> &'static str {
         "privilege"
+    }
+
+    pub(super) const fn ids_kept(_: &Jailed) -> bool {
+        true
     }
 
     pub(super) const fn privileges(_: &Inside, _: &mut Stream) {}

@@ -9,8 +9,9 @@ use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Resource, getpid, getrlimit};
 
 use crate::FAILED;
-use crate::libc::{Strings, close_on_exec_range, number};
+use crate::libc::{Strings, close_on_exec_range};
 use crate::output::fail;
+use crate::text::number;
 
 /// The descriptors to keep, but for `All` as ranges.
 pub(crate) enum Kept {

@@ -1,7 +1,9 @@
 //! The edge to the C library: the strings that `main` is given, and `fexecve`.
 #![allow(unsafe_code, reason = "the C library is reached in no other way")]
 
-use core::ffi::{CStr, c_char, c_int, c_uint};
+#[cfg(any(not(feature = "std"), not(any(target_vendor = "apple", target_os = "openbsd"))))]
+use core::ffi::c_int;
+use core::ffi::{CStr, c_char, c_uint};
 
 #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
 use rustix::fd::AsRawFd as _;
@@ -107,15 +109,4 @@ fn last_error() -> Errno {
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     // SAFETY: it takes nothing and does not return.
     unsafe { abort() }
-}
-
-/// Digits and nothing else.
-pub(crate) fn number(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u32, |number, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    })
 }

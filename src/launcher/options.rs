@@ -2,12 +2,14 @@
 
 use core::ffi::{CStr, c_int};
 
-use autochroot::Jail;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use autochroot::{Capabilities, IdMap, UserNamespace};
+use autochroot::Capabilities;
+use autochroot::Jail;
+#[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
+use autochroot::{IdMap, UserNamespace};
 
 use crate::libc::Strings;
-use crate::output::{Shown, Stream, fail, put};
+use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, NONE};
 
 const HELP: &str = "\
@@ -105,9 +107,9 @@ pub(crate) struct Options {
     pub(crate) seal: bool,
     pub(crate) check: bool,
     pub(crate) verbose: bool,
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
     pub(crate) userns: UserNamespace,
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
     id_map: IdMap,
 }
 
@@ -125,9 +127,9 @@ impl Options {
             seal: true,
             check: false,
             verbose: false,
-            #[cfg(any(target_os = "linux", target_os = "android"))]
+            #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
             userns: UserNamespace::Auto,
-            #[cfg(any(target_os = "linux", target_os = "android"))]
+            #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
             id_map: IdMap::Identity,
         };
         while let Some(arg) = args.peek().map(CStr::to_bytes).filter(|arg| arg.len() > 1 && arg.starts_with(b"-")) {
@@ -139,6 +141,9 @@ impl Options {
             let Some(name) = Name::of(text) else { fail!(FAILED, "unknown option ", arg, " (see --help)") };
             if name.is_of_linux() && !LINUX {
                 fail!(FAILED, text, " is an option on Linux only");
+            }
+            if matches!(name, Name::Userns | Name::IdMap) && !cfg!(feature = "userns") {
+                fail!(FAILED, text, " is left out of this build");
             }
             let value = if !name.takes_a_value() {
                 if inline.is_some() {
@@ -162,7 +167,7 @@ impl Options {
             }
             options.jail = options.jail.parent(parent);
         }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
+        #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
         {
             options.jail = options.jail.user_namespace(options.userns).id_map(options.id_map);
         }
@@ -179,7 +184,7 @@ impl Options {
             Name::Root => self.root = value,
             Name::Parent => self.parent = Some(value),
             Name::User => self.user = Some(value),
-            #[cfg(any(target_os = "linux", target_os = "android"))]
+            #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
             Name::Userns => {
                 self.userns = match value {
                     b"auto" => UserNamespace::Auto,
@@ -188,7 +193,7 @@ impl Options {
                     _ => fail!(FAILED, "--userns is auto, never or always, not \"", value, "\""),
                 }
             }
-            #[cfg(any(target_os = "linux", target_os = "android"))]
+            #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
             Name::IdMap => {
                 self.id_map = match value {
                     b"identity" => IdMap::Identity,
@@ -196,7 +201,7 @@ impl Options {
                     _ => fail!(FAILED, "--id-map is identity or none, not \"", value, "\""),
                 }
             }
-            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            #[cfg(not(all(feature = "userns", any(target_os = "linux", target_os = "android"))))]
             Name::Userns | Name::IdMap => {}
             Name::Caps => self.caps = Some(value),
             Name::KeepFds => self.keep_fds = Some(value),
@@ -205,7 +210,7 @@ impl Options {
             Name::Verbose => self.verbose = true,
             Name::Help | Name::Version => {
                 let version = concat!("autochroot ", env!("CARGO_PKG_VERSION"), "\n");
-                if !put!(&mut Stream::out(), if name == Name::Help { HELP } else { version }).flush() {
+                if !Stream::out().put(&[&(if name == Name::Help { HELP } else { version })]).flush() {
                     fail!(FAILED, "cannot write to standard output");
                 }
                 return Err(0);

@@ -7,29 +7,23 @@ use core::fmt::{self, Display, Write as _};
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, write};
 
-use crate::errno::Named;
-
-/// Put these parts into a [`Stream`].
-macro_rules! put {
-    ($stream:expr, $($part:expr),+ $(,)?) => {
-        match $stream {
-            stream => {
-                $($crate::output::Show::show(&$part, stream);)+
-                stream
-            }
-        }
-    };
-}
-pub(crate) use put;
+use crate::text::{Named, decimal};
 
 /// Print the line that a failure is, and return its exit status.
 macro_rules! fail {
     ($status:expr, $($part:expr),+ $(,)?) => {{
-        $crate::output::put!(&mut $crate::output::Stream::err(), "autochroot: ", $($part,)+ "\n").flush();
+        $crate::output::failure(&[$(&$part as &dyn $crate::output::Show),+]);
         return Err($status);
     }};
 }
 pub(crate) use fail;
+
+/// One line on standard error.
+#[cold]
+#[inline(never)]
+pub(crate) fn failure(parts: &[&dyn Show]) {
+    Stream::err().put(&[&"autochroot: "]).put(parts).put(&[&"\n"]).flush();
+}
 
 /// Where to print, and what is not printed yet.
 pub(crate) struct Stream {
@@ -44,11 +38,17 @@ impl Stream {
         Stream { fd, length: 0, written: true, buffer: [0; 1024] }
     }
 
+    /// These parts, one after the other.
+    pub(crate) fn put(&mut self, parts: &[&dyn Show]) -> &mut Stream {
+        for part in parts {
+            part.show(self);
+        }
+        self
+    }
+
     /// A `key: value` line.
     pub(crate) fn line(&mut self, key: &str, value: &dyn Show) {
-        put!(&mut *self, key, ": ");
-        value.show(self);
-        put!(self, "\n");
+        self.put(&[&key, &": ", value, &"\n"]);
     }
 
     pub(crate) const fn out() -> Stream {
@@ -60,7 +60,7 @@ impl Stream {
     }
 
     #[inline(never)]
-    fn put(&mut self, byte: u8) {
+    fn byte(&mut self, byte: u8) {
         if self.length == self.buffer.len() {
             self.flush();
         }
@@ -93,7 +93,7 @@ impl Stream {
 impl fmt::Write for Stream {
     #[inline(never)]
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.bytes().for_each(|byte| self.put(byte));
+        text.bytes().for_each(|byte| self.byte(byte));
         Ok(())
     }
 }
@@ -115,11 +115,11 @@ impl Show for &[u8] {
     fn show(&self, stream: &mut Stream) {
         for &byte in *self {
             if matches!(byte, b' '..=b'~') && byte != b'\\' {
-                stream.put(byte);
+                stream.byte(byte);
             } else {
                 let digit = |digit: u8| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
                 for byte in [b'\\', b'x', digit(byte >> 4), digit(byte & 15)] {
-                    stream.put(byte);
+                    stream.byte(byte);
                 }
             }
         }
@@ -129,15 +129,8 @@ impl Show for &[u8] {
 impl Show for u32 {
     #[inline(never)]
     fn show(&self, stream: &mut Stream) {
-        stream_decimal(*self, stream);
+        let _ = decimal(stream, *self);
     }
-}
-
-fn stream_decimal(number: u32, stream: &mut Stream) {
-    if number > 9 {
-        stream_decimal(number / 10, stream);
-    }
-    stream.put(b'0' + (number % 10) as u8);
 }
 
 impl Show for Errno {

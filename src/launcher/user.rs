@@ -10,8 +10,8 @@ use rustix::thread::{
 };
 
 use crate::FAILED;
-use crate::libc::number;
 use crate::output::fail;
+use crate::text::number;
 
 const PASSWD: &CStr = c"/etc/passwd";
 const GROUP: &CStr = c"/etc/group";
@@ -118,6 +118,7 @@ impl User {
     }
 
     /// Become that user now, and hold nothing.
+    #[cfg_attr(not(feature = "userns"), allow(dead_code))]
     pub(crate) fn become_now(&self) -> Result<(), c_int> {
         let mut groups = [Gid::ROOT; GROUPS];
         for (group, gid) in groups.iter_mut().zip(self.groups()) {

@@ -1,0 +1,74 @@
+//! Names of errnos, and decimal numbers. The library and the launcher each have this file: it is no part of the public API.
+//!
+//! `core` could print and read them, in some kilobytes more.
+
+use core::fmt;
+
+use rustix::io::Errno;
+
+/// Displayed as `EPERM (operation not permitted)`, one that is not in the list as `errno 999`.
+pub(crate) struct Named(pub(crate) Errno);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match ERRNOS.iter().find(|(errno, _)| *errno == self.0) {
+            Some((_, text)) => f.write_str(text),
+            None => f.write_str("errno ").and_then(|()| decimal(f, self.0.raw_os_error().unsigned_abs())),
+        }
+    }
+}
+
+/// Write it in digits.
+pub(crate) fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
+    if number > 9 {
+        decimal(to, number / 10)?;
+    }
+    to.write_char(char::from(b'0' + (number % 10) as u8))
+}
+
+/// Digits and nothing else.
+pub(crate) fn number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u32, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
+}
+
+/// What the man pages of our calls list.
+const ERRNOS: [(Errno, &str); 32] = [
+    (Errno::PERM, "EPERM (operation not permitted)"),
+    (Errno::NOENT, "ENOENT (no such file or directory)"),
+    (Errno::INTR, "EINTR (interrupted system call)"),
+    (Errno::IO, "EIO (input/output error)"),
+    (Errno::BADF, "EBADF (bad file descriptor)"),
+    (Errno::AGAIN, "EAGAIN (resource temporarily unavailable)"),
+    (Errno::NOMEM, "ENOMEM (out of memory)"),
+    (Errno::ACCESS, "EACCES (permission denied)"),
+    (Errno::FAULT, "EFAULT (bad address)"),
+    (Errno::BUSY, "EBUSY (device or resource busy)"),
+    (Errno::EXIST, "EEXIST (file exists)"),
+    (Errno::NOTDIR, "ENOTDIR (not a directory)"),
+    (Errno::ISDIR, "EISDIR (is a directory)"),
+    (Errno::INVAL, "EINVAL (invalid argument)"),
+    (Errno::NFILE, "ENFILE (too many open files in the system)"),
+    (Errno::MFILE, "EMFILE (too many open files)"),
+    (Errno::FBIG, "EFBIG (file too large)"),
+    (Errno::NOSPC, "ENOSPC (no space left or limit reached)"),
+    (Errno::ROFS, "EROFS (read-only file system)"),
+    (Errno::MLINK, "EMLINK (too many links)"),
+    (Errno::NAMETOOLONG, "ENAMETOOLONG (file name too long)"),
+    (Errno::NOSYS, "ENOSYS (the kernel does not have this call)"),
+    (Errno::NOTEMPTY, "ENOTEMPTY (directory not empty)"),
+    (Errno::LOOP, "ELOOP (too many symbolic links)"),
+    (Errno::OVERFLOW, "EOVERFLOW (value too large)"),
+    (Errno::USERS, "EUSERS (nested too deeply)"),
+    (Errno::OPNOTSUPP, "EOPNOTSUPP (operation not supported)"),
+    (Errno::STALE, "ESTALE (stale file handle)"),
+    (Errno::DQUOT, "EDQUOT (disk quota exceeded)"),
+    (Errno::NOEXEC, "ENOEXEC (exec format error)"),
+    (Errno::TXTBSY, "ETXTBSY (text file busy)"),
+    (Errno::TOOBIG, "E2BIG (argument list too long)"),
+];
