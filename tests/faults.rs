@@ -191,8 +191,11 @@ fn fail_each_call(subject: Subject, judge: impl Fn(&Output) -> bool) {
         let root = root_in(kind, &parent);
         let Some(calls) = own_calls(subject, user, &root) else { return };
         // The ids can always be had, and rustix asserts in a debug build that `close` does not fail.
-        let never_fail = ["geteuid", "getegid", "getuid", "getgid", "getpid", "close"];
-        for (name, nth) in calls.iter().filter(|(name, _)| !never_fail.contains(&&**name)) {
+        let mut never_fail = vec!["geteuid", "getegid", "getuid", "getgid", "getpid", "close"];
+        if cfg!(target_arch = "x86") {
+            never_fail.push("capget"); // strace counts those of the 64-bit payload anew
+        }
+        for (name, nth) in calls.iter().filter(|(name, _)| !never_fail.contains(&name.trim_end_matches("32"))) {
             for errno in ["EIO", "EPERM", "EINTR", "EBUSY"] {
                 if (&**name, errno) == ("close_range", "EPERM") || errno == "EBUSY" && name != "unlinkat" {
                     continue; // a million calls take the place of close_range; tests/launcher.rs makes them

@@ -205,7 +205,7 @@ fn cap_setuid_and_cap_setgid_are_enough_for_run_as() {
 fn run_as_in_a_user_namespace_is_for_ones_own_ids_and_tries_no_groups() {
     as_user(plain(), || {
         let [uid, .., gid] = ids();
-        fake(libc::SYS_setgroups, Errno::IO);
+        fake(SET_IDS[2], Errno::IO);
         let jailed = Jail::auto().enter().unwrap().run_as(uid, gid, &[]).unwrap();
         assert_eq!(ids(), [uid, uid, uid, gid, gid, gid]);
         let error = jailed.run_as(uid, gid, &[gid]).unwrap_err();
@@ -338,7 +338,7 @@ fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
 #[test]
 fn calls_that_only_say_they_succeeded_are_errors() {
     root_only!();
-    for call in [libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_capset] {
+    for call in [SET_IDS[0], SET_IDS[1], libc::SYS_capset] {
         as_user(User::Root, || {
             fake_success(call);
             let jailed = Jail::auto().enter().unwrap();

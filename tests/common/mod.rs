@@ -189,8 +189,14 @@ fn pipe() -> (File, File) {
     unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) }
 }
 
+/// The calls that set ids: on x86 those of the first kernels, which had 16 bits for them, are other ones.
+#[cfg(not(target_arch = "x86"))]
+pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_setgroups];
+#[cfg(target_arch = "x86")]
+pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid32, libc::SYS_setresgid32, libc::SYS_setgroups32];
+
 /// A second thread, that ends when this is dropped. By `clone`, since `pthread_create` may wait for ever, in a fork, for a
-/// lock that some thread held when the fork was made.
+/// lock that some thread held when the fork was made; not so in musl, whose `clone` makes no threads.
 pub struct Thread(&'static AtomicU32);
 
 impl Thread {
@@ -203,7 +209,11 @@ impl Thread {
             }
             0
         }
-        let goes_on: &AtomicU32 = Box::leak(Box::new(AtomicU32::new(1)));
+        let goes_on: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(1)));
+        if cfg!(target_env = "musl") {
+            std::thread::spawn(|| while goes_on.load(Ordering::Acquire) == 1 {});
+            return Thread(goes_on);
+        }
         let stack = vec![0_u128; 4096].leak();
         let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
         // SAFETY: the stack is the thread's own, and it uses nothing that the C library keeps for each thread.
