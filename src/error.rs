@@ -72,6 +72,7 @@ pub enum Step {
     /// Linux: see that the capabilities to keep are held.
     Keep,
     /// Linux: [`PR_SET_NO_NEW_PRIVS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html).
+    /// FreeBSD: [`procctl(2)`](https://man.freebsd.org/cgi/man.cgi?procctl(2)), on the way in, when `chroot` said `EPERM`.
     NoNewPrivs,
     /// Linux: empty the bounding set.
     BoundingSet,
@@ -150,7 +151,8 @@ pub(crate) enum Fault {
     Component(u16, Errno),
     Unsafe(u16),
     OpenDirectory(i32),
-    NotHeld(Capabilities),
+    /// These capabilities, as the bytes of their bits: without the alignment of a `u64` every fault is smaller.
+    NotHeld([u8; 8]),
     NoSuchId,
     TooManyGroups,
     NotOwnId,
@@ -211,8 +213,8 @@ impl fmt::Display for Fault {
                 decimal(f, fd.unsigned_abs())?;
                 " is a directory"
             }
-            Fault::NotHeld(capabilities) => {
-                capabilities.fmt(f)?;
+            Fault::NotHeld(bits) => {
+                Capabilities::from_bits(u64::from_ne_bytes(*bits)).fmt(f)?;
                 " is not held"
             }
             Fault::NoSuchId => "4294967295 is no user or group id",
@@ -313,6 +315,7 @@ impl fmt::Display for Error {
             (t.cwd && !t.root, "the working directory could not be restored"),
             (t.user_namespace, "the process is in the new user namespace"),
             (t.capabilities, "and holds its capabilities"),
+            (t.no_new_privs, "no_new_privs is set"),
             (t.root, "the process has the new root"),
             (t.privileges, "a part of the privileges is gone"),
         ] {

@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) bounding_set: bool,
     pub(crate) user_namespace: UserNamespace,
     pub(crate) id_map: IdMap,
+    /// Who has set `no_new_privs` may chroot, if the administrator lets him (FreeBSD).
+    pub(crate) no_new_privs_helps: bool,
 }
 
 /// What kind of root directory a process has.
@@ -99,6 +101,7 @@ impl<'a> Jail<'a> {
             bounding_set: false,
             user_namespace,
             id_map: IdMap::Identity,
+            no_new_privs_helps: cfg!(target_os = "freebsd"),
         };
         Jail { path, auto: false, plan }
     }

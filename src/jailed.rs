@@ -106,6 +106,7 @@ impl Jailed {
             root: !matches!(self.place.root, Root::Unjailed),
             left: false,
             privileges,
+            no_new_privs: false,
         }
     }
 }

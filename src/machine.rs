@@ -43,6 +43,8 @@ pub(crate) struct Traces {
     pub(crate) left: bool,
     /// Later, in the jail: ids or capabilities are others.
     pub(crate) privileges: bool,
+    /// No program that it executes gains a privilege any more.
+    pub(crate) no_new_privs: bool,
 }
 
 impl Traces {
@@ -54,6 +56,7 @@ impl Traces {
             || self.root
             || self.left
             || self.privileges
+            || self.no_new_privs
     }
 }
 
@@ -78,8 +81,8 @@ pub(crate) struct State {
 
 use Now::{Discard, Do, Inside, Refused, Return};
 use Step::{
-    Chroot, DenySetgroups, Directory, Enter, Make, MapGid, MapUid, Mount, NewUserNamespace, Open, OpenDirectories,
-    Parent, Proc, Shed, Threads, Unlink, Unlinked, Verify, WorkingDirectory,
+    Chroot, DenySetgroups, Directory, Enter, Make, MapGid, MapUid, Mount, NewUserNamespace, NoNewPrivs, Open,
+    OpenDirectories, Parent, Proc, Shed, Threads, Unlink, Unlinked, Verify, WorkingDirectory,
 };
 
 impl State {
@@ -138,6 +141,9 @@ impl State {
             // The detour where chroot is not permitted, or to mount.
             (Do(Chroot | Mount), Err(Fault::Errno(Errno::PERM)))
                 if plan.user_namespace != UserNamespace::Never && !self.has.user_namespace => Do(Proc),
+            (Do(Chroot), Err(Fault::Errno(Errno::PERM)))
+                if plan.no_new_privs_helps && !self.has.no_new_privs => Do(NoNewPrivs),
+            (Do(NoNewPrivs), Ok(()))       => { self.has.no_new_privs = true; Do(Chroot) }
             (Do(Proc), Ok(()))             => Do(NewUserNamespace),
             (Do(NewUserNamespace), Ok(())) => {
                 (self.has.user_namespace, self.has.capabilities) = (true, true);

@@ -1,5 +1,5 @@
 //! The system calls of an entry, as `strace` sees the launcher make them: those of the crate page, in that order, and
-//! none besides. On x86_64: elsewhere some have other names.
+//! none besides. On `x86_64`: elsewhere some have other names.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 #[macro_use]

@@ -48,7 +48,11 @@ fn initramfs(files: &[(&str, &Path)]) -> Vec<u8> {
     add(2, "dev/console", 0o020_600, (5, 1), b"");
     add(3, "dev/null", 0o020_666, (1, 3), b"");
     for (n, (name, path)) in files.iter().enumerate() {
-        add(4 + n, name, 0o100_755, (0, 0), &std::fs::read(path).unwrap());
+        if path.as_os_str().is_empty() {
+            add(4 + n, name, 0o040_755, (0, 0), b"");
+        } else {
+            add(4 + n, name, 0o100_755, (0, 0), &std::fs::read(path).unwrap());
+        }
     }
     add(0, "TRAILER!!!", 0, (0, 0), b"");
     archive
@@ -57,16 +61,23 @@ fn initramfs(files: &[(&str, &Path)]) -> Vec<u8> {
 /// What the machine prints from its start to its end.
 fn boot(kernel: &Path, launcher: &Path, parameters: &str) -> String {
     static INIT: OnceLock<PathBuf> = OnceLock::new();
+    let init = INIT.get_or_init(|| compile("init"));
+    let files = [("init", &**init), ("autochroot", launcher), ("payload", payload())];
+    let parameters = format!("console=ttyS0 quiet panic=-1 {parameters}");
+    boot_machine(&["qemu-system-x86_64", "-m", "256"], kernel, &files, &parameters)
+}
+
+fn boot_machine(machine: &[&str], kernel: &Path, files: &[(&str, &Path)], parameters: &str) -> String {
     let scratch = Scratch::new();
     let image = scratch.0.join("initramfs");
-    let init = INIT.get_or_init(|| compile("init"));
-    std::fs::write(&image, initramfs(&[("init", init), ("autochroot", launcher), ("payload", payload())])).unwrap();
+    std::fs::write(&image, initramfs(files)).unwrap();
     let output = Command::new("timeout")
-        .args(["120", "qemu-system-x86_64", "-accel", "tcg", "-m", "256", "-nographic", "-no-reboot", "-kernel"])
+        .arg("300")
+        .args(machine)
+        .args(["-accel", "tcg", "-nographic", "-no-reboot", "-append", parameters, "-kernel"])
         .arg(kernel)
         .arg("-initrd")
         .arg(&image)
-        .args(["-append", &format!("console=ttyS0 quiet panic=-1 {parameters}")])
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -117,6 +128,38 @@ fn kernel_and_launcher() -> Option<[PathBuf; 2]> {
     } else {
         skipped("AUTOCHROOT_KERNEL and AUTOCHROOT_STATIC are not set");
         None
+    }
+}
+
+/// `AUTOCHROOT_AARCH64` names a directory with the kernel, the static launcher and test binaries for that architecture.
+#[test]
+fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
+    let Some(directory) = std::env::var_os("AUTOCHROOT_AARCH64").map(PathBuf::from) else {
+        return skipped("AUTOCHROOT_AARCH64 is not set");
+    };
+    let compile = |name| compile_with(name, &["--target=aarch64-unknown-linux-musl", "-Clinker=rust-lld"]);
+    let (init, payload) = (compile("init"), compile("payload"));
+    let launcher = directory.join("autochroot");
+    let boot = |files: &[(&str, &Path)], parameters: &str| {
+        let machine = ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "512"];
+        let parameters = format!("console=ttyAMA0 quiet panic=-1 {parameters}");
+        boot_machine(&machine, &directory.join("vmlinuz"), files, &parameters)
+    };
+    let said =
+        boot(&[("autochroot", &launcher), ("payload", &payload)], "rdinit=/autochroot -- -v -u7:8 /payload look ids");
+    for part in ["root: unlinked\nparent: /\n", "\njailed: yes\n", "\npid: 1\n", "\nids: 7 7 8 8 [8]\n"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let names = ["jail", "seal", "allocations"];
+    let tests: Vec<_> = names.iter().map(|name| (format!("tests/{name}"), directory.join(name))).collect();
+    let mut files = vec![("init", &*init), ("tests", Path::new(""))];
+    files.extend(tests.iter().map(|(name, path)| (&**name, &**path)));
+    let said = boot(&files, "");
+    for (name, _) in &tests {
+        assert!(said.contains(&format!("== /{name}, status 0\n")), "{said}");
+    }
+    for line in said.lines().filter(|line| line.starts_with("test result: ") || line.contains(" skipped: ")) {
+        println!("aarch64: {line}");
     }
 }
 

@@ -247,8 +247,8 @@ fn held_of(keep: Capabilities) -> Result<(), Fault> {
     let bounding = every_capability()
         .filter(|one| keep.contains(*one) && capability_is_in_bounding_set(set(*one)) == Ok(true))
         .fold(Capabilities::NONE, BitOr::bitor);
-    let lacking = Capabilities::from_bits(keep.bits() & !(permitted.bits() & bounding.bits()));
-    if lacking == Capabilities::NONE { Ok(()) } else { Err(Fault::NotHeld(lacking)) }
+    let lacking = keep.bits() & !(permitted.bits() & bounding.bits());
+    if lacking == 0 { Ok(()) } else { Err(Fault::NotHeld(lacking.to_ne_bytes())) }
 }
 
 /// `CAP_SETPCAP`: to change the bounding set and the securebits.

@@ -60,7 +60,12 @@ pub(super) const fn takes_nameless_files() -> bool {
 #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]
 impl System<'_> {
     pub(super) fn ask_os(&mut self, step: Step, _: &State) -> Result<(), Fault> {
-        if step == Step::Threads { Ok(()) } else { Err(Errno::NOSYS.into()) }
+        match step {
+            Step::Threads => Ok(()),
+            #[cfg(target_os = "freebsd")]
+            Step::NoNewPrivs => Ok(rustix::process::set_no_new_privs(None)?),
+            _ => Err(Errno::NOSYS.into()),
+        }
     }
 
     pub(super) fn verify_user_namespace(&self) -> Result<(), Fault> {

@@ -13,6 +13,7 @@ const AS_ROOT: Plan = Plan {
     bounding_set: false,
     user_namespace: UserNamespace::Auto,
     id_map: IdMap::Identity,
+    no_new_privs_helps: false,
 };
 const PERM: Fault = Fault::Errno(Errno::PERM);
 const IO: Fault = Fault::Errno(Errno::IO);
@@ -50,6 +51,7 @@ impl World {
                 (has.user_namespace, has.capabilities, self.may_chroot) = (true, true, true);
             }
             Do(Shed) => has.capabilities = false,
+            Do(NoNewPrivs) => (has.no_new_privs, self.may_chroot) = (true, true),
             _ => {}
         }
         Ok(())
@@ -263,6 +265,22 @@ fn auto_is_detached_when_no_parent_will_do_and_only_then() {
     assert_eq!((end.now, end.refused), (Refused, Some((Mount, IO))));
     let end = world(true, &[(5, IO)]).enter(plan, 2);
     assert_eq!((end.now, end.refused), (Refused, Some((Unlink, IO))));
+}
+
+/// FreeBSD's way, which the same machine goes.
+#[test]
+fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made() {
+    let plan = Plan { no_new_privs_helps: true, user_namespace: UserNamespace::Never, ..AS_ROOT };
+    let mut plain = world(false, &[]);
+    let end = plain.enter(plan, 1);
+    assert_eq!((end.now, end.has.no_new_privs), (Inside, true));
+    assert_eq!(plain.asked[8..], [Chroot, NoNewPrivs, Chroot, Step::Root, Verify].map(Do));
+    let mut refused = world(false, &[(10, PERM)]);
+    let end = refused.enter(plan, 1);
+    assert_eq!((end.now, end.refused), (Refused, Some((Chroot, PERM))));
+    assert_eq!(end.has, Traces { no_new_privs: true, ..Traces::default() });
+    let end = world(true, &[]).enter(plan, 1);
+    assert_eq!((end.now, end.has.no_new_privs), (Inside, false));
 }
 
 #[test]

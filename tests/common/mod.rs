@@ -380,11 +380,17 @@ pub fn payload() -> &'static Path {
 
 /// A static program of `tests/payload/`.
 pub fn compile(name: &str) -> PathBuf {
+    compile_with(name, &[])
+}
+
+/// The same, with these options of the compiler.
+pub fn compile_with(name: &str, options: &[&str]) -> PathBuf {
     let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/payload/{name}.rs"));
     let status = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
         .args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-Copt-level=s", "-o"])
         .args([&output, &source])
+        .args(options)
         .status()
         .unwrap();
     assert!(status.success(), "rustc: {status}");
