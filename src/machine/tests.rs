@@ -271,10 +271,10 @@ fn auto_is_detached_when_no_parent_will_do_and_only_then() {
 #[test]
 fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made() {
     let plan = Plan { no_new_privs_helps: true, user_namespace: UserNamespace::Never, ..AS_ROOT };
-    let mut plain = world(false, &[]);
-    let end = plain.enter(plan, 1);
+    let mut lets_in = world(false, &[]);
+    let end = lets_in.enter(plan, 1);
     assert_eq!((end.now, end.has.no_new_privs), (Inside, true));
-    assert_eq!(plain.asked[8..], [Chroot, NoNewPrivs, Chroot, Step::Root, Verify].map(Do));
+    assert_eq!(lets_in.asked[8..], [Chroot, NoNewPrivs, Chroot, Step::Root, Verify].map(Do));
     let mut refused = world(false, &[(10, PERM)]);
     let end = refused.enter(plan, 1);
     assert_eq!((end.now, end.refused), (Refused, Some((Chroot, PERM))));
