@@ -22,6 +22,8 @@
 //! # }
 //! ```
 //!
+//! The module `guide` (Linux) tells the order in which a daemon does things, and what breaks in an empty root.
+//!
 //! # The system calls of an entry
 //!
 //! In order, as `strace` shows them; `tests/calls.rs` holds this list against the kernel.
@@ -121,3 +123,7 @@ pub use jailed::Jailed;
 pub use jailed::{Entered, Seal, Sealed};
 pub use kernel::{Findings, OpenDirectories};
 pub use parse::ParseError;
+
+#[cfg(all(any(doc, doctest), any(target_os = "linux", target_os = "android")))]
+#[doc = include_str!("guide.md")]
+pub mod guide {}
