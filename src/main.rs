@@ -44,6 +44,10 @@ const FAILED: c_int = 125;
 const CANNOT_RUN: c_int = 126;
 const NOT_FOUND: c_int = 127;
 
+/// Only Linux has `--user`.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+enum User {}
+
 /// No text.
 const NONE: &[u8] = b"";
 
@@ -66,22 +70,27 @@ unsafe extern "C" fn main(_: c_int, args: *const *const c_char, environment: *co
 fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let options = Options::parse(args)?;
     let kept = Kept::of(options.keep_fds, environment);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let user = options.user.map(User::find).transpose()?;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let user: Option<User> = None;
     let before = (geteuid().as_raw(), getegid().as_raw());
     kept.check()?;
     match (options.check, args.peek()) {
-        (true, None) => match enter(&options, &kept, None) {
+        (true, None) => match enter(&options, &kept, user.as_ref(), None) {
             Ok(inside) => Ok(c_int::from(!check::report(&inside, before, options.jail.path(), Stream::out())?)),
             Err(status) => Ok(check::refused(status)),
         },
         (true, Some(_)) => fail!(FAILED, "--check runs no PROGRAM"),
         (false, None) => fail!(FAILED, "no PROGRAM given (see --help)"),
-        (false, Some(name)) => run(&options, &kept, name, before, args, environment),
+        (false, Some(name)) => run(&options, &kept, user.as_ref(), name, before, args, environment),
     }
 }
 
 fn run(
     options: &Options,
     kept: &Kept,
+    user: Option<&User>,
     name: &CStr,
     before: Ids,
     args: &Strings,
@@ -97,19 +106,23 @@ fn run(
         Err(Unfit::NotRegular) => fail!(CANNOT_RUN, shown, ": is not a file"),
         Err(Unfit::NotExecutable) => fail!(CANNOT_RUN, shown, ": is not executable"),
     };
-    let inside = enter(options, kept, Some(program.as_raw_fd()))?;
+    let inside = enter(options, kept, user, Some(program.as_raw_fd()))?;
     if options.verbose {
         check::report(&inside, before, options.jail.path(), Stream::err())?;
     }
     let (why, hint) = match libc::execute(&program, args, environment) {
-        Errno::NOENT if program::is_script(&program) => (
+        Errno::NOENT if program::is_script(&program) == Some(true) => (
             ": is a script: its interpreter is not in the jail",
             "run the interpreter, if it is a static program, and give it the script on standard input",
         ),
+        Errno::NOENT if program::is_script(&program).is_none() => {
+            (": is a script or not static: its interpreter or loader is not in the jail", "")
+        }
         Errno::NOENT => (
             ": is not static: its dynamic loader is not in the jail",
             "build it for a musl target, or name a directory with --root that holds the loader and the libraries",
         ),
+        Errno::ACCESS if options.user.is_some() => (": may not be executed by that user", ""),
         Errno::NOEXEC => (": is no program for this machine", ""),
         errno => fail!(CANNOT_RUN, shown, ": cannot execute it: ", errno),
     };
@@ -140,18 +153,12 @@ impl Inside {
 }
 
 /// Enter, become the user, and seal, but for `program`, a descriptor, to be executed.
-fn enter(options: &Options, kept: &Kept, program: Option<c_int>) -> Result<Inside, c_int> {
+fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_int>) -> Result<Inside, c_int> {
     let jail = match kept {
         Kept::All => options.jail, // looks at every descriptor
         _ => options.jail.allow_open_directories(),
     };
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let user = options.user.map(User::find).transpose()?;
-    kept.close_others_on_exec()?;
-    #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-    if let (Some(user), autochroot::UserNamespace::Always) = (&user, options.userns) {
-        user.become_now()?;
-    }
+    kept.close_others(program)?;
     let refused = |error| {
         say_why(options, &error);
         FAILED
@@ -161,11 +168,14 @@ fn enter(options: &Options, kept: &Kept, program: Option<c_int>) -> Result<Insid
         let caps = options.caps()?;
         #[cfg(feature = "userns")]
         let jail = if options.seal { jail.empty_bounding_set() } else { jail };
+        // Who cannot enter by privilege becomes the user first: in a user namespace there are no other ids.
+        let first = user.is_some() && options.never_by_privilege();
+        if let (Some(user), true) = (user, first) {
+            user.become_now()?;
+        }
         let mut jailed = jail.enter().map_err(refused)?;
-        if let Some(user) = user {
-            // In a user namespace they stay what they are.
-            let groups = if jailed.entered() == autochroot::Entered::Privilege { user.groups() } else { &[] };
-            jailed = jailed.run_as_keeping(user.uid, user.gid, groups, caps).map_err(refused)?;
+        if let (Some(user), false) = (user, first) {
+            jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), caps).map_err(refused)?;
         }
         if options.seal {
             let mut seal = autochroot::Seal::new().keep(caps);
@@ -178,7 +188,7 @@ fn enter(options: &Options, kept: &Kept, program: Option<c_int>) -> Result<Insid
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
-        let _ = program;
+        let _ = (program, user);
         jail.enter().map(Inside::Jailed).map_err(refused)
     }
 }

@@ -57,17 +57,25 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     } else {
         stream.put(&[&"identity: ", &now.0, &":", &now.1, &"\n"]);
     }
+    os::groups(&mut stream);
     os::privileges(inside, &mut stream);
     stream.line("jailed", &if root == Root::Unjailed { "no" } else { "yes" });
-    if stream.flush() { Ok(root != Root::Unjailed) } else { fail!(FAILED, "cannot write to standard output") }
+    if stream.flush() || stream.is_err() {
+        Ok(root != Root::Unjailed)
+    } else {
+        fail!(FAILED, "cannot write to standard output")
+    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod os {
     use autochroot::{Capabilities, Entered, Jailed, Sealed};
-    use rustix::thread::{capabilities, capabilities_secure_bits, no_new_privs};
+    use rustix::thread::{
+        CapabilitySet, capabilities, capabilities_secure_bits, capability_is_in_bounding_set, no_new_privs,
+    };
 
     use crate::Inside;
+    use crate::libc::{GROUPS, supplementary_groups};
     use crate::output::{Shown, Stream};
 
     pub(super) const fn entered(jailed: &Jailed) -> &'static str {
@@ -77,9 +85,31 @@ mod os {
         }
     }
 
+    fn bounding_set() -> Capabilities {
+        let is_in = |bit: u64| capability_is_in_bounding_set(CapabilitySet::from_bits_retain(bit));
+        let known = (0..u64::BITS).map(|number| 1 << number).map_while(|bit| Some((bit, is_in(bit).ok()?)));
+        Capabilities::from_bits(known.filter(|(_, is_in)| *is_in).map(|(bit, _)| bit).sum())
+    }
+
     /// Whether the ids mean what they say.
     pub(super) const fn ids_kept(jailed: &Jailed) -> bool {
         jailed.ids_kept()
+    }
+
+    /// Supplementary ones.
+    pub(super) fn groups(stream: &mut Stream) {
+        stream.put(&[&"groups:"]);
+        let mut list = [0; GROUPS];
+        let groups = supplementary_groups(&mut list);
+        for group in groups.unwrap_or_default() {
+            stream.put(&[&" ", group]);
+        }
+        match groups {
+            None => stream.put(&[&" too many"]),
+            Some([]) => stream.put(&[&" none"]),
+            Some(_) => stream,
+        };
+        stream.put(&[&"\n"]);
     }
 
     /// What the process may do.
@@ -92,14 +122,13 @@ mod os {
             Err(errno) => stream.line("capabilities", &errno),
         }
         stream.line("no-new-privs", &if no_new_privs() == Ok(true) { "yes" } else { "no" });
+        stream.line("bounding-set", &Shown(bounding_set()));
+        let locked = capabilities_secure_bits().is_ok_and(|bits| bits.bits() & 0xff == 0b1110_1111);
+        stream.line("securebits", &if locked { "locked" } else { "not locked" });
         let sealed = match inside {
             Inside::Jailed(_) => None,
             Inside::Sealed(sealed) => Some(sealed),
         };
-        let empty = sealed.is_some_and(Sealed::bounding_set_empty);
-        stream.line("bounding-set", &if empty { "empty" } else { "not emptied" });
-        let locked = capabilities_secure_bits().is_ok_and(|bits| bits.bits() & 0xff == 0b1110_1111);
-        stream.line("securebits", &if locked { "locked" } else { "not locked" });
         match sealed.and_then(Sealed::landlock) {
             Some(abi) => {
                 stream.put(&[&"landlock: ABI ", &abi.unsigned_abs(), &"\n"]);
@@ -125,6 +154,8 @@ mod os {
     pub(super) const fn ids_kept(_: &Jailed) -> bool {
         true
     }
+
+    pub(super) const fn groups(_: &mut Stream) {}
 
     pub(super) const fn privileges(_: &Inside, _: &mut Stream) {}
 }

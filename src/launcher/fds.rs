@@ -1,15 +1,15 @@
-//! Which descriptors PROGRAM keeps: all others are closed when it is executed.
+//! Which descriptors PROGRAM keeps: all others are closed.
 #![allow(unsafe_code, reason = "descriptors that others have opened, and close_range")]
 
 use core::ffi::c_int;
 
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, fstat};
-use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::io::{Errno, fcntl_getfd};
 use rustix::process::{Resource, getpid, getrlimit};
 
 use crate::FAILED;
-use crate::libc::{Strings, close_on_exec_range};
+use crate::libc::{Strings, close_range};
 use crate::output::fail;
 use crate::text::number;
 
@@ -78,35 +78,34 @@ impl Kept {
         Ok(())
     }
 
-    /// Have all others closed by the next `execve`.
-    pub(crate) fn close_others_on_exec(&self) -> Result<(), c_int> {
+    /// Close all others but `program`, which the `execve` closes.
+    pub(crate) fn close_others(&self, program: Option<c_int>) -> Result<(), c_int> {
         if let Kept::All = self {
             return Ok(());
         }
         let mut least = 0;
-        while let Some(fd) = self.next(least) {
+        while let Some(fd) = self.next(least).into_iter().chain(program.filter(|fd| *fd >= least)).min() {
             if fd > least {
-                close_on_exec(least, fd - 1)?;
+                close(least, fd - 1)?;
             }
             least = fd + 1;
         }
-        close_on_exec(least, c_int::MAX)
+        close(least, c_int::MAX)
     }
 }
 
 /// `close_range` does it in one call from Linux 5.11 on, otherwise it is one call for each number that a descriptor can
 /// have: the limit may have been lowered since one was opened, `fs.nr_open` seldom is raised above its default.
-fn close_on_exec(first: c_int, last: c_int) -> Result<(), c_int> {
-    match close_on_exec_range(first.unsigned_abs(), last.unsigned_abs()) {
+fn close(first: c_int, last: c_int) -> Result<(), c_int> {
+    match close_range(first.unsigned_abs(), last.unsigned_abs()) {
         Ok(()) => Ok(()),
         Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
             const NR_OPEN: c_int = 1 << 20;
             let limit = getrlimit(Resource::Nofile).maximum.and_then(|limit| c_int::try_from(limit).ok());
             for fd in first..=last.min(limit.map_or(NR_OPEN, |limit| limit.max(NR_OPEN))) {
-                // SAFETY: borrowed for the call, which finds out whether it is open.
-                match fcntl_setfd(unsafe { BorrowedFd::borrow_raw(fd) }, FdFlags::CLOEXEC) {
-                    Ok(()) | Err(Errno::BADF) => {}
-                    Err(errno) => fail!(FAILED, "cannot close descriptor ", fd.unsigned_abs(), ": ", errno),
+                if is_open(fd) {
+                    // SAFETY: nothing here owns it.
+                    unsafe { rustix::io::close(fd) };
                 }
             }
             Ok(())

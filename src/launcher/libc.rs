@@ -16,6 +16,8 @@ unsafe extern "C" {
     fn syscall(number: core::ffi::c_long, ...) -> core::ffi::c_long;
     #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
     fn fexecve(fd: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn getgroups(size: core::ffi::c_int, list: *mut u32) -> core::ffi::c_int;
     #[cfg(not(feature = "std"))]
     fn __errno_location() -> *mut c_int;
     #[cfg(not(feature = "std"))]
@@ -76,20 +78,31 @@ pub(crate) fn execute(program: &OwnedFd, args: &Strings, environment: &Strings) 
     last_error()
 }
 
-/// Have the descriptors `first` to `last` closed by the next `execve`: `close_range(2)`.
+/// More supplementary groups than this are not looked at.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn close_on_exec_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
+pub(crate) const GROUPS: usize = 256;
+
+/// `None` if there are too many.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn supplementary_groups(list: &mut [u32; GROUPS]) -> Option<&[u32]> {
+    // SAFETY: the list has as many places as is said.
+    let count = unsafe { getgroups(256, list.as_mut_ptr()) };
+    list.get(..usize::try_from(count).ok()?)
+}
+
+/// Close the descriptors `first` to `last`: `close_range(2)`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
     const CLOSE_RANGE: core::ffi::c_long = 436; // on every architecture but Alpha
-    const CLOSE_RANGE_CLOEXEC: c_uint = 1 << 2;
-    // SAFETY: the call takes no pointer, and closes nothing now.
-    match unsafe { syscall(CLOSE_RANGE, first, last, CLOSE_RANGE_CLOEXEC) } {
+    // SAFETY: nothing here owns one of them.
+    match unsafe { syscall(CLOSE_RANGE, first, last, 0) } {
         0 => Ok(()),
         _ => Err(last_error()),
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) const fn close_on_exec_range(_: c_uint, _: c_uint) -> Result<(), Errno> {
+pub(crate) const fn close_range(_: c_uint, _: c_uint) -> Result<(), Errno> {
     Err(Errno::NOSYS)
 }
 

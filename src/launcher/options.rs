@@ -28,8 +28,8 @@ With --check, enter and seal, print what was found inside, run nothing.
                         [the first that can be written of $TMPDIR (not in a build without
                         std), /dev/shm, /run, /tmp, /var/tmp, /; if none can, detached]
   -u, --user USER[:GROUP]
-                        run PROGRAM as this user, ids or names of /etc/passwd and /etc/group,
-                        with all its groups or with GROUP alone; as root
+                        run PROGRAM as this user: digits are ids, all else names of /etc/passwd
+                        and /etc/group; with all its groups, or with GROUP alone; as root
       --userns WHEN     enter through a new user namespace: auto (where chroot is not
                         permitted), never, always  [auto]
       --caps NAME,...   capabilities that PROGRAM keeps, or none, or all  [none]
@@ -174,6 +174,10 @@ impl Options {
         if !options.seal && options.caps.is_some() {
             fail!(FAILED, "--caps is part of the seal: it does not go with --no-seal");
         }
+        #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
+        if options.userns == UserNamespace::Always && options.caps.is_some_and(|caps| caps != b"none") {
+            fail!(FAILED, "--caps does not go with --userns always: in a user namespace nothing is kept");
+        }
         #[cfg(any(target_os = "linux", target_os = "android"))]
         options.caps()?; // a bad name is found now; what "all" means, later
         Ok(options)
@@ -223,6 +227,17 @@ impl Options {
 /// What PROGRAM is to keep.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Options {
+    /// Whether the entry is by a user namespace for sure, or needs no privilege.
+    #[cfg_attr(not(feature = "userns"), allow(clippy::unused_self))]
+    pub(crate) fn never_by_privilege(&self) -> bool {
+        #[cfg(feature = "userns")]
+        if self.userns == UserNamespace::Always {
+            return true;
+        }
+        let held = rustix::thread::capabilities(None).map(|held| held.effective);
+        !held.is_ok_and(|held| held.contains(rustix::thread::CapabilitySet::SYS_CHROOT))
+    }
+
     pub(crate) fn caps(&self) -> Result<Capabilities, c_int> {
         match self.caps.unwrap_or(b"none") {
             b"none" => Ok(Capabilities::NONE),

@@ -38,6 +38,11 @@ impl Stream {
         Stream { fd, length: 0, written: true, buffer: [0; 1024] }
     }
 
+    /// What is lost of standard error is no reason to fail.
+    pub(crate) const fn is_err(&self) -> bool {
+        self.fd == 2
+    }
+
     /// These parts, one after the other.
     pub(crate) fn put(&mut self, parts: &[&dyn Show]) -> &mut Stream {
         for part in parts {

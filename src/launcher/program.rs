@@ -76,8 +76,8 @@ fn open_file(path: &[u8]) -> Result<OwnedFd, Unfit> {
     }
 }
 
-/// Whether it is a script, once the kernel has refused it; nobody has read from it before.
-pub(crate) fn is_script(program: &OwnedFd) -> bool {
+/// Whether it is a script, once the kernel has refused it; nobody has read from it before. `None`: it may not be read.
+pub(crate) fn is_script(program: &OwnedFd) -> Option<bool> {
     let mut start = [0; 2];
-    read(program, &mut start).is_ok() && &start == b"#!"
+    read(program, &mut start).ok().map(|_| &start == b"#!")
 }

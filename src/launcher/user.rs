@@ -4,21 +4,21 @@ use core::ffi::{CStr, c_int};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read};
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Uid, chdir, getegid, geteuid, getgid, getuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, set_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use crate::FAILED;
+use crate::libc::{GROUPS, supplementary_groups};
 use crate::output::fail;
 use crate::text::number;
 
 const PASSWD: &CStr = c"/etc/passwd";
 const GROUP: &CStr = c"/etc/group";
 
-/// More groups than this are refused; a line of either file that is longer than [`LINE`] is too.
-const GROUPS: usize = 256;
-const LINE: usize = 1 << 14;
+/// No name is longer.
+const NAME: usize = 256;
 
 /// Whom PROGRAM is to run as.
 pub(crate) struct User {
@@ -40,47 +40,32 @@ impl User {
             Some(colon) => (text.get(..colon).unwrap_or_default(), text.get(colon + 1..)),
             None => (text, None),
         };
+        if name.is_empty() || group.is_some_and(<[u8]>::is_empty) {
+            fail!(FAILED, "--user: \"", text, "\" is not USER or USER:GROUP");
+        }
         let (id, group_id) = (number(name), group.and_then(number));
-        let mut user = User { uid: 0, gid: 0, groups: [0; GROUPS], count: 0 };
-        let mut login = [0; 256];
-        if let (Some(uid), Some(gid)) = (id, group_id) {
-            (user.uid, user.gid) = (uid, gid);
-        } else {
-            let mut found = false;
-            each_line(PASSWD, &mut |line| {
-                let mut fields = line.split(|&byte| byte == b':');
-                let (Some(entry), _, Some(uid), Some(gid)) =
-                    (fields.next(), fields.next(), fields.next().and_then(number), fields.next().and_then(number))
-                else {
-                    return;
-                };
-                if !found && id.map_or(entry == name, |id| id == uid) {
-                    if let Some(login) = login.get_mut(..entry.len()) {
-                        login.copy_from_slice(entry);
-                        (user.uid, user.gid, user.count, found) = (uid, gid, entry.len(), true);
+        let mut user = User { uid: id.unwrap_or(0), gid: group_id.unwrap_or(0), groups: [0; GROUPS], count: 0 };
+        let mut login = Name::NONE;
+        if id.is_none() || group.is_none() {
+            match find_login(name, id)? {
+                Some((found, uid, gid)) => {
+                    (login, user.uid) = (found, uid);
+                    if group.is_none() {
+                        user.gid = gid;
                     }
                 }
-            })?;
-            if !found {
-                match (id, group) {
-                    (None, _) => fail!(FAILED, "--user: there is no user \"", name, "\" in /etc/passwd"),
-                    (Some(_), None) => {
-                        fail!(FAILED, "--user: ", name, " is not in /etc/passwd: name a group, as in ", name, ":", name)
-                    }
-                    (Some(uid), _) => user.uid = uid,
+                None if id.is_none() => fail!(FAILED, "--user: there is no user \"", name, "\" in /etc/passwd"),
+                None => {
+                    fail!(FAILED, "--user: ", name, " is not in /etc/passwd: name a group, as in ", name, ":", name)
                 }
             }
         }
-        let login = login.get(..core::mem::take(&mut user.count)).unwrap_or_default();
-        if let Some(gid) = group_id {
-            user.gid = gid;
-        } else if let Some(group) = group {
-            let mut found = None;
-            each_line(GROUP, &mut |line| {
-                let mut fields = line.split(|&byte| byte == b':');
-                if found.is_none() && fields.next() == Some(group) {
-                    found = fields.nth(1).and_then(number);
-                }
+        if let (Some(group), None) = (group, group_id) {
+            let (mut here, mut found) = (false, None);
+            each_token(GROUP, &mut |column, token| match column {
+                0 => here = found.is_none() && token == group,
+                2 if here => found = number(token),
+                _ => {}
             })?;
             match found {
                 Some(gid) => user.gid = gid,
@@ -89,17 +74,16 @@ impl User {
         }
         let mut fits = user.add(user.gid);
         if group.is_none() {
-            each_line(GROUP, &mut |line| {
-                let mut fields = line.split(|&byte| byte == b':');
-                if let (Some(gid), Some(members)) = (fields.nth(2).and_then(number), fields.next()) {
-                    if members.split(|&byte| byte == b',').any(|member| member == login) {
-                        fits &= user.add(gid);
-                    }
-                }
+            let mut gid = None;
+            each_token(GROUP, &mut |column, token| match (column, gid) {
+                (0, _) => gid = None,
+                (2, _) => gid = number(token),
+                (3, Some(gid)) if token == login.text() => fits &= user.add(gid),
+                _ => {}
             })?;
         }
         if !fits {
-            fail!(FAILED, "--user: ", name, " is in more than 256 groups");
+            fail!(FAILED, "--user: ", name, " is in more than 256 groups: name one, as in ", name, ":GROUP");
         }
         if user.uid == u32::MAX || user.gid == u32::MAX {
             fail!(FAILED, "--user: 4294967295 is no user or group id");
@@ -117,62 +101,119 @@ impl User {
         place.map(|place| *place = gid).is_some()
     }
 
-    /// Become that user now, and hold nothing.
-    #[cfg_attr(not(feature = "userns"), allow(dead_code))]
+    /// Become that user now, and nothing else: hold no capability, unless it is uid 0, whose entry drops them.
+    ///
+    /// The user's other processes may look into this one while it writes its id maps. They find no descriptor that PROGRAM is
+    /// not to have, since those are closed, and no working directory of root's.
     pub(crate) fn become_now(&self) -> Result<(), c_int> {
+        if self.is_this_process() {
+            return Ok(());
+        }
         let mut groups = [Gid::ROOT; GROUPS];
         for (group, gid) in groups.iter_mut().zip(self.groups()) {
             *group = Gid::from_raw(*gid);
         }
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        let nothing = CapabilitySets {
-            effective: CapabilitySet::empty(),
-            permitted: CapabilitySet::empty(),
-            inheritable: CapabilitySet::empty(),
-        };
-        let done = set_thread_groups(groups.get(..self.count).unwrap_or_default())
+        let none = CapabilitySet::empty();
+        let nothing = CapabilitySets { effective: none, permitted: none, inheritable: none };
+        let done = chdir(c"/")
+            .and_then(|()| set_thread_groups(groups.get(..self.count).unwrap_or_default()))
             .and_then(|()| set_thread_res_gid(gid, gid, gid))
             .and_then(|()| set_thread_res_uid(uid, uid, uid))
-            .and_then(|()| set_capabilities(None, nothing));
+            .and_then(|()| if self.uid == 0 { Ok(()) } else { set_capabilities(None, nothing) });
         match done {
             Ok(()) => Ok(()),
-            Err(errno) => fail!(FAILED, "cannot become that user: ", errno),
+            Err(errno) => fail!(FAILED, "cannot become another user, or have other groups: ", errno),
         }
+    }
+
+    /// Its ids are these already, and its groups too, in whatever order, the primary one among them or not.
+    fn is_this_process(&self) -> bool {
+        let mut groups = [0; GROUPS];
+        let Some(groups) = supplementary_groups(&mut groups) else { return false };
+        let uids = [getuid(), geteuid()].iter().all(|uid| uid.as_raw() == self.uid);
+        let gids = [getgid(), getegid()].iter().all(|gid| gid.as_raw() == self.gid);
+        let within = |some: &[u32], all: &[u32]| some.iter().all(|gid| *gid == self.gid || all.contains(gid));
+        uids && gids && within(groups, self.groups()) && within(self.groups(), groups)
     }
 }
 
-/// Hand over every line of `path`, without its end. A file that is not there has none.
-fn each_line(path: &CStr, each: &mut dyn FnMut(&[u8])) -> Result<(), c_int> {
-    match read_lines(path, each) {
+/// The first entry of this name or id: its name, uid and gid. Those of NIS, `+` and `-`, are none.
+fn find_login(name: &[u8], id: Option<u32>) -> Result<Option<(Name, u32, u32)>, c_int> {
+    let (mut here, mut login, mut entry, mut found) = (false, Name::NONE, None, None);
+    each_token(PASSWD, &mut |column, token| match column {
+        0 => {
+            entry = None;
+            here = !matches!(token.first(), None | Some(b'+' | b'-')) && (id.is_some() || token == name);
+            if here && found.is_none() {
+                login = Name::of(token);
+            }
+        }
+        2 => entry = number(token).filter(|uid| here && id.is_none_or(|id| id == *uid)),
+        3 if found.is_none() => found = entry.zip(number(token)).map(|(uid, gid)| (login, uid, gid)),
+        _ => {}
+    })?;
+    Ok(found)
+}
+
+#[derive(Clone, Copy)]
+struct Name([u8; NAME], usize);
+
+impl Name {
+    const NONE: Name = Name([0; NAME], 0);
+
+    fn of(text: &[u8]) -> Name {
+        let mut name = Name::NONE;
+        for byte in text {
+            name.push(*byte);
+        }
+        name
+    }
+
+    /// Of what is too long, nothing that could be a name is left.
+    fn push(&mut self, byte: u8) {
+        match self.0.get_mut(self.1) {
+            Some(place) => (*place, self.1) = (byte, self.1 + 1),
+            None => self.0 = [b':'; NAME],
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        self.0.get(..self.1).unwrap_or_default().trim_ascii()
+    }
+}
+
+/// Hand over every token of `path` with the number of colons before it in its line: what stands between colons, commas and line
+/// ends. A file that is not there has none.
+fn each_token(path: &CStr, each: &mut dyn FnMut(usize, &[u8])) -> Result<(), c_int> {
+    match read_tokens(path, each) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => fail!(FAILED, "--user: cannot read ", path.to_bytes(), ": ", errno),
     }
 }
 
-fn read_lines(path: &CStr, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+fn read_tokens(path: &CStr, each: &mut dyn FnMut(usize, &[u8])) -> Result<(), Errno> {
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut buffer = [0; LINE];
-    let mut length = 0;
+    let mut buffer = [0; 4096];
+    let (mut column, mut token) = (0, Name::NONE);
     loop {
-        let more = read(&file, buffer.get_mut(length..).unwrap_or_default())?;
-        length += more;
-        let read = buffer.get(..length).unwrap_or_default();
-        let mut done = 0;
-        for line in read.split_inclusive(|&byte| byte == b'\n') {
-            match line.split_last() {
-                Some((b'\n', line)) => each(line),
-                _ if more == 0 => each(line),
-                _ => break,
+        let length = read(&file, &mut buffer)?;
+        let bytes = if length == 0 { b"\n" } else { buffer.get(..length).unwrap_or_default() };
+        for &byte in bytes {
+            if !matches!(byte, b':' | b',' | b'\n') {
+                token.push(byte);
+                continue;
             }
-            done += line.len();
+            each(column, token.text());
+            token = Name::NONE;
+            match byte {
+                b':' => column += 1,
+                b'\n' => column = 0,
+                _ => {}
+            }
         }
-        if more == 0 {
+        if length == 0 {
             return Ok(());
         }
-        if done == 0 && length == LINE {
-            return Err(Errno::OVERFLOW);
-        }
-        buffer.copy_within(done..length, 0);
-        length -= done;
     }
 }
