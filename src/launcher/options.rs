@@ -15,40 +15,32 @@ use crate::{FAILED, NONE};
 const HELP: &str = "\
 Usage: autochroot [OPTIONS] [--] PROGRAM [ARG]...
        autochroot --check [OPTIONS]
-
 Run a static PROGRAM with an empty, nameless directory as its root, and seal it:
-no capabilities, no new privileges, no file to be opened.
-With --check, enter and seal, print what was found inside, run nothing.
+no capability, no new privilege, no file to be opened. It keeps its process id
+and environment; without a slash it is looked up in PATH, before the jail.
 
-  -r, --root ROOT       auto: unlinked or, where no parent can be written, detached;
-                        unlinked: a directory that is made and removed;
-                        detached: a read-only tmpfs that is mounted nowhere;
-                        DIR: that directory, and what is in it; /: no jail  [auto]
-  -p, --parent DIR      where the directory is made
-                        [the first that can be written of $TMPDIR (not in a build without
-                        std), /dev/shm, /run, /tmp, /var/tmp, /; if none can, detached]
-  -u, --user USER[:GROUP]
-                        run PROGRAM as this user: digits are ids, all else names of /etc/passwd
-                        and /etc/group; with all its groups, or with GROUP alone; as root
-      --userns WHEN     enter through a new user namespace: auto (where chroot is not
-                        permitted), never, always  [auto]
+  -r, --root ROOT       auto; unlinked: a directory, made and removed; detached:
+                        a tmpfs, mounted nowhere; DIR: that one; /: none  [auto]
+  -p, --parent DIR      where the directory is made  [the first that can be
+                        written of $TMPDIR (if built with std), /dev/shm, /run,
+                        /tmp, /var/tmp and /; where none can, auto is detached]
+  -u, --user USER[:GROUP]  become this user: digits are ids, all else names of
+                        /etc/passwd and /etc/group; with all its groups, or with
+                        GROUP alone
+      --userns WHEN     enter by a new user namespace: always, never, or auto:
+                        where chroot is not permitted  [auto]
+      --id-map MAP      in it: identity (ids stay) or none  [identity]
       --caps NAME,...   capabilities that PROGRAM keeps, or none, or all  [none]
-      --id-map MAP      in a user namespace: identity (ids are what they were) or none  [identity]
-      --keep-fds N,...  the open file descriptors that PROGRAM keeps, and no others, or all;
-                        none may be a directory
-                        [0,1,2 and those of LISTEN_FDS, if LISTEN_PID is this process]
-      --no-seal         only the empty root; what a user namespace gave is dropped all the same
-      --check           see above
-  -v, --verbose         print what --check would, on standard error, and run PROGRAM
+      --keep-fds N,...  descriptors that it keeps, no directory, or all
+                        [0,1,2 and, with LISTEN_PID, those of LISTEN_FDS]
+      --no-seal         only the root; what a user namespace gave is dropped
+      --check           enter and seal, print what is found inside, run nothing
+  -v, --verbose         print that on standard error, and run PROGRAM
   -h, --help            print this
   -V, --version         print the version
 
-PROGRAM is opened before the jail, looked up in PATH if it has no slash. It keeps the
-process id and the environment.
-
-Exit status: that of PROGRAM; 125 if autochroot failed, also for bad options;
-126 if PROGRAM cannot be run; 127 if it is not found. Of --check: 0 in a jail, 1 if it
-was refused.
+Exit status: that of PROGRAM; 125: failed, or bad options; 126: PROGRAM cannot
+be run; 127: it is not there. Of --check: 0 in a jail, 1 if refused.
 ";
 
 const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
