@@ -474,3 +474,27 @@ fn the_error_is_an_io_error_too() {
     assert_eq!(io.kind(), ErrorKind::NotFound);
     assert_eq!(io.to_string(), "cannot use the parent directory: ENOENT (no such file or directory)");
 }
+
+#[test]
+fn among_many_descriptors_each_is_looked_at_wherever_it_is() {
+    for (files, directory) in
+        [(0, 900), (28, 29), (31, 40), (40, 3), (100, 104), (100, 150), (100, 900), (700, 701), (900, 1000)]
+    {
+        as_each_user(|_| {
+            let file = fs::File::open("/dev/null").unwrap();
+            let (from, mut last) = (10, 0);
+            for _ in 0..files {
+                last = unsafe { libc::fcntl(raw(&file), libc::F_DUPFD, from) };
+                assert!(last >= 0);
+            }
+            let jailed = Jail::auto().check();
+            assert!(jailed.is_ok(), "{files} files, the last {last}: {jailed:?}");
+            let at = if directory < 10 { 10 } else { directory };
+            let opened = unsafe { libc::open(c"/".as_ptr(), libc::O_PATH) };
+            assert_eq!(unsafe { libc::dup2(opened, at) }, at);
+            assert_eq!(unsafe { libc::close(opened) }, 0);
+            let error = Jail::auto().enter().unwrap_err();
+            assert_eq!((error.step(), error.fd()), (Step::OpenDirectories, Some(at)), "{files} files: {error}");
+        });
+    }
+}

@@ -25,16 +25,17 @@ pub(super) fn see_no_open_directory_below_the_limit() -> Result<OpenDirectories,
     const MOST: i32 = 1 << 16;
     let limit =
         getrlimit(Resource::Nofile).current.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(MOST).min(MOST);
-    (0..limit).try_for_each(is_no_directory).map(|()| OpenDirectories::NoneBelow(limit))
+    (0..limit).try_for_each(|fd| is_no_directory(fd).map(drop)).map(|()| OpenDirectories::NoneBelow(limit))
 }
 
-/// That this is not a descriptor of a directory; it may be none at all. `O_PATH` and mounts are seen too.
+/// That this is not a descriptor of a directory, and whether it is one at all. `O_PATH` and mounts are seen too.
 #[allow(unsafe_code, reason = "a descriptor that is not ours is looked at")]
-pub(super) fn is_no_directory(fd: i32) -> Result<(), Fault> {
+pub(super) fn is_no_directory(fd: i32) -> Result<bool, Fault> {
     // SAFETY: it is borrowed for this one call, which finds out whether it is open.
     match fstat(unsafe { BorrowedFd::borrow_raw(fd) }) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(Fault::OpenDirectory(fd)),
-        Ok(_) | Err(Errno::BADF) => Ok(()),
+        Ok(_) => Ok(true),
+        Err(Errno::BADF) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }
