@@ -111,17 +111,17 @@ fn run(
         check::report(&inside, before, options.jail.path(), Stream::err())?;
     }
     let (why, hint) = match libc::execute(&program, args, environment) {
-        Errno::NOENT if program::is_script(&program) == Some(true) => (
-            ": is a script: its interpreter is not in the jail",
-            "run the interpreter, if it is a static program, and give it the script on standard input",
-        ),
-        Errno::NOENT if program::is_script(&program).is_none() => {
-            (": is a script or not static: its interpreter or loader is not in the jail", "")
-        }
-        Errno::NOENT => (
-            ": is not static: its dynamic loader is not in the jail",
-            "build it for a musl target, or name a directory with --root that holds the loader and the libraries",
-        ),
+        Errno::NOENT => match program::is_script(&program) {
+            Some(true) => (
+                ": is a script: its interpreter is not in the jail",
+                "run the interpreter, if it is a static program, and give it the script on standard input",
+            ),
+            Some(false) => (
+                ": is not static: its dynamic loader is not in the jail",
+                "build it for a musl target, or name a directory with --root that holds the loader and the libraries",
+            ),
+            None => (": is a script or not static: its interpreter or loader is not in the jail", ""),
+        },
         Errno::ACCESS if options.user.is_some() => (": may not be executed by that user", ""),
         Errno::NOEXEC => (": is no program for this machine", ""),
         errno => fail!(CANNOT_RUN, shown, ": cannot execute it: ", errno),

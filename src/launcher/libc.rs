@@ -17,7 +17,7 @@ unsafe extern "C" {
     #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
     fn fexecve(fd: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn getgroups(size: core::ffi::c_int, list: *mut u32) -> core::ffi::c_int;
+    fn getgroups(size: c_int, list: *mut u32) -> c_int;
     #[cfg(not(feature = "std"))]
     fn __errno_location() -> *mut c_int;
     #[cfg(not(feature = "std"))]
@@ -86,7 +86,7 @@ pub(crate) const GROUPS: usize = 256;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn supplementary_groups(list: &mut [u32; GROUPS]) -> Option<&[u32]> {
     // SAFETY: the list has as many places as is said.
-    let count = unsafe { getgroups(256, list.as_mut_ptr()) };
+    let count = unsafe { getgroups(c_int::try_from(list.len()).ok()?, list.as_mut_ptr()) };
     list.get(..usize::try_from(count).ok()?)
 }
 

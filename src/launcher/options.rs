@@ -216,7 +216,6 @@ impl Options {
     }
 }
 
-/// What PROGRAM is to keep.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Options {
     /// Whether the entry is by a user namespace for sure, or needs no privilege.
@@ -230,6 +229,7 @@ impl Options {
         !held.is_ok_and(|held| held.contains(rustix::thread::CapabilitySet::SYS_CHROOT))
     }
 
+    /// What PROGRAM is to keep.
     pub(crate) fn caps(&self) -> Result<Capabilities, c_int> {
         match self.caps.unwrap_or(b"none") {
             b"none" => Ok(Capabilities::NONE),

@@ -43,37 +43,23 @@ impl User {
         if name.is_empty() || group.is_some_and(<[u8]>::is_empty) {
             fail!(FAILED, "--user: \"", text, "\" is not USER or USER:GROUP");
         }
-        let (id, group_id) = (number(name), group.and_then(number));
-        let mut user = User { uid: id.unwrap_or(0), gid: group_id.unwrap_or(0), groups: [0; GROUPS], count: 0 };
-        let mut login = Name::NONE;
-        if id.is_none() || group.is_none() {
-            match find_login(name, id)? {
-                Some((found, uid, gid)) => {
-                    (login, user.uid) = (found, uid);
-                    if group.is_none() {
-                        user.gid = gid;
-                    }
-                }
-                None if id.is_none() => fail!(FAILED, "--user: there is no user \"", name, "\" in /etc/passwd"),
-                None => {
-                    fail!(FAILED, "--user: ", name, " is not in /etc/passwd: name a group, as in ", name, ":", name)
-                }
+        let id = number(name);
+        let login = if id.is_some() && group.is_some() { None } else { find_login(name, id)? };
+        let uid = match (id, &login) {
+            (Some(uid), _) => uid,
+            (None, Some((_, uid, _))) => *uid,
+            (None, None) => fail!(FAILED, "--user: there is no user \"", name, "\" in /etc/passwd"),
+        };
+        let gid = match (group, &login) {
+            (Some(group), _) => find_group(group)?,
+            (None, Some((_, _, gid))) => *gid,
+            (None, None) => {
+                fail!(FAILED, "--user: ", name, " is not in /etc/passwd: name a group, as in ", name, ":", name)
             }
-        }
-        if let (Some(group), None) = (group, group_id) {
-            let (mut here, mut found) = (false, None);
-            each_token(GROUP, &mut |column, token| match column {
-                0 => here = found.is_none() && token == group,
-                2 if here => found = number(token),
-                _ => {}
-            })?;
-            match found {
-                Some(gid) => user.gid = gid,
-                None => fail!(FAILED, "--user: there is no group \"", group, "\" in /etc/group"),
-            }
-        }
-        let mut fits = user.add(user.gid);
-        if group.is_none() {
+        };
+        let mut user = User { uid, gid, groups: [0; GROUPS], count: 0 };
+        let mut fits = user.add(gid);
+        if let (None, Some((login, _, _))) = (group, &login) {
             let mut gid = None;
             each_token(GROUP, &mut |column, token| match (column, gid) {
                 (0, _) => gid = None,
@@ -85,7 +71,7 @@ impl User {
         if !fits {
             fail!(FAILED, "--user: ", name, " is in more than 256 groups: name one, as in ", name, ":GROUP");
         }
-        if user.uid == u32::MAX || user.gid == u32::MAX {
+        if uid == u32::MAX || gid == u32::MAX {
             fail!(FAILED, "--user: 4294967295 is no user or group id");
         }
         Ok(user)
@@ -154,6 +140,23 @@ fn find_login(name: &[u8], id: Option<u32>) -> Result<Option<(Name, u32, u32)>, 
         _ => {}
     })?;
     Ok(found)
+}
+
+/// The id that `group` is, or that of the first entry of this name.
+fn find_group(group: &[u8]) -> Result<u32, c_int> {
+    if let Some(gid) = number(group) {
+        return Ok(gid);
+    }
+    let (mut here, mut found) = (false, None);
+    each_token(GROUP, &mut |column, token| match column {
+        0 => here = found.is_none() && token == group,
+        2 if here => found = number(token),
+        _ => {}
+    })?;
+    match found {
+        Some(gid) => Ok(gid),
+        None => fail!(FAILED, "--user: there is no group \"", group, "\" in /etc/group"),
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -71,7 +71,7 @@ fn plans() -> Vec<Plan> {
     {
         for user_namespace in [UserNamespace::Auto, UserNamespace::Never, UserNamespace::Always] {
             for id_map in [IdMap::Identity, IdMap::None] {
-                let others = user_namespace == UserNamespace::Never && id_map == IdMap::None;
+                let no_new_privs_helps = user_namespace == UserNamespace::Never && id_map == IdMap::None;
                 for (threads, directories) in [(false, false), (false, true), (true, false), (true, true)] {
                     let detached_if_no_parent = auto;
                     plans.push(Plan {
@@ -81,7 +81,7 @@ fn plans() -> Vec<Plan> {
                         directories,
                         user_namespace,
                         id_map,
-                        no_new_privs_helps: others, // FreeBSD's shape
+                        no_new_privs_helps, // FreeBSD's shape
                         ..AS_ROOT
                     });
                 }
