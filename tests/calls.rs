@@ -5,7 +5,6 @@
 #[macro_use]
 mod common;
 
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use common::*;
@@ -27,9 +26,7 @@ fn trace_all(user: User, args: &[&str]) -> Option<Vec<String>> {
     let log = Scratch::new();
     let mut strace = command(Path::new("strace"));
     strace.args(["-f", "-o"]).arg(log.0.join("log")).arg(launcher()).args(args).current_dir("/");
-    if let (User::Plain(id), true) = (user, is_root()) {
-        strace.uid(id).gid(id);
-    }
+    start_as(&mut strace, user);
     let output = match strace.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             skipped("no strace");

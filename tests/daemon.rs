@@ -71,10 +71,7 @@ fn a_daemon_serves_from_its_jail() {
     for user in users() {
         let log = logs.0.join(format!("{user:?}"));
         let mut command = command(&daemon);
-        if let (User::Plain(id), true) = (user, is_root()) {
-            std::os::unix::process::CommandExt::uid(&mut command, id);
-            std::os::unix::process::CommandExt::gid(&mut command, id);
-        }
+        start_as(&mut command, user);
         let mut daemon = command.env(PORT, &log).current_dir("/").stdout(Stdio::piped()).spawn().unwrap();
         let mut line = [0; 6];
         let mut length = 0;

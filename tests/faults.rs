@@ -8,7 +8,6 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -42,9 +41,7 @@ fn traced(subject: Subject, user: User, root: &str, log: &Path, options: &[&str]
 
 /// Run it as `user`, in "/", without input.
 fn run_as(mut strace: Command, user: User) -> Option<Output> {
-    if let (User::Plain(id), true) = (user, is_root()) {
-        strace.uid(id).gid(id);
-    }
+    start_as(&mut strace, user);
     match strace.current_dir("/").stdin(Stdio::null()).output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             skipped("no strace");
@@ -328,29 +325,40 @@ fn racing_parent(user: User, mode: u32, group: u32) -> Scratch {
     parent
 }
 
-fn race_as(racer: u32, group: u32, parent: &Path) -> ! {
-    if is_root() {
-        unsafe { assert_eq!(libc::setresgid(group, group, group) | libc::setresuid(racer, racer, racer), 0) };
+/// A process that races until this is dropped.
+struct Racer(libc::pid_t);
+
+impl Racer {
+    fn start(racer: u32, group: u32, parent: &Path) -> Racer {
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            close_all_but([2, 2]);
+            if is_root() {
+                unsafe { assert_eq!(libc::setresgid(group, group, group) | libc::setresuid(racer, racer, racer), 0) };
+            }
+            race(parent);
+        }
+        Racer(pid)
     }
-    race(parent);
+}
+
+impl Drop for Racer {
+    fn drop(&mut self) {
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
 }
 
 #[test]
 fn nobody_wins_a_race_for_the_directory() {
     for (user, racer, mode, group) in races() {
         let parent = racing_parent(user, mode, group);
-        let racer_pid = unsafe { libc::fork() };
-        if racer_pid == 0 {
-            close_all_but([2, 2]);
-            race_as(racer, group, &parent.0);
-        }
+        let _racer = Racer::start(racer, group, &parent.0);
         let mut entering = command(myself());
         entering.env(TASK, format!("2000 unlinked {}", parent.0.display()));
         let output = run_as(entering, user).unwrap();
-        unsafe {
-            libc::kill(racer_pid, libc::SIGKILL);
-            libc::waitpid(racer_pid, std::ptr::null_mut(), 0);
-        }
         assert_eq!(output.status.code(), Some(0), "{user:?} {mode:o}: {output:?}");
         let said = text(&output.stdout).trim_end();
         println!("figure: {user:?} against uid {racer}, parent {mode:o}: {said} (jails, clean errors)");
@@ -362,11 +370,7 @@ fn nobody_wins_a_race_for_the_directory() {
 fn nobody_wins_a_race_with_all_the_time_in_the_world() {
     for (user, racer, mode, group) in races() {
         let parent = racing_parent(user, mode, group);
-        let racer_pid = unsafe { libc::fork() };
-        if racer_pid == 0 {
-            close_all_but([2, 2]);
-            race_as(racer, group, &parent.0);
-        }
+        let _racer = Racer::start(racer, group, &parent.0);
         let (mut jails, mut errors) = (0, 0);
         for pause in [
             "mkdirat:delay_exit=300",
@@ -383,10 +387,6 @@ fn nobody_wins_a_race_with_all_the_time_in_the_world() {
             let (jailed, refused) = text(&output.stdout).trim_end().split_once(' ').unwrap();
             jails += jailed.parse::<u32>().unwrap();
             errors += refused.parse::<u32>().unwrap();
-        }
-        unsafe {
-            libc::kill(racer_pid, libc::SIGKILL);
-            libc::waitpid(racer_pid, std::ptr::null_mut(), 0);
         }
         println!("figure: {user:?} against uid {racer}, parent {mode:o}, pauses: {jails} jails, {errors} clean errors");
     }

@@ -20,9 +20,7 @@ use common::*;
 /// The launcher as `user`, with neither arguments nor a TMPDIR.
 fn autochroot(user: User) -> Command {
     let mut command = command(launcher());
-    if let (User::Plain(id), true) = (user, is_root()) {
-        command.uid(id).gid(id);
-    }
+    start_as(&mut command, user);
     command.current_dir("/").stdin(Stdio::null());
     command
 }
@@ -606,9 +604,7 @@ fn socket_activation_works() {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""]).arg(launcher()).arg(payload()).args(["accept", "fds"]);
         shell.env("LISTEN_FDS", "1").stdin(Stdio::null()).stdout(Stdio::piped());
-        if let (User::Plain(id), true) = (user, is_root()) {
-            shell.uid(id).gid(id);
-        }
+        start_as(&mut shell, user);
         let copy = unsafe { libc::fcntl(raw(&listener), libc::F_DUPFD_CLOEXEC, 100) };
         // SAFETY: the calls are safe in a fork.
         unsafe {
@@ -742,27 +738,21 @@ fn no_command_line_does_anything_but_run_or_say_why_not() {
         "/nowhere",
         "/",
     ];
-    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        usize::try_from(seed % u64::try_from(below).unwrap()).unwrap()
-    };
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
     let user = plain();
     let mut statuses = std::collections::BTreeMap::new();
     for _ in 0..3000 {
         let mut words: Vec<Vec<u8>> = vec![];
-        for _ in 0..random(7) {
-            let mut word = match WORDS[random(WORDS.len())] {
+        for _ in 0..random.below(7) {
+            let mut word = match WORDS[random.below(WORDS.len())] {
                 "payload" => payload().to_str().unwrap(),
                 word => word,
             }
             .as_bytes()
             .to_vec();
-            if random(6) == 0 {
-                let (at, byte) = (random(word.len() + 1), u8::try_from(1 + random(255)).unwrap());
-                word.splice(at..(at + random(2)).min(word.len()), [byte]);
+            if random.below(6) == 0 {
+                let (at, byte) = (random.below(word.len() + 1), u8::try_from(1 + random.below(255)).unwrap());
+                word.splice(at..(at + random.below(2)).min(word.len()), [byte]);
             }
             words.push(word);
         }

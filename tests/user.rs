@@ -275,22 +275,18 @@ fn an_ordinary_user_can_be_nobody_else() {
 #[test]
 fn rubbish_in_the_files_is_nobody() {
     root_only!();
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        usize::try_from(seed % 1000).unwrap() % below
-    };
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..300 {
-        let rubbish = |random: &mut dyn FnMut(usize) -> usize| {
-            let length = random(200);
+        let rubbish = |random: &mut Random| {
+            let length = random.below(200);
             (0..length)
-                .map(|_| ["svc", ":", ":", ":", "\n", "\n", "7", "0", ",", "x", "\0", "4294967296", " "][random(13)])
+                .map(|_| {
+                    ["svc", ":", ":", ":", "\n", "\n", "7", "0", ",", "x", "\0", "4294967296", " "][random.below(13)]
+                })
                 .collect::<String>()
         };
         let (passwd, group) = (rubbish(&mut random), rubbish(&mut random));
-        let user = ["svc", "7", "svc:svc", "svc:7", "x"][random(5)];
+        let user = ["svc", "7", "svc:svc", "svc:7", "x"][random.below(5)];
         let output = ids(Some(&passwd), Some(&group), &["--user", user]);
         let (said, told) = both(&output);
         match output.status.code() {

@@ -162,6 +162,26 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
+/// Have it start as `user`.
+pub fn start_as(command: &mut Command, user: User) {
+    if let (User::Plain(id), true) = (user, is_root()) {
+        command.uid(id).gid(id);
+    }
+}
+
+/// Numbers that look random, the same in every run.
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number from 0 up to and without this one.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(end).unwrap()).unwrap()
+    }
+}
+
 thread_local! {
     static IS_FORK: Cell<bool> = const { Cell::new(false) };
     static REPORT: RefCell<String> = const { RefCell::new(String::new()) };
