@@ -168,10 +168,15 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
         let caps = options.caps()?;
         #[cfg(feature = "userns")]
         let jail = if options.seal { jail.empty_bounding_set() } else { jail };
-        // Who cannot enter by privilege becomes the user first: in a user namespace there are no other ids.
+        // Who cannot enter by privilege becomes the user first: in a user namespace there are no other ids. The user's other
+        // processes may then look into this one: they find no descriptor but those kept, and no working directory of root's.
         let first = user.is_some() && options.never_by_privilege();
-        if let (Some(user), true) = (user, first) {
-            user.become_now()?;
+        if let Some(user) = user.filter(|user| first && !user.is_this_process()) {
+            if let Err(errno) = rustix::process::chdir(c"/") {
+                fail!(FAILED, "cannot change directory to \"/\": ", errno);
+            }
+            let unjailed = autochroot::Jail::unjailed().enter();
+            unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(refused)?;
         }
         let mut jailed = jail.enter().map_err(refused)?;
         if let (Some(user), false) = (user, first) {

@@ -183,7 +183,8 @@ fn where_unshare_is_filtered_proc_tells_whether_there_are_threads() {
         fake(libc::SYS_unshare, Errno::PERM);
         assert_refused(refusal(Jail::auto()), Step::Threads, Errno::PERM);
         fs::create_dir("/proc/self").unwrap();
-        fs::write("/proc/self/stat", "1 (it has) 1) threads").unwrap();
+        let one = "1 (it has) 1) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 1";
+        fs::write("/proc/self/stat", one).unwrap();
         assert_refused(refusal(Jail::auto()), Step::Threads, Errno::INVAL);
         Jail::auto().allow_threads().enter().unwrap();
     });

@@ -333,6 +333,17 @@ fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
         let error = Jail::auto().allow_threads().enter().unwrap().seal().unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EPERM)));
     });
+    // Where no jail was wanted /proc is still there to ask.
+    as_user(User::Root, || {
+        fake(libc::SYS_unshare, Errno::PERM);
+        let _ = Jail::unjailed().enter().unwrap().run_as(7, 7, &[]).unwrap().seal().unwrap();
+    });
+    as_user(User::Root, || {
+        fake(libc::SYS_unshare, Errno::PERM);
+        let _thread = Thread::start();
+        let error = Jail::unjailed().enter().unwrap().run_as(7, 7, &[]).unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EINVAL)));
+    });
 }
 
 #[test]

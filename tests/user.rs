@@ -199,7 +199,7 @@ fn an_ordinary_user_keeps_no_group_that_was_not_asked_for() {
         let userns = format!("--userns={userns}");
         args.extend(["--user=svc:svc", &userns]);
         let output = ids_by(&args, Some(PASSWD), Some(GROUP));
-        let message = "autochroot: cannot become another user, or have other groups: EPERM (operation not permitted)\n";
+        let message = "autochroot: cannot set the supplementary groups: EPERM (operation not permitted) (--user svc:svc)\n";
         assert_eq!((both(&output), output.status.code()), (("", message), Some(125)));
         args[3] = "--groups=7002,7003,7005";
         args[5] = "--user=svc";
@@ -264,9 +264,10 @@ fn an_ordinary_user_can_be_nobody_else() {
         };
         let output = run(format!("{id}:{gid}"));
         assert!(both(&output).0.contains(&format!("\nids: {id} {id} {gid} {gid} [")), "{output:?}");
-        let output = run(format!("{}:{gid}", id + 1));
-        let message = "autochroot: cannot become another user, or have other groups: EPERM (operation not permitted)\n";
-        assert_eq!(both(&output), ("", message));
+        let other = format!("{}:{gid}", id + 1);
+        let output = run(other.clone());
+        let message = "cannot set the supplementary groups: EPERM (operation not permitted)";
+        assert_eq!(both(&output), ("", &*format!("autochroot: {message} (--user {other})\n")));
         assert_eq!(output.status.code(), Some(125));
     });
 }

@@ -1,7 +1,7 @@
 //! Whether the process has but one thread (Linux).
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
 use rustix::io::{Errno, pread};
 use rustix::thread::UnshareFlags;
 
@@ -24,16 +24,12 @@ pub(crate) fn only_thread() -> Result<Option<OwnedFd>, Fault> {
     }
 }
 
-/// That there is still but one.
+/// That there is still but one; whoever has a `stat` has it because `unshare` is filtered.
 pub(super) fn still_alone(stat: Option<&OwnedFd>) -> Result<(), Fault> {
-    match unshare_threads() {
-        Ok(()) => Ok(()),
-        Err(Errno::INVAL) => Err(Errno::INVAL.into()),
-        Err(errno) => match stat.map(is_alone) {
-            Some(true) => Ok(()),
-            Some(false) => Err(Errno::INVAL.into()),
-            None => Err(errno.into()),
-        },
+    match stat {
+        Some(stat) if is_alone(stat) => Ok(()),
+        Some(_) => Err(Errno::INVAL.into()),
+        None => only_thread().map(drop),
     }
 }
 
@@ -48,8 +44,11 @@ fn unshare_threads() -> Result<(), Errno> {
 }
 
 /// The twentieth field of `stat` is the number of threads, `proc_pid_stat(5)`; the second, which may hold anything, ends
-/// with the last parenthesis.
+/// with the last parenthesis. A file that somebody else has put there does not count.
 fn is_alone(stat: &OwnedFd) -> bool {
+    if !fstatfs(stat).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC) {
+        return false;
+    }
     let mut text = [0; 512];
     let Ok(length) = pread(stat, &mut text, 0) else { return false };
     let text = text.get(..length).unwrap_or_default();

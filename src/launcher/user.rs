@@ -4,10 +4,7 @@ use core::ffi::{CStr, c_int};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read};
-use rustix::process::{Gid, Uid, chdir, getegid, geteuid, getgid, getuid};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, set_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
-};
+use rustix::process::{getegid, geteuid, getgid, getuid};
 
 use crate::FAILED;
 use crate::libc::{GROUPS, supplementary_groups};
@@ -87,34 +84,8 @@ impl User {
         place.map(|place| *place = gid).is_some()
     }
 
-    /// Become that user now, and nothing else: hold no capability, unless it is uid 0, whose entry drops them.
-    ///
-    /// The user's other processes may look into this one while it writes its id maps. They find no descriptor that PROGRAM is
-    /// not to have, since those are closed, and no working directory of root's.
-    pub(crate) fn become_now(&self) -> Result<(), c_int> {
-        if self.is_this_process() {
-            return Ok(());
-        }
-        let mut groups = [Gid::ROOT; GROUPS];
-        for (group, gid) in groups.iter_mut().zip(self.groups()) {
-            *group = Gid::from_raw(*gid);
-        }
-        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        let none = CapabilitySet::empty();
-        let nothing = CapabilitySets { effective: none, permitted: none, inheritable: none };
-        let done = chdir(c"/")
-            .and_then(|()| set_thread_groups(groups.get(..self.count).unwrap_or_default()))
-            .and_then(|()| set_thread_res_gid(gid, gid, gid))
-            .and_then(|()| set_thread_res_uid(uid, uid, uid))
-            .and_then(|()| if self.uid == 0 { Ok(()) } else { set_capabilities(None, nothing) });
-        match done {
-            Ok(()) => Ok(()),
-            Err(errno) => fail!(FAILED, "cannot become another user, or have other groups: ", errno),
-        }
-    }
-
     /// Its ids are these already, and its groups too, in whatever order, the primary one among them or not.
-    fn is_this_process(&self) -> bool {
+    pub(crate) fn is_this_process(&self) -> bool {
         let mut groups = [0; GROUPS];
         let Some(groups) = supplementary_groups(&mut groups) else { return false };
         let uids = [getuid(), geteuid()].iter().all(|uid| uid.as_raw() == self.uid);
