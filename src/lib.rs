@@ -31,7 +31,7 @@
 //! | step | calls |
 //! | --- | --- |
 //! | [`Threads`](Step::Threads) (Linux) | `geteuid`, `unshare(CLONE_THREAD)` |
-//! | [`OpenDirectories`](Step::OpenDirectories) | `openat("/proc/self/fd")`, `getdents64`, an `fstat` for each descriptor, `getdents64`, `close`; with more than 31 descriptors, from Linux 6.2 on, `fstatfs` and `fstat` of the list and an `fstat` for each number up to the last descriptor in place of the rest |
+//! | [`OpenDirectories`](Step::OpenDirectories) | `statfs("/proc/self/fd")`, `stat("/proc/self/fd")`, an `fstat` for each number up to the last descriptor; before Linux 6.2, or if the descriptors are far apart, then `openat`, `getdents64`, an `fstat` for each descriptor, `getdents64`, `close` |
 //! | [`WorkingDirectory`](Step::WorkingDirectory) | `openat(".")`, to come back to after a refusal |
 //! | [`Parent`](Step::Parent) | `openat`, `fstat` |
 //! | [`Make`](Step::Make) | `getrandom`, `mkdirat` |
