@@ -199,7 +199,8 @@ fn an_ordinary_user_keeps_no_group_that_was_not_asked_for() {
         let userns = format!("--userns={userns}");
         args.extend(["--user=svc:svc", &userns]);
         let output = ids_by(&args, Some(PASSWD), Some(GROUP));
-        let message = "autochroot: cannot set the supplementary groups: EPERM (operation not permitted) (--user svc:svc)\n";
+        let message =
+            "autochroot: cannot set the supplementary groups: EPERM (operation not permitted) (--user svc:svc)\n";
         assert_eq!((both(&output), output.status.code()), (("", message), Some(125)));
         args[3] = "--groups=7002,7003,7005";
         args[5] = "--user=svc";

@@ -1,4 +1,4 @@
-/* The calls of an entry by hand: what `enter` is measured against. Each returns 0. */
+/* The calls of an entry by hand: what `enter` is measured against. Each returns 0, or the number of its step. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -10,8 +10,10 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <unistd.h>
 
 static int enter_user_namespace(void) {
@@ -19,7 +21,8 @@ static int enter_user_namespace(void) {
 }
 
 /* As few as lead into an empty root. */
-int fewest(const char *parent) {
+int fewest(const char *parent, int without) {
+	(void)without;
 	char name[256];
 	snprintf(name, sizeof name, "%s/c-%d", parent, getpid());
 	if (mkdir(name, 0555) || chdir(name) || rmdir(name)) return 1;
@@ -28,7 +31,8 @@ int fewest(const char *parent) {
 }
 
 /* As HAProxy 3.5 does it: no maps, all capabilities of the user namespace kept, a failure of rmdir ignored. */
-int haproxy(const char *parent) {
+int haproxy(const char *parent, int without) {
+	(void)without;
 	char name[256];
 	snprintf(name, sizeof name, "%s/haproxy.XXXXXX", parent);
 	if (!mkdtemp(name) || chdir(name)) return 1;
@@ -43,52 +47,61 @@ static int put(int proc, const char *file, const char *text) {
 	return close(fd);
 }
 
-/* Those that `enter` makes, in its order, and none besides. */
-int same(const char *parent) {
-	static char entries[1024];
+/* What `same` can leave out. */
+enum { THREADS = 1, DIRECTORIES = 2, CWD = 4, UNLINKED = 8, VERIFY = 16, MAPS = 32 };
+
+/* Those that `enter` makes, in its order, and none besides; `without` some of them. */
+int same(const char *parent, int without) {
 	char name[32], map[32];
+	struct statfs proc_status;
 	struct stat status;
 	unsigned long long drawn;
 	uid_t uid = geteuid();
-	long length;
-	if (unshare(CLONE_THREAD)) return 1;
-	int list = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	while ((length = syscall(SYS_getdents64, list, entries, sizeof entries)) > 0)
-		for (long at = 0; at < length;) {
-			char *entry = entries + at;
-			int fd = atoi(entry + 19);
-			if (entry[19] != '.' && fd != list && (fstat(fd, &status) || S_ISDIR(status.st_mode))) return 2;
-			at += *(unsigned short *)(entry + 16);
-		}
-	close(list);
-	int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!(without & THREADS) && unshare(CLONE_THREAD)) return 1;
+	if (!(without & DIRECTORIES)) {
+		if (statfs("/proc/self/fd", &proc_status) || proc_status.f_type != PROC_SUPER_MAGIC) return 2;
+		if (stat("/proc/self/fd", &status)) return 2;
+		for (long more = status.st_size, fd = 0; more > 0; fd++)
+			if (!fstat(fd, &status)) {
+				if (S_ISDIR(status.st_mode)) return 2;
+				more--;
+			}
+	}
+	int cwd = without & CWD ? -1 : open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int in = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (in < 0 || fstat(in, &status) || getrandom(&drawn, sizeof drawn, GRND_INSECURE) != sizeof drawn) return 3;
 	snprintf(name, sizeof name, "c-%016llx", drawn);
 	if (mkdirat(in, name, 0555)) return 4;
 	int dir = openat(in, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || fstat(dir, &status) || status.st_uid != uid || unlinkat(in, name, AT_REMOVEDIR)) return 5;
-	if (fstat(dir, &status) || status.st_nlink || !mkdirat(dir, name, 0555) || fchdir(dir)) return 6;
-	int proc = -1;
+	if (!(without & UNLINKED) && (fstat(dir, &status) || status.st_nlink || !mkdirat(dir, name, 0555))) return 6;
+	if (fchdir(dir)) return 6;
+	int proc = -1, in_user_namespace = 0;
 	if (chroot(".")) {
 		gid_t gid = getegid();
-		proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (errno != EPERM || proc < 0 || enter_user_namespace()) return 7;
-		snprintf(map, sizeof map, "%u %u 1", uid, uid);
-		if (put(proc, "uid_map", map) || put(proc, "setgroups", "deny")) return 8;
-		snprintf(map, sizeof map, "%u %u 1", gid, gid);
-		if (put(proc, "gid_map", map) || chroot(".")) return 9;
+		if (errno != EPERM) return 7;
+		if (!(without & MAPS) && (proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) return 7;
+		if (enter_user_namespace()) return 7;
+		in_user_namespace = 1;
+		if (!(without & MAPS)) {
+			snprintf(map, sizeof map, "%u %u 1", uid, uid);
+			if (put(proc, "uid_map", map) || put(proc, "setgroups", "deny")) return 8;
+			snprintf(map, sizeof map, "%u %u 1", gid, gid);
+			if (put(proc, "gid_map", map)) return 9;
+		}
+		if (chroot(".")) return 9;
 	}
 	if (chdir("/")) return 10;
-	if (proc >= 0) {
+	if (in_user_namespace) {
 		struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
 		struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &header, data)) return 11;
-		if (fstatat(AT_FDCWD, "/", &status, 0) || syscall(SYS_capget, &header, data)) return 12;
-		if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || geteuid() != uid || getegid() == (gid_t)-1) return 13;
-		close(proc);
-	} else if (fstatat(AT_FDCWD, "/", &status, 0)) {
+		if (!(without & VERIFY)) {
+			if (fstatat(AT_FDCWD, "/", &status, 0) || syscall(SYS_capget, &header, data)) return 12;
+			if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || geteuid() == (uid_t)-1 || getegid() == (gid_t)-1) return 13;
+		}
+	} else if (!(without & VERIFY) && fstatat(AT_FDCWD, "/", &status, 0)) {
 		return 14;
 	}
-	return close(cwd) || close(in) || close(dir);
+	return (cwd >= 0 && close(cwd)) || close(in) || close(dir) || (proc >= 0 && close(proc));
 }
