@@ -151,8 +151,8 @@ pub(crate) enum Fault {
     Component(u16, Errno),
     Unsafe(u16),
     OpenDirectory(i32),
-    /// These capabilities, as the bytes of their bits: without the alignment of a `u64` every fault is smaller.
-    NotHeld([u8; 8]),
+    /// The capability with this number.
+    NotHeld(u8),
     NoSuchId,
     TooManyGroups,
     NotOwnId,
@@ -213,8 +213,8 @@ impl fmt::Display for Fault {
                 decimal(f, fd.unsigned_abs())?;
                 " is a directory"
             }
-            Fault::NotHeld(bits) => {
-                Capabilities::from_bits(u64::from_ne_bytes(*bits)).fmt(f)?;
+            Fault::NotHeld(number) => {
+                Capabilities::from_bits(1 << *number).fmt(f)?;
                 " is not held"
             }
             Fault::NoSuchId => "4294967295 is no user or group id",

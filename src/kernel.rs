@@ -39,7 +39,7 @@ use unix as os;
 pub(crate) use unix::only_thread;
 
 /// Where the directory is made if the caller names no parent. What is usually a tmpfs comes first: an entry takes
-/// a quarter less time there than on a disk (`benches/enter.rs`). "/" is for an initramfs that has nothing else.
+/// half the time there that it does on a disk (`benches/enter`). "/" is for an initramfs that has nothing else.
 pub(crate) const PARENTS: [&str; 6] = ["$TMPDIR", "/dev/shm", "/run", "/tmp", "/var/tmp", "/"];
 
 /// For all to read and search: after a later `setuid`, a lookup in the root says `ENOENT` and not `EACCES`.

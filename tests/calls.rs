@@ -11,6 +11,11 @@ use common::*;
 
 /// From `geteuid`, the first call of an entry, to the last `close`.
 fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
+    Some(trace_in_two(user, args)?.0)
+}
+
+/// An entry, and what comes after it.
+fn trace_in_two(user: User, args: &[&str]) -> Option<(Vec<String>, Vec<String>)> {
     let mut calls = trace_all(user, args)?;
     let asks = |calls: &[String]| calls.iter().position(|call| call == "geteuid()").unwrap();
     calls.drain(..=asks(&calls)); // --check asks, to tell later
@@ -18,8 +23,8 @@ fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
     let end = calls.iter().rposition(|call| call == "chdir(\"/\")").unwrap();
     let end = end + calls[end..].iter().position(|call| call == "close(3)").unwrap();
     let closes = calls[end..].iter().take_while(|call| call.starts_with("close(")).count();
-    calls.truncate(end + closes);
-    Some(calls)
+    let after = calls.split_off(end + closes);
+    Some((calls, after))
 }
 
 fn trace_all(user: User, args: &[&str]) -> Option<Vec<String>> {
@@ -129,6 +134,29 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
     .concat();
     assert_eq!(calls, expected);
     assert_eq!(calls.len(), 44);
+}
+
+/// Those that `Jailed::run_as` and `Jailed::seal` say they cost.
+#[test]
+fn what_is_given_away_takes_as_many_calls_as_documented() {
+    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap();
+    let capabilities = last.trim().parse::<usize>().unwrap() + 1;
+    let mut ways = vec![(plain(), vec![], 14 + capabilities)];
+    if rustix::process::geteuid().is_root() {
+        ways.push((User::Root, vec!["--user=7:7", "--no-seal"], 20 + capabilities));
+        ways.push((User::Root, vec![], 17 + 2 * capabilities));
+        ways.push((User::Root, vec!["--user=7:7"], 20 + capabilities + 14 + capabilities));
+    }
+    if landlock_abi().is_none() {
+        return skipped("no Landlock");
+    }
+    for (user, mut args, expected) in ways {
+        args.extend(["--check", "-p/dev/shm"]);
+        let Some((_, after)) = trace_in_two(user, &args) else { return };
+        // --check begins with "/", ".." and ".".
+        let check = after.iter().position(|call| call == "newfstatat(AT_FDCWD, \"/..\")").unwrap() - 1;
+        assert_eq!(check, expected, "{user:?} {args:?}: {:#?}", &after[..check]);
+    }
 }
 
 #[test]

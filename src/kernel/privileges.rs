@@ -2,8 +2,6 @@
 //!
 //! The calls are those for one thread, so each way begins with the check that there is but one.
 
-use core::ops::BitOr;
-
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -243,12 +241,15 @@ fn held() -> Result<Capabilities, Errno> {
 
 /// That these are permitted, and in the bounding set, without which they cannot be handed over.
 fn held_of(keep: Capabilities) -> Result<(), Fault> {
-    let permitted = Capabilities::from_bits(capabilities(None)?.permitted.bits());
-    let bounding = every_capability()
-        .filter(|one| keep.contains(*one) && capability_is_in_bounding_set(set(*one)) == Ok(true))
-        .fold(Capabilities::NONE, BitOr::bitor);
-    let lacking = keep.bits() & !(permitted.bits() & bounding.bits());
-    if lacking == 0 { Ok(()) } else { Err(Fault::NotHeld(lacking.to_ne_bytes())) }
+    let permitted = capabilities(None)?.permitted;
+    let lacks = |number: &u8| {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        !permitted.contains(one) || capability_is_in_bounding_set(one) != Ok(true)
+    };
+    match (0..64).filter(|number| keep.bits() & 1 << number != 0).find(lacks) {
+        Some(number) => Err(Fault::NotHeld(number)),
+        None => Ok(()),
+    }
 }
 
 /// `CAP_SETPCAP`: to change the bounding set and the securebits.

@@ -61,23 +61,27 @@ enum Name {
     Version,
 }
 
+/// The letter is 0 where there is none.
+const OPTIONS: [(u8, &[u8], Name); 12] = [
+    (b'r', b"root", Name::Root),
+    (b'p', b"parent", Name::Parent),
+    (b'u', b"user", Name::User),
+    (0, b"userns", Name::Userns),
+    (0, b"id-map", Name::IdMap),
+    (0, b"caps", Name::Caps),
+    (0, b"keep-fds", Name::KeepFds),
+    (0, b"no-seal", Name::NoSeal),
+    (0, b"check", Name::Check),
+    (b'v', b"verbose", Name::Verbose),
+    (b'h', b"help", Name::Help),
+    (b'V', b"version", Name::Version),
+];
+
 impl Name {
     fn of(text: &[u8]) -> Option<Name> {
-        Some(match text {
-            b"-r" | b"--root" => Name::Root,
-            b"-p" | b"--parent" => Name::Parent,
-            b"-u" | b"--user" => Name::User,
-            b"--userns" => Name::Userns,
-            b"--id-map" => Name::IdMap,
-            b"--caps" => Name::Caps,
-            b"--keep-fds" => Name::KeepFds,
-            b"--no-seal" => Name::NoSeal,
-            b"--check" => Name::Check,
-            b"-v" | b"--verbose" => Name::Verbose,
-            b"-h" | b"--help" => Name::Help,
-            b"-V" | b"--version" => Name::Version,
-            _ => return None,
-        })
+        let long = text.strip_prefix(b"--");
+        let is_it = |(letter, name, _): &&(u8, &[u8], Name)| long == Some(*name) || text == [b'-', *letter];
+        OPTIONS.iter().find(is_it).map(|(_, _, name)| *name)
     }
 
     const fn takes_a_value(self) -> bool {
