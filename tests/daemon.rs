@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use autochroot::{Entered, Jail};
 use common::*;
@@ -110,10 +110,6 @@ fn look_at(pid: u32, user: User) {
             assert!(!fs::metadata(fd.unwrap().path()).is_ok_and(|file| file.is_dir()), "a directory is open");
         }
     }
-}
-
-fn have(program: &str) -> bool {
-    Command::new("sh").args(["-c", &format!("command -v {program}")]).output().is_ok_and(|found| found.status.success())
 }
 
 #[test]

@@ -179,6 +179,30 @@ fn the_launcher_is_process_1_of_an_appliance() {
     }
 }
 
+/// The README's line of `/etc/inittab`, with something to ask of the program.
+#[test]
+fn busybox_starts_the_launcher() {
+    let Some([kernel, launcher]) = kernel_and_launcher() else { return };
+    let busybox = Path::new("/bin/busybox");
+    if !busybox.exists() {
+        return skipped("no busybox");
+    }
+    let line = include_str!("../README.md").split_once("`/etc/inittab` | `").unwrap().1.split_once('`').unwrap().0;
+    let scratch = Scratch::new();
+    let inittab = scratch.0.join("inittab");
+    std::fs::write(&inittab, format!("{line} pid ids look\n::once:/reboot -d 5 -f\n")).unwrap();
+    let files = [
+        ("init", busybox),
+        ("reboot", busybox),
+        ("etc", Path::new("")),
+        ("etc/inittab", &inittab),
+        ("autochroot", &launcher),
+        ("server", payload()),
+    ];
+    let said = boot_machine(&["qemu-system-x86_64", "-m", "256"], &kernel, &files, "console=ttyS0 quiet panic=-1");
+    assert!(said.contains("\nids: 7 7 8 8 [8]\n") && said.contains("\nentries: Err(PermissionDenied)\n"), "{said}");
+}
+
 #[test]
 fn an_appliance_on_another_kernel_gets_the_jail_or_is_told_what_to_change() {
     let Some([kernel, launcher]) = kernel_and_launcher() else { return };

@@ -453,3 +453,8 @@ pub fn copy_program(program: &Path, copy: &Path, mode: u32) {
 pub fn raw(file: &impl AsRawFd) -> i32 {
     file.as_raw_fd()
 }
+
+/// Whether there is such a program.
+pub fn have(program: &str) -> bool {
+    Command::new("sh").args(["-c", &format!("command -v {program}")]).output().is_ok_and(|found| found.status.success())
+}
