@@ -49,6 +49,8 @@ pub enum Cause {
     NoSetfcap,
     /// The kernel is too old for a detached mount (Linux 5.2).
     NoDetachedMount,
+    /// The jail was entered through a user namespace, in which no capability is kept.
+    NothingKept,
 }
 
 impl fmt::Display for Cause {
@@ -75,6 +77,7 @@ impl fmt::Display for Cause {
             Cause::NoProc => "mount /proc, or go without id maps",
             Cause::ReadOnlyProc => "/proc is read-only: mount it writable, or go without id maps",
             Cause::NoSetfcap => "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps",
+            Cause::NothingKept => "in a user namespace no capability is kept: enter with privilege",
             Cause::NoDetachedMount => "a detached mount takes Linux 5.2: name a directory that can be written",
         })
     }
@@ -93,7 +96,7 @@ impl Error {
     /// [Ubuntu's specification](https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626)
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
-        if self.traces.root && self.step != Step::Threads {
+        if self.traces.root && !matches!(self.step, Step::Threads | Step::Keep) {
             return None; // nothing of that can be read any more
         }
         match (self.step, self.fault) {
@@ -107,6 +110,7 @@ impl Error {
                 Some(Cause::NoPrivilege)
             }
             (Step::Mount, Fault::Errno(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
+            (Step::Keep, Fault::NotHeld(_)) if self.traces.user_namespace => Some(Cause::NothingKept),
             (Step::Proc, Fault::Errno(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
             (Step::Proc, Fault::Errno(Errno::NOENT)) => Some(Cause::NoProc),
             (Step::NewUserNamespace, Fault::Errno(errno)) if cfg!(feature = "userns") => no_user_namespace(errno),

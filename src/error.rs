@@ -151,6 +151,7 @@ pub(crate) enum Fault {
     Component(u16, Errno),
     Unsafe(u16),
     OpenDirectory(i32),
+    Descriptor(i32, Errno),
     /// The capability with this number.
     NotHeld(u8),
     NoSuchId,
@@ -208,9 +209,13 @@ impl fmt::Display for Fault {
                     _ => " does not belong to root, or others can write to it",
                 }
             }
-            Fault::OpenDirectory(fd) => {
+            Fault::OpenDirectory(fd) | Fault::Descriptor(fd, _) => {
                 f.write_str("descriptor ")?;
                 decimal(f, fd.unsigned_abs())?;
+                if let Fault::Descriptor(_, errno) = self {
+                    f.write_str(": ")?;
+                    return Named(*errno).fmt(f);
+                }
                 " is a directory"
             }
             Fault::NotHeld(number) => {
@@ -257,17 +262,19 @@ impl Error {
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
         match self.fault {
-            Fault::Errno(errno) | Fault::Component(_, errno) => Some(errno.raw_os_error()),
+            Fault::Errno(errno) | Fault::Component(_, errno) | Fault::Descriptor(_, errno) => {
+                Some(errno.raw_os_error())
+            }
             Fault::NoSetfcap => Some(Errno::PERM.raw_os_error()),
             _ => None,
         }
     }
 
-    /// The descriptor that is open on a directory, after [`Step::OpenDirectories`].
+    /// The descriptor that is open on a directory, or cannot be looked at, after [`Step::OpenDirectories`].
     #[must_use]
     pub const fn fd(&self) -> Option<i32> {
         match self.fault {
-            Fault::OpenDirectory(fd) => Some(fd),
+            Fault::OpenDirectory(fd) | Fault::Descriptor(fd, _) => Some(fd),
             _ => None,
         }
     }

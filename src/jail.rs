@@ -195,8 +195,8 @@ impl<'a> Jail<'a> {
 
     /// Enter even if a descriptor is open on a directory, through which a process leaves the jail: `fchdir`, `openat`.
     ///
-    /// Saves the system calls of [`Step::OpenDirectories`](crate::Step::OpenDirectories): two, and one for each open
-    /// descriptor.
+    /// Saves the system calls of [`Step::OpenDirectories`](crate::Step::OpenDirectories): at least
+    /// three, and one for each open descriptor.
     pub const fn allow_open_directories(mut self) -> Self {
         self.plan.directories = true;
         self
@@ -204,8 +204,9 @@ impl<'a> Jail<'a> {
 
     /// Enter the jail: on success "/" is the root that was asked for, and so is the working directory.
     ///
-    /// Open descriptors stay open. Costs 21 system calls with privilege, 41 in a user namespace, and one for each
-    /// open descriptor, listed on the [crate page](crate). Allocates nothing, unless `$TMPDIR` is set and looked at.
+    /// Open descriptors stay open. Costs 22 system calls with privilege, 42 in a user namespace, and one for each
+    /// open descriptor (three or more for each where they are far apart, and before Linux 6.2), listed on the [crate page](crate); with
+    /// `$TMPDIR` four more. Allocates nothing, unless `$TMPDIR` is set and looked at.
     ///
     /// # Requirements
     ///
@@ -295,8 +296,8 @@ impl Jail<'_> {
     ///
     /// That takes a capability of the user namespace, which is gone when [`enter`](Jail::enter) returns. Nothing that
     /// is known depends on it: without a capability held and with `no_new_privs`, which `enter` sets in a user namespace, no
-    /// `execve` gives one. It costs a system call for each capability that the kernel knows (41 on Linux 6.18), about as much time as
-    /// all the rest.
+    /// `execve` gives one. It costs a system call for each capability that the kernel knows (41 on Linux 6.18) and three more, half
+    /// as much time as all the rest.
     #[cfg(feature = "userns")]
     pub const fn empty_bounding_set(mut self) -> Self {
         self.plan.bounding_set = true;

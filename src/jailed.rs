@@ -1,6 +1,7 @@
 //! Proof of entry, and what can be asked and done inside.
 
 use rustix::fd::OwnedFd;
+use rustix::process::Pid;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::capabilities::Capabilities;
@@ -19,12 +20,13 @@ use crate::machine::{State, Traces};
 ///
 /// What must not be done later has no method later: [`run_as`](Jailed::run_as) comes before [`seal`](Jailed::seal).
 ///
-/// Where a filter refuses `unshare`, it holds a descriptor of `/proc/self/stat` to see new threads by.
+/// Where a filter refuses `unshare`, it holds a descriptor of `/proc/self/stat` to see new threads by; a fork cannot use that one,
+/// and is refused what takes one thread.
 #[derive(Debug)]
 pub struct Jailed {
     user_namespace: bool,
     ids_kept: bool,
-    stat: Option<OwnedFd>,
+    stat: Option<(Pid, OwnedFd)>,
     directories: OpenDirectories,
     parent: Option<&'static str>,
     place: Place,
@@ -127,7 +129,7 @@ impl Jailed {
     }
 
     /// What tells of threads where `unshare` does not.
-    pub(crate) const fn stat(&self) -> Option<&OwnedFd> {
+    pub(crate) const fn stat(&self) -> Option<&(Pid, OwnedFd)> {
         self.stat.as_ref()
     }
 
@@ -141,8 +143,8 @@ impl Jailed {
     ///
     /// # Errors
     ///
-    /// [`Step::Threads`]: there is more than one thread. [`Step::Ids`]: 4294967295 is no id, more than 65536 groups, or ids
-    /// that a user namespace does not have. Nothing has changed since the entry then. [`Step::SetGroups`], [`Step::SetGid`],
+    /// [`Step::Threads`]: there is more than one thread, or this is a fork of who entered and a filter refuses `unshare`.
+    /// [`Step::Ids`]: 4294967295 is no id, more than 65536 groups, or ids that a user namespace does not have. Nothing has changed since the entry then. [`Step::SetGroups`], [`Step::SetGid`],
     /// [`Step::SetUid`], [`Step::DropCapabilities`]: what the system call says, `EPERM` without `CAP_SETGID` and
     /// `CAP_SETUID`. [`Step::Verify`]: the way back is open.
     ///
@@ -154,7 +156,7 @@ impl Jailed {
     }
 
     /// [`run_as`](Jailed::run_as), but keep these capabilities, also through an `execve` ([`Seal::allow_execute`]): for a
-    /// daemon that binds port 443 later. Costs up to four system calls more.
+    /// daemon that binds port 443 later. Costs five system calls more, and three for each of them.
     ///
     /// # Errors
     ///
@@ -191,11 +193,12 @@ impl Jailed {
     /// `CAP_SETPCAP`, in a user namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set).
     ///
     /// Costs 17 system calls and two for each capability that the kernel knows, after [`run_as`](Jailed::run_as) 14 and one
-    /// for each, in a user namespace 14, or that as well if its bounding set is empty.
+    /// for each, in a user namespace 14, and one for each if
+    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) was asked for.
     ///
     /// # Errors
     ///
-    /// [`Step::Threads`]: there is more than one thread. [`Step::Keep`]: a capability to keep is not held.
+    /// [`Step::Threads`]: as of `run_as`. [`Step::Keep`]: a capability to keep is not held.
     /// [`Step::Ruleset`]: Landlock is required and not there (`EOPNOTSUPP`), or no descriptor is left. Nothing has changed
     /// since the entry then. All others: what the system call says; a part is given away.
     ///

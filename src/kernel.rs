@@ -5,7 +5,7 @@ use core::ops::Range;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
-use rustix::process::{Uid, chdir, chroot, fchdir, geteuid};
+use rustix::process::{Pid, Uid, chdir, chroot, fchdir, geteuid};
 
 use crate::error::{Fault, Step};
 use crate::jail::{Plan, Root};
@@ -55,7 +55,7 @@ pub(crate) struct System<'a> {
     pub(crate) plan: Plan,
     pub(crate) directories: OpenDirectories,
     /// Tells of threads where `unshare` does not.
-    pub(crate) stat: Option<OwnedFd>,
+    pub(crate) stat: Option<(Pid, OwnedFd)>,
     /// The path that the caller has named: of the parent, or of the root itself.
     named: Option<&'a [u8]>,
     tmpdir: Option<&'a [u8]>,
@@ -234,7 +234,7 @@ impl<'a> System<'a> {
     }
 
     fn see_no_open_directory(&mut self) -> Result<(), Fault> {
-        self.directories = os::see_no_open_directory()?;
+        self.directories = os::see_no_open_directory(self.plan.threads)?;
         Ok(())
     }
 }

@@ -26,12 +26,13 @@
 //!
 //! # The system calls of an entry
 //!
-//! In order, as `strace` shows them; `tests/calls.rs` holds this list against the kernel.
+//! In order, as `strace` shows them; `tests/calls.rs` holds the entries with privilege, in a user namespace and to a detached root
+//! against the kernel.
 //!
 //! | step | calls |
 //! | --- | --- |
 //! | [`Threads`](Step::Threads) (Linux) | `geteuid`, `unshare(CLONE_THREAD)` |
-//! | [`OpenDirectories`](Step::OpenDirectories) | `statfs("/proc/self/fd")`, `stat("/proc/self/fd")`, an `fstat` for each number up to the last descriptor; before Linux 6.2, or if the descriptors are far apart, then `openat`, `getdents64`, an `fstat` for each descriptor, `getdents64`, `close` |
+//! | [`OpenDirectories`](Step::OpenDirectories) | `statfs("/proc/self/fd")`, `stat("/proc/self/fd")`, an `fstat` for each number up to the last descriptor, `stat`; before Linux 6.2, if threads are allowed, or if the descriptors are so far apart that the last is not among twice as many numbers and 16, then `openat`, `fstatfs`, `getdents64`, an `fstat` for each descriptor, `getdents64`, `close` |
 //! | [`WorkingDirectory`](Step::WorkingDirectory) | `openat(".")`, to come back to after a refusal |
 //! | [`Parent`](Step::Parent) | `openat`, `fstat` |
 //! | [`Make`](Step::Make) | `getrandom`, `mkdirat` |
@@ -49,7 +50,7 @@
 //!
 //! | step | calls |
 //! | --- | --- |
-//! | [`Proc`](Step::Proc) | `getegid`, `openat("/proc/self")` |
+//! | [`Proc`](Step::Proc) | `getegid`, for uid 0 `capget`, `openat("/proc/self")` |
 //! | [`NewUserNamespace`](Step::NewUserNamespace) | `unshare(CLONE_NEWUSER)` |
 //! | [`MapUid`](Step::MapUid), [`DenySetgroups`](Step::DenySetgroups), [`MapGid`](Step::MapGid) | `openat`, `write`, `close` each |
 //! | [`Shed`](Step::Shed), after `Root` | `prctl(PR_SET_NO_NEW_PRIVS)`, `capset` |
@@ -57,7 +58,8 @@
 //! | | `close` of a fourth descriptor |
 //!
 //! For a [`detached`](Jail::detached) root, `fsopen`, `fsconfig`, `fsmount`, `fstat` and `close` ([`Mount`](Step::Mount)) take
-//! the place of `Parent` to `Unlinked`, the user namespace comes with a mount namespace and is made before them, and
+//! the place of `Parent` to `Unlinked`. Where `fsopen` says `EPERM`, the user namespace comes with a mount namespace, and is made
+//! before `fsopen` is called once more.
 //! `Verify` also sees that `mkdir` says `EROFS`. For a [`directory`](Jail::directory), `openat`, `fstat` and `stat("/")`
 //! do ([`Directory`](Step::Directory)), and what is demanded of it besides.
 //!

@@ -30,6 +30,8 @@ use autochroot::{Error, Jailed, Step};
 use rustix::fd::AsRawFd as _;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use fds::Kept;
 use libc::Strings;
@@ -170,8 +172,10 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
         let jail = if options.seal { jail.empty_bounding_set() } else { jail };
         // Who cannot enter by privilege becomes the user first: in a user namespace there are no other ids. The user's other
         // processes may then look into this one: they find no descriptor but those kept, and no working directory of root's.
+        let drop_all = user.is_some_and(|user| user.uid != 0) && !options.seal;
         let first = user.is_some() && options.never_by_privilege();
-        if let Some(user) = user.filter(|user| first && !user.is_this_process()) {
+        let user = user.filter(|user| user.uid == 0 && !first || !user.is_this_process());
+        if let (Some(user), true) = (user, first) {
             if let Err(errno) = rustix::process::chdir(c"/") {
                 fail!(FAILED, "cannot change directory to \"/\": ", errno);
             }
@@ -181,6 +185,14 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
         let mut jailed = jail.enter().map_err(refused)?;
         if let (Some(user), false) = (user, first) {
             jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), caps).map_err(refused)?;
+        }
+        if drop_all {
+            // Who was that user already may hold some.
+            let none = CapabilitySet::empty();
+            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+            if let Err(errno) = set_capabilities(None, sets) {
+                fail!(FAILED, "cannot drop the capabilities: ", errno);
+            }
         }
         if options.seal {
             let mut seal = autochroot::Seal::new().keep(caps);

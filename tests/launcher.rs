@@ -521,6 +521,12 @@ fn only_the_standard_descriptors_are_kept_unless_others_are_named() {
     }
 }
 
+/// A directory of /proc, of which `fstat` says `ENOENT`, and which `fchdir` takes.
+fn of_a_dead_thread() -> fs::File {
+    let path = || format!("/proc/self/task/{}/fd", unsafe { libc::gettid() });
+    std::thread::spawn(move || fs::File::open(path()).unwrap()).join().unwrap()
+}
+
 #[test]
 fn a_directory_is_not_kept_and_one_that_is_not_kept_does_not_matter() {
     let directory = fs::File::open("/").unwrap();
@@ -529,6 +535,9 @@ fn a_directory_is_not_kept_and_one_that_is_not_kept_does_not_matter() {
         assert!(text(&output.stdout).ends_with("\nfds: [0, 1, 2]\n"), "{output:?}");
         let output = with_files(user, &[raw(&directory)]).arg("--keep-fds=0,1,2,3").arg(payload()).output().unwrap();
         assert_fails(&output, 125, "descriptor 3 is a directory: a program can leave the jail through it");
+        let output =
+            with_files(user, &[raw(&of_a_dead_thread())]).arg("--keep-fds=0,1,2,3").arg(payload()).output().unwrap();
+        assert_fails(&output, 125, "descriptor 3, which may be a directory: ENOENT (no such file or directory)");
         let output = with_files(user, &[raw(&directory)]).arg("--keep-fds=all").arg(payload()).output().unwrap();
         let message = "cannot rule out open directories: descriptor 3 is a directory\n  \
                        hint: close that directory: a process leaves the jail through it";
@@ -648,7 +657,8 @@ fn the_program_holds_no_capability_unless_named() {
     assert!(text(&output.stdout).ends_with("\n[0, 0, 0]\n"), "{output:?}");
     let output = run(SOMEBODY, ["--caps=chown".as_ref(), payload()]);
     let message = "cannot keep the capabilities: chown is not held; \
-                   the process is in the new user namespace; the process has the new root";
+                   the process is in the new user namespace; the process has the new root\n  \
+                   hint: in a user namespace no capability is kept: enter with privilege";
     assert_fails(&output, 125, message);
 }
 

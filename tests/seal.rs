@@ -309,6 +309,20 @@ fn a_capability_that_cannot_be_handed_over_is_refused_before_anything_has_change
 }
 
 #[test]
+fn without_cap_setpcap_a_capability_is_kept_through_an_execve_all_the_same() {
+    root_only!();
+    as_user(User::Root, || {
+        let mut now = capabilities(None).unwrap();
+        now.effective -= CapabilitySet::SETPCAP;
+        now.permitted -= CapabilitySet::SETPCAP;
+        rustix::thread::set_capabilities(None, now).unwrap();
+        let keep = Capabilities::NET_BIND_SERVICE;
+        let _jailed = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap();
+        assert_eq!((held(), ambient()), (keep.bits(), keep.bits()));
+    });
+}
+
+#[test]
 fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
     root_only!();
     as_user(User::Root, || {
@@ -332,6 +346,20 @@ fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
         fake(libc::SYS_unshare, Errno::PERM);
         let error = Jail::auto().allow_threads().enter().unwrap().seal().unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EPERM)));
+    });
+    // What was there to ask was about its parent.
+    as_user(User::Root, || {
+        fake(libc::SYS_unshare, Errno::PERM);
+        let jailed = Jail::auto().enter().unwrap();
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let _thread = Thread::start();
+            let error = jailed.run_as(7, 7, &[]).unwrap_err();
+            let expected = error.step() == Step::Threads && error.raw_os_error() == Some(libc::EPERM);
+            unsafe { libc::_exit(i32::from(!expected)) };
+        }
+        let mut status = 0;
+        assert_eq!((unsafe { libc::waitpid(pid, &raw mut status, 0) }, status), (pid, 0));
     });
     // Where no jail was wanted /proc is still there to ask.
     as_user(User::Root, || {

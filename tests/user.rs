@@ -209,6 +209,44 @@ fn an_ordinary_user_keeps_no_group_that_was_not_asked_for() {
     }
 }
 
+/// As a supervisor starts a service: the user already, with a capability.
+#[test]
+fn who_is_that_user_already_needs_no_privilege_and_keeps_none() {
+    root_only!();
+    for (capability, options) in
+        [("sys_chroot", &["-v"][..]), ("net_raw", &["--no-seal"]), ("net_raw", &["--no-seal", "--root=/"])]
+    {
+        let caps = format!("+{capability}");
+        let mut args = vec!["setpriv", "--reuid=7001", "--regid=7002", "--groups=7002,7003,7005"];
+        args.extend(["--inh-caps", &caps, "--ambient-caps", &caps, "AUTOCHROOT", "--user=svc"]);
+        args.extend(options);
+        let output = ids_by(&args, Some(PASSWD), Some(GROUP));
+        let said = both(&output).0;
+        assert!(
+            said.contains("\nids: 7001 7001 7002 7002 [") && said.ends_with("\n[0, 0, 0]\n"),
+            "{options:?}: {output:?}"
+        );
+    }
+}
+
+/// To become a user takes no other privilege where there is no jail to enter, and leaves the working directory.
+#[test]
+fn without_a_jail_the_user_does_not_come_first() {
+    root_only!();
+    let args = [
+        "setpriv",
+        "--bounding-set",
+        "-sys_chroot",
+        "AUTOCHROOT",
+        "--user=svc",
+        "--root=/",
+        "--caps=net_bind_service",
+        "-v",
+    ];
+    let output = ids_by(&args, Some(PASSWD), Some(GROUP));
+    assert!(both(&output).1.contains("\ncapabilities: net_bind_service\n"), "{output:?}");
+}
+
 #[test]
 fn no_descriptor_but_those_kept_is_open_while_the_user_is_not_root_any_more() {
     root_only!();

@@ -16,6 +16,11 @@
 #include <linux/magic.h>
 #include <unistd.h>
 
+/* glibc makes another call of it. */
+static int look(int fd, struct stat *status) {
+	return syscall(SYS_fstat, fd, status);
+}
+
 static int enter_user_namespace(void) {
 	return unshare(CLONE_NEWUSER);
 }
@@ -52,7 +57,7 @@ enum { THREADS = 1, DIRECTORIES = 2, CWD = 4, UNLINKED = 8, VERIFY = 16, MAPS = 
 
 /* Those that `enter` makes, in its order, and none besides; `without` some of them. */
 int same(const char *parent, int without) {
-	char name[32], map[32];
+	char name[17], map[32];
 	struct statfs proc_status;
 	struct stat status;
 	unsigned long long drawn;
@@ -61,20 +66,24 @@ int same(const char *parent, int without) {
 	if (!(without & DIRECTORIES)) {
 		if (statfs("/proc/self/fd", &proc_status) || proc_status.f_type != PROC_SUPER_MAGIC) return 2;
 		if (stat("/proc/self/fd", &status)) return 2;
-		for (long more = status.st_size, fd = 0; more > 0; fd++)
-			if (!fstat(fd, &status)) {
+		long counted = status.st_size;
+		for (long more = counted, fd = 0; more > 0; fd++)
+			if (!look(fd, &status)) {
 				if (S_ISDIR(status.st_mode)) return 2;
 				more--;
 			}
+		if (stat("/proc/self/fd", &status) || status.st_size != counted) return 2;
 	}
 	int cwd = without & CWD ? -1 : open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int in = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (in < 0 || fstat(in, &status) || getrandom(&drawn, sizeof drawn, GRND_INSECURE) != sizeof drawn) return 3;
-	snprintf(name, sizeof name, "c-%016llx", drawn);
+	if (in < 0 || look(in, &status) || getrandom(&drawn, sizeof drawn, GRND_INSECURE) != sizeof drawn) return 3;
+	for (int n = 0; n < 16; n++)
+		name[n] = 'a' + (drawn >> 4 * n & 15);
+	name[16] = 0;
 	if (mkdirat(in, name, 0555)) return 4;
 	int dir = openat(in, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0 || fstat(dir, &status) || status.st_uid != uid || unlinkat(in, name, AT_REMOVEDIR)) return 5;
-	if (!(without & UNLINKED) && (fstat(dir, &status) || status.st_nlink || !mkdirat(dir, name, 0555))) return 6;
+	if (dir < 0 || look(dir, &status) || status.st_uid != uid || unlinkat(in, name, AT_REMOVEDIR)) return 5;
+	if (!(without & UNLINKED) && (look(dir, &status) || status.st_nlink || !mkdirat(dir, name, 0555))) return 6;
 	if (fchdir(dir)) return 6;
 	int proc = -1, in_user_namespace = 0;
 	if (chroot(".")) {

@@ -49,7 +49,7 @@ pub fn time(user: User, prepare: impl FnOnce(), action: impl FnOnce() -> Result<
     time
 }
 
-/// How long it takes, for each, until all of so many forks have done it, in nanoseconds.
+/// How long it takes until all of so many forks have done it, divided by their number, in nanoseconds; to wake them up included.
 pub fn time_at_once(user: User, count: u32, action: impl Fn() -> Result<(), String>) -> u32 {
     let [gate, open_gate] = pipe();
     let [output, input] = pipe();
@@ -65,8 +65,11 @@ pub fn time_at_once(user: User, count: u32, action: impl Fn() -> Result<(), Stri
     let pids: Vec<_> = (0..count)
         .map(|_| {
             fork(|| {
-                // SAFETY: this process does not use it.
-                unsafe { libc::close(open_gate) };
+                // SAFETY: this process does not use it, and the other moves nothing.
+                unsafe {
+                    libc::close(open_gate);
+                    libc::mlockall(libc::MCL_CURRENT);
+                }
                 become_user(user);
                 tell();
                 wait(gate);

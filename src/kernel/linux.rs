@@ -4,7 +4,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, openat, stat, statfs};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, fstatfs, openat, stat, statfs};
 use rustix::io::{Errno, write};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::path::DecInt;
@@ -162,9 +162,10 @@ impl System<'_> {
 const DESCRIPTORS: &CStr = c"/proc/self/fd";
 
 /// Look at every descriptor: at the first numbers until as many are found as /proc counts, or else at those that it lists. A list in
-/// which its own descriptor is missing is none.
-pub(super) fn see_no_open_directory() -> Result<OpenDirectories, Fault> {
-    if see_as_many_as_there_are()? {
+/// which its own descriptor is missing is none. A count is of no use if there may be `threads`, which open and close some, and
+/// /proc/self is the first one.
+pub(super) fn see_no_open_directory(threads: bool) -> Result<OpenDirectories, Fault> {
+    if !threads && see_as_many_as_there_are()? {
         return Ok(OpenDirectories::None);
     }
     let list = match openat(CWD, DESCRIPTORS, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
@@ -172,6 +173,7 @@ pub(super) fn see_no_open_directory() -> Result<OpenDirectories, Fault> {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return see_no_open_directory_below_the_limit(),
         Err(errno) => return Err(errno.into()),
     };
+    let is_proc = fstatfs(&list)?.f_type == PROC_SUPER_MAGIC;
     let mut buffer = [MaybeUninit::uninit(); 1024];
     let mut entries = RawDir::new(&list, &mut buffer);
     let mut is_a_list = false;
@@ -185,22 +187,25 @@ pub(super) fn see_no_open_directory() -> Result<OpenDirectories, Fault> {
         }
     }
     drop(list); // a directory too
-    if is_a_list { Ok(OpenDirectories::None) } else { see_no_open_directory_below_the_limit() }
+    if is_proc && is_a_list { Ok(OpenDirectories::None) } else { see_no_open_directory_below_the_limit() }
 }
 
 /// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors: to ask for it and to look at so many takes half the
-/// time of a list or less. Whether they were found: not on an older kernel, and not if they are far apart.
+/// time of a list or less. Whether they were found, and a signal handler has opened none meanwhile: not on an older kernel, and not
+/// if they are far apart.
 fn see_as_many_as_there_are() -> Result<bool, Fault> {
     let is_proc = statfs(DESCRIPTORS).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC);
-    let mut more = if is_proc { stat(DESCRIPTORS)?.st_size } else { 0 };
-    if more == 0 {
+    let count = || stat(DESCRIPTORS).map_or(0, |proc| proc.st_size);
+    let counted = if is_proc { count() } else { 0 };
+    if counted == 0 {
         return Ok(false);
     }
+    let mut more = counted;
     let enough = i32::try_from(more.saturating_mul(2)).unwrap_or(0).saturating_add(16);
     for fd in 0..enough {
         more -= i64::from(is_no_directory(fd)?);
         if more == 0 {
-            return Ok(true);
+            return Ok(count() == counted);
         }
     }
     Ok(false)

@@ -72,7 +72,10 @@ impl RunAs<'_> {
             Step::Ambient => raise_ambient(self.keep),
             Step::Securebits => lock_securebits_if_allowed(),
             Step::SetUid => self.set_uid(),
-            Step::DropCapabilities => Ok(hold_only(self.keep, self.keep)?),
+            Step::DropCapabilities => {
+                hold_only(self.keep, self.keep)?;
+                raise_ambient(self.keep) // without the securebits, setresuid took them
+            }
             Step::Verify => self.verify(),
             _ => Err(Errno::NOSYS.into()),
         }

@@ -3,33 +3,39 @@
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
 use rustix::io::{Errno, pread};
+use rustix::process::{Pid, getpid};
 use rustix::thread::UnshareFlags;
 
 use super::linux::unshare;
 use crate::error::Fault;
 
-/// That there is but one, and if it takes that to ask again in the jail, a descriptor of `/proc/self/stat`.
+/// That there is but one, and if it takes that to ask again in the jail, a descriptor of `/proc/self/stat`, and whose it is.
 ///
 /// To unshare the thread group changes nothing in a process with one thread, and is `EINVAL` in every other. Where a
 /// seccomp filter refuses the call (Docker's does), /proc tells.
-pub(crate) fn only_thread() -> Result<Option<OwnedFd>, Fault> {
+pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
     match unshare_threads() {
         Ok(()) => Ok(None),
         Err(Errno::INVAL) => Err(Errno::INVAL.into()),
         Err(errno) => {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
             let stat = openat(CWD, c"/proc/self/stat", flags, Mode::empty()).map_err(|_| errno)?;
-            if is_alone(&stat) { Ok(Some(stat)) } else { Err(Errno::INVAL.into()) }
+            if is_alone(&stat) { Ok(Some((getpid(), stat))) } else { Err(Errno::INVAL.into()) }
         }
     }
 }
 
-/// That there is still but one; whoever has a `stat` has it because `unshare` is filtered.
-pub(super) fn still_alone(stat: Option<&OwnedFd>) -> Result<(), Fault> {
+/// That there is still but one; whoever has a `stat` has it because `unshare` is filtered. That of a fork is its parent's.
+pub(super) fn still_alone(stat: Option<&(Pid, OwnedFd)>) -> Result<(), Fault> {
     match stat {
-        Some(stat) if is_alone(stat) => Ok(()),
-        Some(_) => Err(Errno::INVAL.into()),
-        None => only_thread().map(drop),
+        Some((pid, stat)) if *pid == getpid() => {
+            if is_alone(stat) {
+                Ok(())
+            } else {
+                Err(Errno::INVAL.into())
+            }
+        }
+        _ => only_thread().map(drop),
     }
 }
 

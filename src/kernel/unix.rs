@@ -3,6 +3,7 @@
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read};
+use rustix::process::Pid;
 
 use super::System;
 use super::audit::{OpenDirectories, see_no_open_directory_below_the_limit};
@@ -26,7 +27,7 @@ pub(super) const fn has_no_links(_: &Stat) -> bool {
     true
 }
 
-pub(super) fn see_no_open_directory() -> Result<OpenDirectories, Fault> {
+pub(super) fn see_no_open_directory(_: bool) -> Result<OpenDirectories, Fault> {
     see_no_open_directory_below_the_limit()
 }
 
@@ -43,7 +44,7 @@ pub(super) const fn see_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
 
 /// There is no call that tells whether there are threads, and none is needed: all share one root directory.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(crate) const fn only_thread() -> Result<Option<OwnedFd>, Fault> {
+pub(crate) const fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
     Ok(None)
 }
 

@@ -65,13 +65,13 @@ impl Kept {
             if fd > 2 && !is_open(fd) {
                 fail!(FAILED, "LISTEN_FDS: descriptor ", fd.unsigned_abs(), " is not open");
             }
-            if is_directory(fd) {
-                fail!(
-                    FAILED,
-                    "descriptor ",
-                    fd.unsigned_abs(),
-                    " is a directory: a program can leave the jail through it"
-                );
+            let number = fd.unsigned_abs();
+            match is_directory(fd) {
+                Ok(false) | Err(Errno::BADF) => {}
+                Ok(true) => {
+                    fail!(FAILED, "descriptor ", number, " is a directory: a program can leave the jail through it")
+                }
+                Err(errno) => fail!(FAILED, "descriptor ", number, ", which may be a directory: ", errno),
             }
             least = fd + 1;
         }
@@ -119,10 +119,10 @@ fn is_open(fd: c_int) -> bool {
     fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) }).is_ok()
 }
 
-fn is_directory(fd: c_int) -> bool {
+fn is_directory(fd: c_int) -> Result<bool, Errno> {
     // SAFETY: as above.
-    fstat(unsafe { BorrowedFd::borrow_raw(fd) })
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    let stat = fstat(unsafe { BorrowedFd::borrow_raw(fd) })?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 fn descriptor(digits: &[u8]) -> Option<c_int> {

@@ -222,9 +222,11 @@ impl Options {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Options {
-    /// Whether the entry is by a user namespace for sure, or needs no privilege.
-    #[cfg_attr(not(feature = "userns"), allow(clippy::unused_self))]
+    /// Whether there is an entry, and it cannot be by privilege or is not to be.
     pub(crate) fn never_by_privilege(&self) -> bool {
+        if self.root == b"/" {
+            return false;
+        }
         #[cfg(feature = "userns")]
         if self.userns == UserNamespace::Always {
             return true;

@@ -280,6 +280,15 @@ fn fake_raw(number: libc::c_long, errno: u32) {
 
 /// The same only where the first argument is `argument`.
 pub fn fake_where(number: libc::c_long, argument: Option<u32>, errno: u32) {
+    filter_where(number, argument, libc::SECCOMP_RET_ERRNO | errno);
+}
+
+/// The system call with this first argument becomes a `SIGSYS`.
+pub fn trap_where(number: libc::c_long, argument: u32) {
+    filter_where(number, Some(argument), libc::SECCOMP_RET_TRAP);
+}
+
+fn filter_where(number: libc::c_long, argument: Option<u32>, action: u32) {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
     let code = |code: u32, k: u32, jf: u8| sock_filter { code: u16::try_from(code).unwrap(), jt: 0, jf, k };
     let mut filter =
@@ -289,7 +298,7 @@ pub fn fake_where(number: libc::c_long, argument: Option<u32>, errno: u32) {
         filter.push(code(BPF_LD | BPF_W | BPF_ABS, 16, 0));
         filter.push(code(BPF_JMP | BPF_JEQ | BPF_K, argument, 1));
     }
-    filter.push(code(BPF_RET | BPF_K, libc::SECCOMP_RET_ERRNO | errno, 0));
+    filter.push(code(BPF_RET | BPF_K, action, 0));
     filter.push(code(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW, 0));
     let program = libc::sock_fprog { len: u16::try_from(filter.len()).unwrap(), filter: filter.as_mut_ptr() };
     // SAFETY: the program is valid for the call.
