@@ -6,6 +6,7 @@ use core::fmt;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::{Errno, read};
 use rustix::process::{getegid, geteuid};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::{Error, Fault, Step};
 use crate::kernel::{only_thread, unshare_is_filtered};
@@ -51,6 +52,8 @@ pub enum Cause {
     NoDetachedMount,
     /// The jail was entered through a user namespace, in which no capability is kept.
     NothingKept,
+    /// `CAP_SETGID` or `CAP_SETUID` is not held, which it takes to become another user.
+    NoSetuid,
 }
 
 impl fmt::Display for Cause {
@@ -78,6 +81,7 @@ impl fmt::Display for Cause {
             Cause::ReadOnlyProc => "/proc is read-only: mount it writable, or go without id maps",
             Cause::NoSetfcap => "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps",
             Cause::NothingKept => "in a user namespace no capability is kept: enter with privilege",
+            Cause::NoSetuid => "to become another user takes CAP_SETGID and CAP_SETUID: run as root",
             Cause::NoDetachedMount => "a detached mount takes Linux 5.2: name a directory that can be written",
         })
     }
@@ -96,12 +100,9 @@ impl Error {
     /// [Ubuntu's specification](https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626)
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
-        if self.traces.root && !matches!(self.step, Step::Threads | Step::Keep) {
-            return None; // nothing of that can be read any more
-        }
         match (self.step, self.fault) {
             (Step::Threads, Fault::Errno(Errno::INVAL)) => Some(Cause::Threads),
-            (Step::Threads, Fault::Errno(_)) => Some(Cause::NoProc).filter(|_| !exists(c"/proc/self/stat")),
+            (Step::Threads, Fault::Errno(_)) if !self.traces.root && !exists(c"/proc/self/stat") => Some(Cause::NoProc),
             (Step::OpenDirectories, Fault::OpenDirectory(_)) => Some(Cause::OpenDirectory),
             (Step::Parent | Step::Make | Step::Unlinked, _) if self.tried.iter().any(Option::is_some) => {
                 Some(Cause::NoParent)
@@ -110,6 +111,9 @@ impl Error {
                 Some(Cause::NoPrivilege)
             }
             (Step::Mount, Fault::Errno(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
+            (Step::SetGroups | Step::SetGid | Step::SetUid, Fault::Errno(Errno::PERM)) if lacks_setuid() => {
+                Some(Cause::NoSetuid)
+            }
             (Step::Keep, Fault::NotHeld(_)) if self.traces.user_namespace => Some(Cause::NothingKept),
             (Step::Proc, Fault::Errno(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
             (Step::Proc, Fault::Errno(Errno::NOENT)) => Some(Cause::NoProc),
@@ -176,6 +180,10 @@ fn is_outside(map: &CStr, id: u32) -> bool {
             _ => false,
         }
     })
+}
+
+fn lacks_setuid() -> bool {
+    !capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SETUID | CapabilitySet::SETGID))
 }
 
 fn exists(path: &CStr) -> bool {

@@ -71,7 +71,7 @@ unsafe extern "C" fn main(_: c_int, args: *const *const c_char, environment: *co
 /// The exit status, either way.
 fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let options = Options::parse(args)?;
-    let kept = Kept::of(options.keep_fds, environment);
+    let kept = Kept::of(options.keep_fds, environment)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let user = options.user.map(User::find).transpose()?;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

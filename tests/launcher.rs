@@ -588,6 +588,15 @@ fn a_descriptor_that_is_not_open_cannot_be_kept() {
         let mut shell = command(Path::new("/bin/sh"));
         shell.args(["-c", script]).arg(launcher()).arg(payload());
         assert_fails(&shell.output().unwrap(), 125, "LISTEN_FDS: descriptor 3 is not open");
+        for bad in ["-1", "", "1 ", "4294967296"] {
+            let mut shell = command(Path::new("sh"));
+            shell
+                .args(["-c", &format!("LISTEN_PID=$$ LISTEN_FDS='{bad}' exec \"$0\" \"$1\"")])
+                .arg(launcher())
+                .arg(payload());
+            let message = format!("LISTEN_FDS: \"{bad}\" is no number of descriptors");
+            assert_fails(&shell.output().unwrap(), 125, &message);
+        }
     }
 }
 

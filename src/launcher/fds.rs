@@ -23,16 +23,20 @@ pub(crate) enum Kept {
 
 impl Kept {
     /// By default the standard ones and those of socket activation, `sd_listen_fds(3)`, if they are meant for this process.
-    pub(crate) fn of(list: Option<&'static [u8]>, environment: &Strings) -> Kept {
-        let variable = |name| descriptor(environment.variable(name)?);
-        match list {
+    pub(crate) fn of(list: Option<&'static [u8]>, environment: &Strings) -> Result<Kept, c_int> {
+        let pid = environment.variable(b"LISTEN_PID").and_then(descriptor);
+        Ok(match list {
             Some(b"all") => Kept::All,
             Some(list) => Kept::Listed(list),
-            None if variable(b"LISTEN_PID") == Some(getpid().as_raw_nonzero().get()) => {
-                Kept::Standard(variable(b"LISTEN_FDS").unwrap_or(0))
+            None if pid == Some(getpid().as_raw_nonzero().get()) => {
+                let more = environment.variable(b"LISTEN_FDS").unwrap_or(b"0");
+                match descriptor(more) {
+                    Some(more) => Kept::Standard(more),
+                    None => fail!(FAILED, "LISTEN_FDS: \"", more, "\" is no number of descriptors"),
+                }
             }
             None => Kept::Standard(0),
-        }
+        })
     }
 
     /// The lowest one that is not below `least`; of all, none.
