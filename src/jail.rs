@@ -195,8 +195,8 @@ impl<'a> Jail<'a> {
 
     /// Enter even if a descriptor is open on a directory, through which a process leaves the jail: `fchdir`, `openat`.
     ///
-    /// Saves the system calls of [`Step::OpenDirectories`](crate::Step::OpenDirectories): at least
-    /// three, and one for each open descriptor.
+    /// Saves the system calls of [`Step::OpenDirectories`](crate::Step::OpenDirectories): at least three, and one for
+    /// each open descriptor.
     pub const fn allow_open_directories(mut self) -> Self {
         self.plan.directories = true;
         self

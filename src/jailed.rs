@@ -144,7 +144,8 @@ impl Jailed {
     /// # Errors
     ///
     /// [`Step::Threads`]: there is more than one thread, or this is a fork of who entered and a filter refuses `unshare`.
-    /// [`Step::Ids`]: 4294967295 is no id, more than 65536 groups, or ids that a user namespace does not have. Nothing has changed since the entry then. [`Step::SetGroups`], [`Step::SetGid`],
+    /// [`Step::Ids`]: 4294967295 is no id, more than 65536 groups, or ids that a user namespace does not have. Nothing has
+    /// changed since the entry then. [`Step::SetGroups`], [`Step::SetGid`],
     /// [`Step::SetUid`], [`Step::DropCapabilities`]: what the system call says, `EPERM` without `CAP_SETGID` and
     /// `CAP_SETUID`. [`Step::Verify`]: the way back is open.
     ///
