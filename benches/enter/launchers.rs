@@ -11,19 +11,23 @@ use crate::fork::{User, become_user, is_root};
 use crate::table::{group, row};
 
 pub fn launchers(user: User, scratch: &Path) {
-    let program = scratch.join("program");
-    if !program.exists() {
-        let source = scratch.join("program.c");
-        std::fs::write(&source, "int main(void) { return 0; }").unwrap();
+    const EXEC: &str = "#include <unistd.h>\nint main(int n, char **args, char **all) { return n < 2 || execve(args[1], args + 1, all); }";
+    let static_program = |name: &str, text: &str| {
+        let (program, source) = (scratch.join(name), scratch.join("program.c"));
+        std::fs::write(&source, text).unwrap();
         let compiled = Command::new("cc").args(["-Os", "-static", "-s", "-o"]).args([&program, &source]).status();
-        if !compiled.is_ok_and(|status| status.success()) {
-            return println!("There is no C compiler: the launcher is not measured.");
-        }
-    }
+        compiled.is_ok_and(|status| status.success()).then(|| program.to_str().unwrap().to_owned())
+    };
+    let (Some(program), Some(exec)) =
+        (static_program("program", "int main(void) { return 0; }"), static_program("exec", EXEC))
+    else {
+        return println!("| There is no C compiler: the launcher is not measured. | | | |");
+    };
+    let program = &*program;
     let root = scratch.to_str().unwrap();
     let small = std::env::var("AUTOCHROOT_STATIC").ok();
-    let program = program.to_str().unwrap();
-    let mut commands: Vec<(&str, Vec<&str>)> = vec![("the program alone", vec![program])];
+    let mut commands: Vec<(&str, Vec<&str>)> =
+        vec![("the program alone", vec![program]), ("a program that only executes it", vec![&exec, program])];
     if let Some(small) = &small {
         commands.push(("autochroot (cargo small)", vec![small, program]));
         commands.push(("autochroot (cargo small), detached", vec![small, "-rdetached", program]));
