@@ -170,12 +170,12 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
         let caps = options.caps()?;
         #[cfg(feature = "userns")]
         let jail = if options.seal { jail.empty_bounding_set() } else { jail };
+        let first = user.is_some() && options.never_by_privilege();
+        // Who is that user already needs no privilege to become it. Root may still have other groups.
+        let already = user.is_some_and(|user| (first || user.uid != 0) && user.is_this_process());
         // Who cannot enter by privilege becomes the user first: in a user namespace there are no other ids. The user's other
         // processes may then look into this one: they find no descriptor but those kept, and no working directory of root's.
-        let drop_all = user.is_some_and(|user| user.uid != 0) && !options.seal;
-        let first = user.is_some() && options.never_by_privilege();
-        let user = user.filter(|user| user.uid == 0 && !first || !user.is_this_process());
-        if let (Some(user), true) = (user, first) {
+        if let (Some(user), true, false) = (user, first, already) {
             if let Err(errno) = rustix::process::chdir(c"/") {
                 fail!(FAILED, "cannot change directory to \"/\": ", errno);
             }
@@ -183,16 +183,19 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
             unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(refused)?;
         }
         let mut jailed = jail.enter().map_err(refused)?;
-        if let (Some(user), false) = (user, first) {
-            jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), caps).map_err(refused)?;
-        }
-        if drop_all {
-            // Who was that user already may hold some.
-            let none = CapabilitySet::empty();
-            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-            if let Err(errno) = set_capabilities(None, sets) {
-                fail!(FAILED, "cannot drop the capabilities: ", errno);
+        match user {
+            Some(user) if !first && !already => {
+                jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), caps).map_err(refused)?;
             }
+            // What run_as would have dropped; a seal does it too.
+            Some(user) if already && user.uid != 0 && !options.seal => {
+                let none = CapabilitySet::empty();
+                let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+                if let Err(errno) = set_capabilities(None, sets) {
+                    fail!(FAILED, "cannot drop the capabilities: ", errno);
+                }
+            }
+            _ => {}
         }
         if options.seal {
             let mut seal = autochroot::Seal::new().keep(caps);

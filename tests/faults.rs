@@ -272,13 +272,6 @@ fn enter_in_a_fork(jail: Jail<'_>) -> libc::pid_t {
     pid
 }
 
-fn exit_status(pid: libc::pid_t) -> i32 {
-    let mut status = 0;
-    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    assert!(libc::WIFEXITED(status), "{status:#x}");
-    libc::WEXITSTATUS(status)
-}
-
 /// Rename, replace or fill whatever appears in `parent`, for ever.
 fn race(parent: &Path) -> ! {
     let mut turn = 0_u32;

@@ -358,8 +358,7 @@ fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
             let expected = error.step() == Step::Threads && error.raw_os_error() == Some(libc::EPERM);
             unsafe { libc::_exit(i32::from(!expected)) };
         }
-        let mut status = 0;
-        assert_eq!((unsafe { libc::waitpid(pid, &raw mut status, 0) }, status), (pid, 0));
+        assert_eq!(exit_status(pid), 0);
     });
     // Where no jail was wanted /proc is still there to ask.
     as_user(User::Root, || {

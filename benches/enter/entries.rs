@@ -5,7 +5,7 @@ use std::path::Path;
 use autochroot::{IdMap, Jail, Jailed};
 
 use crate::by_hand::{ByHand, WITHOUT};
-use crate::fork::{User, is_root, time, time_at_once};
+use crate::fork::{User, time, time_at_once};
 use crate::table::{Row, group, row};
 
 const TMPFS: &str = "/dev/shm";
@@ -75,8 +75,8 @@ pub const fn name(user: User) -> &'static str {
 }
 
 /// What is not flat.
-pub fn growth(scratch: &Path) {
-    let user = if is_root() { Some(0) } else { None };
+pub fn growth(users: &[User], scratch: &Path) {
+    let user = users[0];
     let most = limit() - 100;
     let rows: Vec<_> = [0, 10, 1000, 100_000.min(most)]
         .into_iter()
@@ -87,7 +87,7 @@ pub fn growth(scratch: &Path) {
         })
         .collect();
     group(&format!("growth with descriptors, {}", name(user)), 20, &rows);
-    for user in if is_root() { vec![Some(0), Some(65534)] } else { vec![None] } {
+    for &user in users {
         let rows: Vec<Row> = [1, 2, 8, 64]
             .into_iter()
             .map(|count| {
@@ -98,8 +98,7 @@ pub fn growth(scratch: &Path) {
             .collect();
         group(&format!("growth with concurrency, {}", name(user)), 50, &rows);
     }
-    if is_root() {
-        let user = Some(65534);
+    if let &[Some(0), user] = users {
         let rows: Vec<Row> = [0, 100, 1000]
             .into_iter()
             .flat_map(|mounts| [("enter", JAIL, mounts), ("enter, detached", Jail::detached(), mounts)])

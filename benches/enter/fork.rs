@@ -104,7 +104,7 @@ fn or_exit(done: Result<(), String>) {
     }
 }
 
-pub fn fork(child: impl FnOnce()) -> libc::pid_t {
+fn fork(child: impl FnOnce()) -> libc::pid_t {
     // SAFETY: this process has one thread.
     unsafe {
         let pid = libc::fork();

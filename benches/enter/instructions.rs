@@ -13,6 +13,8 @@ pub const ONCE: &str = "once";
 /// Valgrind's own descriptors are counted in /proc, and not to be seen: nobody looks for open directories.
 const WITHOUT: libc::c_int = 2;
 
+const SAME: &str = "C: the same calls";
+
 /// Of a library of C, a colon and what is to be done once.
 pub fn once(what: &str) {
     let (library, what) = what.split_once(':').unwrap();
@@ -25,7 +27,7 @@ pub fn once(what: &str) {
             .enter()
             .map(drop)
             .map_err(|error| error.to_string()),
-        "C: the same calls" => c.same.enter("/dev/shm", WITHOUT),
+        SAME => c.same.enter("/dev/shm", WITHOUT),
         "C: HAProxy's calls" => c.haproxy.enter("/dev/shm", 0),
         _ => panic!("{what}"),
     };
@@ -35,16 +37,15 @@ pub fn once(what: &str) {
 
 pub fn instructions(c: Option<&ByHand>) {
     let Some(c) = c else { return };
-    let Some(nothing) = count(c, "nothing") else {
+    let kinds = ["nothing", SAME, "enter", "C: HAProxy's calls"];
+    let counts: Option<Vec<_>> = kinds.iter().map(|what| count(c, what)).collect();
+    let Some(counts) = counts else {
         return println!("| There is no valgrind that works: instructions are not counted. | | | |");
     };
     println!("| **instructions outside the kernel, without the look for open directories** | instructions | | |");
-    let of = |what| count(c, what).map(|count| count - nothing);
-    let same = of("C: the same calls");
-    for what in ["enter", "C: the same calls", "C: HAProxy's calls"] {
-        if let (Some(count), Some(same)) = (of(what), same) {
-            println!("| {what} | {count:.0} | {:.2} | C: the same calls |", count / same);
-        }
+    for (what, count) in kinds.iter().zip(&counts).skip(1) {
+        let (own, same) = (count - counts[0], counts[1] - counts[0]);
+        println!("| {what} | {own:.0} | {:.2} | {SAME} |", own / same);
     }
 }
 

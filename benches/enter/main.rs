@@ -41,7 +41,7 @@ fn main() {
     for &user in &users {
         entries::entries(user, c.as_ref());
     }
-    entries::growth(&scratch);
+    entries::growth(&users, &scratch);
     for &user in &users {
         launchers::launchers(user, &scratch);
     }

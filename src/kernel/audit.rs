@@ -36,7 +36,7 @@ pub(super) fn is_no_directory(fd: i32) -> Result<bool, Fault> {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(Fault::OpenDirectory(fd)),
         Ok(_) => Ok(true),
         Err(Errno::BADF) => Ok(false),
-        Err(Errno::INTR) => Err(Errno::INTR.into()),
+        Err(Errno::INTR) => Err(Errno::INTR.into()), // which the machine asks again
         Err(errno) => Err(Fault::Descriptor(fd, errno)),
     }
 }

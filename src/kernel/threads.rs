@@ -27,10 +27,10 @@ pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
 
 /// That there is still but one; whoever has a `stat` has it because `unshare` is filtered. That of a fork is its parent's.
 pub(super) fn still_alone(stat: Option<&(Pid, OwnedFd)>) -> Result<(), Fault> {
-    match stat {
-        Some((pid, stat)) if *pid == getpid() && is_alone(stat) => Ok(()),
-        Some((pid, _)) if *pid == getpid() => Err(Errno::INVAL.into()),
-        _ => only_thread().map(drop),
+    match stat.filter(|(pid, _)| *pid == getpid()) {
+        Some((_, stat)) if is_alone(stat) => Ok(()),
+        Some(_) => Err(Errno::INVAL.into()),
+        None => only_thread().map(drop),
     }
 }
 
