@@ -100,29 +100,27 @@ impl Error {
     /// [Ubuntu's specification](https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626)
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
-        match (self.step, self.fault) {
-            (Step::Threads, Fault::Errno(Errno::INVAL)) => Some(Cause::Threads),
-            (Step::Threads, Fault::Errno(_)) if !self.traces.root && !exists(c"/proc/self/stat") => Some(Cause::NoProc),
-            (Step::OpenDirectories, Fault::OpenDirectory(_)) => Some(Cause::OpenDirectory),
+        match (self.step, self.fault.errno()) {
+            (Step::Threads, Some(Errno::INVAL)) => Some(Cause::Threads),
+            (Step::Threads, _) if !self.traces.root && !exists(c"/proc/self/stat") => Some(Cause::NoProc),
+            (Step::OpenDirectories, None) => Some(Cause::OpenDirectory),
             (Step::Parent | Step::Make | Step::Unlinked, _) if self.tried.iter().any(Option::is_some) => {
                 Some(Cause::NoParent)
             }
-            (Step::Chroot | Step::Mount, Fault::Errno(Errno::PERM)) if !self.traces.user_namespace => {
-                Some(Cause::NoPrivilege)
-            }
-            (Step::Mount, Fault::Errno(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
-            (Step::SetGroups | Step::SetGid | Step::SetUid, Fault::Errno(Errno::PERM)) if lacks_setuid() => {
+            (Step::Chroot | Step::Mount, Some(Errno::PERM)) if !self.traces.user_namespace => Some(Cause::NoPrivilege),
+            (Step::Mount, Some(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
+            (Step::SetGroups | Step::SetGid | Step::SetUid, Some(Errno::PERM)) if lacks_setuid() => {
                 Some(Cause::NoSetuid)
             }
-            (Step::Keep, Fault::NotHeld(_)) if self.traces.user_namespace => Some(Cause::NothingKept),
-            (Step::Proc, Fault::Errno(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
-            (Step::Proc, Fault::Errno(Errno::NOENT)) => Some(Cause::NoProc),
-            (Step::NewUserNamespace, Fault::Errno(errno)) if cfg!(feature = "userns") => no_user_namespace(errno),
-            (Step::MapUid, Fault::NoSetfcap) => Some(Cause::NoSetfcap),
-            (Step::MapUid | Step::DenySetgroups | Step::MapGid, Fault::Errno(Errno::ROFS)) => Some(Cause::ReadOnlyProc),
+            (Step::Keep, None) if self.traces.user_namespace => Some(Cause::NothingKept),
+            (Step::Proc, Some(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
+            (Step::Proc, Some(Errno::NOENT)) => Some(Cause::NoProc),
+            (Step::NewUserNamespace, Some(errno)) if cfg!(feature = "userns") => no_user_namespace(errno),
+            (Step::MapUid, _) if self.fault == Fault::NO_SETFCAP => Some(Cause::NoSetfcap),
+            (Step::MapUid | Step::DenySetgroups | Step::MapGid, Some(Errno::ROFS)) => Some(Cause::ReadOnlyProc),
             (
                 Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,
-                Fault::Errno(Errno::PERM | Errno::ACCESS),
+                Some(Errno::PERM | Errno::ACCESS),
             ) => apparmor(),
             _ => None,
         }

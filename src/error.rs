@@ -5,7 +5,7 @@ use core::fmt;
 use rustix::io::Errno;
 
 use crate::capabilities::Capabilities;
-use crate::kernel::PARENTS;
+use crate::kernel::{PARENTS, parent};
 use crate::machine::Traces;
 use crate::text::{Named, decimal};
 
@@ -133,100 +133,98 @@ impl Step {
 }
 
 /// Why a step failed: the errno of a call, or an answer that was not the right one.
+///
+/// Answers are numbers above all errnos, so that a `?` costs nothing. The number of what was looked at, a descriptor or a
+/// component of a path, is told beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    Errno(Errno),
-    Relative,
-    NotSticky,
-    NotOurs,
-    Alive,
-    NotTheRoot,
-    Ids,
-    NoSetfcap,
-    Capabilities,
-    NoJail,
-    Owner,
-    Writable,
-    NotEmpty,
-    Component(u16, Errno),
-    Unsafe(u16),
-    OpenDirectory(i32),
-    Descriptor(i32, Errno),
-    /// The capability with this number.
-    NotHeld(u8),
-    NoSuchId,
-    TooManyGroups,
-    NotOwnId,
-    Reversible,
-    NoNewPrivs,
-}
+pub(crate) struct Fault(pub(crate) Errno);
+
+const FIRST_ANSWER: i32 = 3000;
+const FIRST_NOT_HELD: i32 = 3100;
 
 impl Fault {
+    pub(crate) const RELATIVE: Fault = Fault::answer(0);
+    pub(crate) const NOT_STICKY: Fault = Fault::answer(1);
+    pub(crate) const NOT_OURS: Fault = Fault::answer(2);
+    pub(crate) const ALIVE: Fault = Fault::answer(3);
+    pub(crate) const NOT_THE_ROOT: Fault = Fault::answer(4);
+    pub(crate) const IDS: Fault = Fault::answer(5);
+    pub(crate) const NO_SETFCAP: Fault = Fault::answer(6);
+    pub(crate) const CAPABILITIES: Fault = Fault::answer(7);
+    pub(crate) const NO_JAIL: Fault = Fault::answer(8);
+    pub(crate) const OWNER: Fault = Fault::answer(9);
+    pub(crate) const WRITABLE: Fault = Fault::answer(10);
+    pub(crate) const NOT_EMPTY: Fault = Fault::answer(11);
+    pub(crate) const UNSAFE: Fault = Fault::answer(12);
+    pub(crate) const OPEN_DIRECTORY: Fault = Fault::answer(13);
+    pub(crate) const NO_SUCH_ID: Fault = Fault::answer(14);
+    pub(crate) const TOO_MANY_GROUPS: Fault = Fault::answer(15);
+    pub(crate) const NOT_OWN_ID: Fault = Fault::answer(16);
+    pub(crate) const REVERSIBLE: Fault = Fault::answer(17);
+    pub(crate) const NO_NEW_PRIVS: Fault = Fault::answer(18);
+
+    const fn answer(number: i32) -> Fault {
+        Fault(Errno::from_raw_os_error(FIRST_ANSWER + number))
+    }
+
+    /// The capability with this number is not held.
+    pub(crate) const fn not_held(number: u8) -> Fault {
+        Fault(Errno::from_raw_os_error(FIRST_NOT_HELD + number as i32))
+    }
+
+    /// The errno, if it is one.
+    pub(crate) const fn errno(self) -> Option<Errno> {
+        match self {
+            Fault::NO_SETFCAP => Some(Errno::PERM),
+            Fault(errno) if errno.raw_os_error() < FIRST_ANSWER => Some(errno),
+            _ => None,
+        }
+    }
+
     /// Whether somebody else moved, removed, replaced or filled the directory.
     pub(crate) const fn is_a_swap(self) -> bool {
         matches!(
             self,
-            Fault::NotOurs
-                | Fault::Errno(
-                    Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::NOTEMPTY | Errno::EXIST
-                )
+            Fault::NOT_OURS
+                | Fault(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::NOTEMPTY | Errno::EXIST)
         )
     }
 }
 
 impl From<Errno> for Fault {
     fn from(errno: Errno) -> Fault {
-        Fault::Errno(errno)
+        Fault(errno)
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Fault::Errno(errno) => return Named(*errno).fmt(f),
-            Fault::Relative => "the path is not absolute",
-            Fault::NotSticky => "everyone can write to it and it is not sticky",
-            Fault::NotOurs => "it is not the directory that was made",
-            Fault::Alive => "it still has a name or takes new entries",
-            Fault::NotTheRoot => "\"/\" is not the directory that was made",
-            Fault::Ids => "the user or group id has changed",
-            Fault::NoSetfcap => return Named(Errno::PERM).fmt(f),
-            Fault::Capabilities => "capabilities are held that should not be",
-            Fault::NoJail => "it is the root directory already; \"/\" says that no jail is wanted",
-            Fault::Owner => "it belongs neither to root nor to us",
-            Fault::Writable => "its group or everyone can write to it",
-            Fault::NotEmpty => "it is not empty",
-            Fault::Component(number, _) | Fault::Unsafe(number) => {
-                f.write_str("component ")?;
-                decimal(f, (*number).into())?;
-                f.write_str(" of the path")?;
-                match self {
-                    Fault::Component(_, Errno::NOTDIR | Errno::LOOP) => " is a symbolic link or no directory",
-                    Fault::Component(_, errno) => {
-                        f.write_str(": ")?;
-                        return Named(*errno).fmt(f);
-                    }
-                    _ => " does not belong to root, or others can write to it",
-                }
-            }
-            Fault::OpenDirectory(fd) | Fault::Descriptor(fd, _) => {
-                f.write_str("descriptor ")?;
-                decimal(f, fd.unsigned_abs())?;
-                if let Fault::Descriptor(_, errno) = self {
-                    f.write_str(": ")?;
-                    return Named(*errno).fmt(f);
-                }
-                " is a directory"
-            }
-            Fault::NotHeld(number) => {
-                Capabilities::from_bits(1 << *number).fmt(f)?;
+        if let Some(errno) = self.errno() {
+            return Named(errno).fmt(f);
+        }
+        let text = match *self {
+            Fault::RELATIVE => "the path is not absolute",
+            Fault::NOT_STICKY => "everyone can write to it and it is not sticky",
+            Fault::NOT_OURS => "it is not the directory that was made",
+            Fault::ALIVE => "it still has a name or takes new entries",
+            Fault::NOT_THE_ROOT => "\"/\" is not the directory that was made",
+            Fault::IDS => "the user or group id has changed",
+            Fault::CAPABILITIES => "capabilities are held that should not be",
+            Fault::NO_JAIL => "it is the root directory already; \"/\" says that no jail is wanted",
+            Fault::OWNER => "it belongs neither to root nor to us",
+            Fault::WRITABLE => "its group or everyone can write to it",
+            Fault::NOT_EMPTY => "it is not empty",
+            Fault::UNSAFE => " does not belong to root, or others can write to it",
+            Fault::OPEN_DIRECTORY => " is a directory",
+            Fault::NO_SUCH_ID => "4294967295 is no user or group id",
+            Fault::TOO_MANY_GROUPS => "there are more than 65536 groups",
+            Fault::NOT_OWN_ID => "a user namespace has no ids but one's own, and no groups",
+            Fault::REVERSIBLE => "the old ids can be had again",
+            Fault::NO_NEW_PRIVS => "no_new_privs is not set",
+            Fault(not_held) => {
+                Capabilities::from_bits(1 << (not_held.raw_os_error() - FIRST_NOT_HELD)).fmt(f)?;
                 " is not held"
             }
-            Fault::NoSuchId => "4294967295 is no user or group id",
-            Fault::TooManyGroups => "there are more than 65536 groups",
-            Fault::NotOwnId => "a user namespace has no ids but one's own, and no groups",
-            Fault::Reversible => "the old ids can be had again",
-            Fault::NoNewPrivs => "no_new_privs is not set",
         };
         f.write_str(text)
     }
@@ -242,14 +240,16 @@ impl fmt::Display for Fault {
 pub struct Error {
     pub(crate) step: Step,
     pub(crate) fault: Fault,
+    /// Of the descriptor, or the component of a path, that the fault is about.
+    pub(crate) number: Option<i32>,
     pub(crate) traces: Traces,
-    pub(crate) tried: [Option<Fault>; PARENTS.len()],
+    pub(crate) tried: [Option<Fault>; PARENTS],
 }
 
 impl Error {
     /// A refusal after the entry.
     pub(crate) const fn inside(step: Step, fault: Fault, traces: Traces) -> Error {
-        Error { step, fault, traces, tried: [None; PARENTS.len()] }
+        Error { step, fault, number: None, traces, tried: [None; PARENTS] }
     }
 
     /// The step that failed. Costs no system call.
@@ -261,29 +261,24 @@ impl Error {
     /// The errno of the call that failed; `None` if the call succeeded with an answer that does not do.
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
-        match self.fault {
-            Fault::Errno(errno) | Fault::Component(_, errno) | Fault::Descriptor(_, errno) => {
-                Some(errno.raw_os_error())
-            }
-            Fault::NoSetfcap => Some(Errno::PERM.raw_os_error()),
-            _ => None,
+        match self.fault.errno() {
+            Some(errno) => Some(errno.raw_os_error()),
+            None => None,
         }
     }
 
     /// The descriptor that is open on a directory, or cannot be looked at, after [`Step::OpenDirectories`].
     #[must_use]
     pub const fn fd(&self) -> Option<i32> {
-        match self.fault {
-            Fault::OpenDirectory(fd) | Fault::Descriptor(fd, _) => Some(fd),
-            _ => None,
-        }
+        if let Step::OpenDirectories = self.step { self.number } else { None }
     }
 
     /// Which component of the path of a directory is at fault, counted from 1, after [`Step::Directory`].
     #[must_use]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counted from 1, and a path is short")]
     pub const fn component(&self) -> Option<u16> {
-        match self.fault {
-            Fault::Component(number, _) | Fault::Unsafe(number) => Some(number),
+        match (self.step, self.number) {
+            (Step::Directory, Some(number)) => Some(number as u16),
             _ => None,
         }
     }
@@ -297,14 +292,27 @@ impl Error {
     pub const fn is_partial(&self) -> bool {
         self.traces.any()
     }
+
+    fn fmt_fault(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(number) = self.number else { return fmt::Display::fmt(&self.fault, f) };
+        let component = self.component().is_some();
+        f.write_str(if component { "component " } else { "descriptor " })?;
+        decimal(f, number.unsigned_abs())?;
+        f.write_str(if component { " of the path" } else { "" })?;
+        match self.fault {
+            Fault(Errno::NOTDIR | Errno::LOOP) if component => f.write_str(" is a symbolic link or no directory"),
+            Fault::UNSAFE | Fault::OPEN_DIRECTORY => fmt::Display::fmt(&self.fault, f),
+            fault => f.write_str(": ").and_then(|()| fmt::Display::fmt(&fault, f)),
+        }
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "cannot create a directory: in ";
-        for (parent, fault) in PARENTS.iter().zip(&self.tried) {
+        for (index, fault) in self.tried.iter().enumerate() {
             if let Some(fault) = fault {
-                [before, parent, ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+                [before, parent(index), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
                 fault.fmt(f)?;
                 before = ", in ";
             }
@@ -313,7 +321,7 @@ impl fmt::Display for Error {
         if !(listed && self.step.is_of_parent()) {
             let start = if listed { "; cannot " } else { "cannot " };
             [start, self.step.action(), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
-            self.fault.fmt(f)?;
+            self.fmt_fault(f)?;
         }
         let t = self.traces;
         for (remains, what) in [

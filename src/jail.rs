@@ -233,13 +233,13 @@ impl<'a> Jail<'a> {
 
     pub(crate) fn enter_with(self, tmpdir: Option<&[u8]>) -> Result<Jailed, Error> {
         let mut system = System::new(self.plan, self.path, tmpdir);
-        let end = State::start(self.plan, system.parents()).run(|state| system.ask(state));
+        let end = State::start(self.plan, system.parents()).run(self.plan, |state| system.ask(self.plan, state));
         match end.refused {
-            None => Ok(Jailed::new(&mut system, &end)),
+            None => Ok(Jailed::new(self.plan, &mut system, &end)),
             Some((step, fault)) => {
                 let no_parent = step.is_of_parent() || end.root != self.plan.root;
                 let tried = if no_parent { system.tried() } else { Default::default() };
-                Err(Error { step, fault, traces: end.has, tried })
+                Err(Error { step, fault, number: system.number, traces: end.has, tried })
             }
         }
     }

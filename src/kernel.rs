@@ -1,9 +1,10 @@
 //! What each step asks of the system: the one door to it.
 
+use core::ffi::CStr;
 use core::ops::Range;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, unlinkat};
+use rustix::fs::{ABS, AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Pid, Uid, chdir, chroot, fchdir, geteuid};
 
@@ -40,7 +41,19 @@ pub(crate) use unix::only_thread;
 
 /// Where the directory is made if the caller names no parent. What is usually a tmpfs comes first: an entry takes
 /// half the time there that it does on a disk (`benches/enter`). "/" is for an initramfs that has nothing else.
-pub(crate) const PARENTS: [&str; 6] = ["$TMPDIR", "/dev/shm", "/run", "/tmp", "/var/tmp", "/"];
+pub(crate) const fn parent(index: usize) -> &'static str {
+    match index {
+        0 => "$TMPDIR",
+        1 => "/dev/shm",
+        2 => "/run",
+        3 => "/tmp",
+        4 => "/var/tmp",
+        _ => "/",
+    }
+}
+
+/// How many there are.
+pub(crate) const PARENTS: usize = 6;
 
 /// For all to read and search: after a later `setuid`, a lookup in the root says `ENOENT` and not `EACCES`.
 const MODE: Mode = Mode::from_raw_mode(0o555);
@@ -48,25 +61,27 @@ const MODE: Mode = Mode::from_raw_mode(0o555);
 /// To hold a directory, for `fchdir` and the `…at` calls.
 const HELD: OFlags = os::SEARCH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-const NAME: &[u8] = b"autochroot-";
+/// That of the directory in the parent, with places for random letters, and as the system calls want it.
+const NAME: [u8; 28] = *b"autochroot-................\0";
 
 /// The system, and what an entry holds of it; dropped, it closes every descriptor that it opened.
 pub(crate) struct System<'a> {
-    pub(crate) plan: Plan,
     pub(crate) directories: OpenDirectories,
     /// Tells of threads where `unshare` does not.
     pub(crate) stat: Option<(Pid, OwnedFd)>,
     /// The path that the caller has named: of the parent, or of the root itself.
     named: Option<&'a [u8]>,
     tmpdir: Option<&'a [u8]>,
-    tried: [Option<Fault>; PARENTS.len()],
+    tried: [Option<Fault>; PARENTS],
     uid: Uid,
     cwd: Option<OwnedFd>,
     parent: Option<OwnedFd>,
-    name: [u8; NAME.len() + 16],
+    name: [u8; NAME.len()],
     directory: Option<OwnedFd>,
     /// The umask took a part of its mode.
     umasked: bool,
+    /// Of the descriptor, or the component of a path, at which a step failed.
+    pub(crate) number: Option<i32>,
     pub(crate) place: Place,
     maps: os::Maps,
 }
@@ -74,18 +89,18 @@ pub(crate) struct System<'a> {
 impl<'a> System<'a> {
     pub(crate) fn new(plan: Plan, named: Option<&'a [u8]>, tmpdir: Option<&'a [u8]>) -> Self {
         System {
-            plan,
             directories: OpenDirectories::NotChecked,
             stat: None,
             named,
             tmpdir,
-            tried: [None; PARENTS.len()],
+            tried: [None; PARENTS],
             uid: if plan.root == Root::Unjailed { Uid::ROOT } else { geteuid() }, // nobody asks then
             cwd: None,
             parent: None,
-            name: [0; NAME.len() + 16],
+            name: NAME,
             directory: None,
             umasked: false,
+            number: None,
             place: Place::ANYWHERE,
             maps: os::Maps::default(),
         }
@@ -95,38 +110,39 @@ impl<'a> System<'a> {
     pub(crate) const fn parents(&self) -> Range<usize> {
         match (self.named, self.tmpdir) {
             (Some(_), _) => 0..1,
-            (None, Some(_)) => 0..PARENTS.len(),
-            (None, None) => 1..PARENTS.len(),
+            (None, Some(_)) => 0..PARENTS,
+            (None, None) => 1..PARENTS,
         }
     }
 
     /// Why the parents of the list that were tried would not do.
-    pub(crate) const fn tried(&self) -> [Option<Fault>; PARENTS.len()] {
+    pub(crate) const fn tried(&self) -> [Option<Fault>; PARENTS] {
         self.tried
     }
 
     /// The name of the parent with this index, if the root is in one of the list.
     pub(crate) fn parent_of_the_list(&self, index: usize) -> Option<&'static str> {
-        if self.named.is_none() && self.place.root == Root::Unlinked { PARENTS.get(index).copied() } else { None }
+        if self.named.is_none() && self.place.root == Root::Unlinked { Some(parent(index)) } else { None }
     }
 
     /// Do what `state` asks for.
-    pub(crate) fn ask(&mut self, state: &State) -> Result<(), Fault> {
+    pub(crate) fn ask(&mut self, plan: Plan, state: &State) -> Result<(), Fault> {
         let outcome = match state.now {
-            Now::Do(Step::OpenDirectories) => self.see_no_open_directory(),
+            Now::Do(Step::OpenDirectories) => self.see_no_open_directory(plan.threads),
             Now::Do(Step::WorkingDirectory) => self.save_cwd(),
             Now::Do(Step::Parent) => self.open_parent(state.parent),
             Now::Do(Step::Make) => self.make(),
             Now::Do(Step::Open) => self.open(),
             Now::Do(Step::Unlink) | Now::Discard => self.unlink(),
             Now::Do(Step::Unlinked) => self.see_unlinked(),
-            Now::Do(Step::Directory) => self.open_directory(),
-            Now::Do(Step::Enter) => Ok(fchdir(held(self.directory.as_ref())?)?),
+            // That it is one tells the compiler more than us.
+            Now::Do(Step::Directory) if plan.root == Root::Directory => self.open_directory(plan),
+            Now::Do(Step::Enter) => Ok(fchdir(held(&self.directory))?),
             Now::Do(Step::Chroot) => Ok(chroot(c".")?),
             Now::Do(Step::Root) => Ok(chdir(c"/")?),
-            Now::Do(Step::Verify) => self.verify(state),
-            Now::Do(step) => self.ask_os(step, state),
-            Now::Return => Ok(fchdir(held(self.cwd.as_ref())?)?),
+            Now::Do(Step::Verify) => self.verify(plan, state),
+            Now::Do(step) => self.ask_os(step, plan, state),
+            Now::Return => Ok(fchdir(held(&self.cwd))?),
             Now::Inside | Now::Refused => Ok(()),
         };
         if let (Now::Do(Step::Parent | Step::Make | Step::Unlinked), Err(fault), None) =
@@ -151,43 +167,48 @@ impl<'a> System<'a> {
     }
 
     fn open_parent(&mut self, index: usize) -> Result<(), Fault> {
-        let listed = if index == 0 { self.tmpdir } else { PARENTS.get(index).map(|path| path.as_bytes()) };
-        let path = self.named.or(listed).unwrap_or_default();
+        let listed = if index == 0 { self.tmpdir.unwrap_or_default() } else { parent(index).as_bytes() };
+        let path = self.named.unwrap_or(listed);
         if path.is_empty() {
             return Err(Errno::NOENT.into());
         }
         if !path.starts_with(b"/") {
-            return Err(Fault::Relative);
+            return Err(Fault::RELATIVE);
         }
-        let parent = openat(CWD, path, HELD, Mode::empty())?;
+        let parent = hold(CWD, path, OFlags::empty())?;
         let mode = Mode::from_raw_mode(fstat(&parent)?.st_mode);
         if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
-            return Err(Fault::NotSticky);
+            return Err(Fault::NOT_STICKY);
         }
         self.parent = Some(parent);
         Ok(())
     }
 
     fn make(&mut self) -> Result<(), Fault> {
-        self.draw_name(os::random()?);
-        Ok(mkdirat(held(self.parent.as_ref())?, &self.name[..], MODE)?)
+        self.draw_name()?;
+        Ok(mkdirat(held(&self.parent), self.name(), MODE)?)
     }
 
     /// The name is secret only so that nobody can take it first: the directory is new, or `mkdirat` fails.
-    fn draw_name(&mut self, random: u64) {
-        let (start, digits) = self.name.split_at_mut(NAME.len());
-        start.copy_from_slice(NAME);
-        for (n, digit) in digits.iter_mut().enumerate() {
-            *digit = b'a' + ((random >> (4 * n)) & 15) as u8;
+    fn draw_name(&mut self) -> Result<(), Errno> {
+        let letters = &mut self.name[11..27];
+        os::fill_with_random(&mut *letters)?;
+        for letter in letters {
+            *letter = b'a' + (*letter & 15);
         }
+        Ok(())
+    }
+
+    fn name(&self) -> &CStr {
+        CStr::from_bytes_with_nul(&self.name).unwrap_or_default()
     }
 
     fn open(&mut self) -> Result<(), Fault> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = openat(held(self.parent.as_ref())?, &self.name[..], flags, Mode::empty())?;
+        let directory = openat(held(&self.parent), self.name(), flags, Mode::empty())?;
         let stat = fstat(&directory)?;
         if stat.st_uid != self.uid.as_raw() {
-            return Err(Fault::NotOurs);
+            return Err(Fault::NOT_OURS);
         }
         self.umasked = !Mode::from_raw_mode(stat.st_mode).contains(MODE);
         self.place = Place::of(Root::Unlinked, &stat);
@@ -196,21 +217,21 @@ impl<'a> System<'a> {
     }
 
     fn unlink(&mut self) -> Result<(), Fault> {
-        Ok(unlinkat(held(self.parent.as_ref())?, &self.name[..], AtFlags::REMOVEDIR)?)
+        Ok(unlinkat(held(&self.parent), self.name(), AtFlags::REMOVEDIR)?)
     }
 
     /// That `unlinkat` removed *this* directory, and not one that took its place: nothing can be made in it any more.
     /// That is so for good, and is asked before anything in the process has changed.
     fn see_unlinked(&mut self) -> Result<(), Fault> {
-        let directory = held(self.directory.as_ref())?;
+        let directory = held(&self.directory);
         let alive = !os::has_no_links(&fstat(directory)?);
-        match mkdirat(directory, &self.name[..], MODE) {
+        match mkdirat(directory, self.name(), MODE) {
             Err(Errno::NOENT) if !alive => {}
             made => {
                 if made.is_ok() {
-                    let _ = unlinkat(directory, &self.name[..], AtFlags::REMOVEDIR);
+                    let _ = unlinkat(directory, self.name(), AtFlags::REMOVEDIR);
                 }
-                return Err(Fault::Alive);
+                return Err(Fault::ALIVE);
             }
         }
         // Not before it is known to be ours, and nobody else's that took its place.
@@ -218,28 +239,34 @@ impl<'a> System<'a> {
     }
 
     /// That "/" is the directory whose name was removed, and that nothing was gained or lost on the way to it.
-    fn verify(&self, state: &State) -> Result<(), Fault> {
+    fn verify(&self, plan: Plan, state: &State) -> Result<(), Fault> {
         self.place.is_at(c"/")?;
         if self.place.root == Root::Detached && mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) {
-            return Err(Fault::Alive);
+            return Err(Fault::ALIVE);
         }
-        if cfg!(feature = "userns") && state.has.user_namespace { self.verify_user_namespace() } else { Ok(()) }
+        if cfg!(feature = "userns") && state.has.user_namespace { self.verify_user_namespace(plan) } else { Ok(()) }
     }
 
-    fn open_directory(&mut self) -> Result<(), Fault> {
-        let (directory, stat) = directory::open(self.named.unwrap_or_default(), self.plan.demands, self.uid.as_raw())?;
+    fn open_directory(&mut self, plan: Plan) -> Result<(), Fault> {
+        let (directory, stat) =
+            directory::open(self.named.unwrap_or_default(), plan.demands, self.uid.as_raw(), &mut self.number)?;
         self.place = Place::of(Root::Directory, &stat);
         self.directory = Some(directory);
         Ok(())
     }
-
-    fn see_no_open_directory(&mut self) -> Result<(), Fault> {
-        self.directories = os::see_no_open_directory(self.plan.threads)?;
-        Ok(())
-    }
 }
 
-/// A descriptor that an earlier step has left.
-fn held(fd: Option<&OwnedFd>) -> Result<BorrowedFd<'_>, Errno> {
-    fd.map(AsFd::as_fd).ok_or(Errno::BADF)
+/// Open this directory, to hold it. Its path is made to end with a NUL here, since rustix would allocate for a long one.
+fn hold(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut buffer = [0; 4096];
+    let whole = buffer.get_mut(..=path.len()).ok_or(Errno::NAMETOOLONG)?;
+    whole.iter_mut().zip(path).for_each(|(place, &byte)| *place = byte);
+    openat(from, CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)?, HELD | flags, Mode::empty())
+}
+
+/// A descriptor that an earlier step has left, or one with which every call is `EBADF`.
+#[inline(never)] // or it adds 1 KB
+#[allow(clippy::ref_option, reason = "an Option<&OwnedFd> takes more code to make")]
+fn held(fd: &Option<OwnedFd>) -> BorrowedFd<'_> {
+    fd.as_ref().map_or(ABS, AsFd::as_fd)
 }

@@ -45,6 +45,8 @@
 //! | [`Verify`](Step::Verify) | `stat("/")` |
 //! | | `close` of the three descriptors |
 //!
+//! With `std` and debug assertions, `std` adds an `fcntl` before each `close`, to see that the descriptor is open.
+//!
 //! Where `chroot` says `EPERM`, on Linux, and the caller has not forbidden it, these come in between, and `chroot` once
 //! more after them:
 //!

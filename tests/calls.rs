@@ -30,7 +30,7 @@ fn trace_in_two(user: User, args: &[&str]) -> Option<(Vec<String>, Vec<String>)>
 fn trace_all(user: User, args: &[&str]) -> Option<Vec<String>> {
     let log = Scratch::new();
     let mut strace = command(Path::new("strace"));
-    strace.args(["-f", "-o"]).arg(log.0.join("log")).arg(launcher()).args(args).current_dir("/");
+    strace.args(["-f", "-s64", "-o"]).arg(log.0.join("log")).arg(launcher()).args(args).current_dir("/");
     start_as(&mut strace, user);
     let output = match strace.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -41,7 +41,9 @@ fn trace_all(user: User, args: &[&str]) -> Option<Vec<String>> {
     };
     assert!(output.status.code().is_some_and(|status| status < 2), "{output:?}");
     let log = std::fs::read_to_string(log.0.join("log")).unwrap();
-    Some(log.lines().map(|line| brief(line.split_once(' ').unwrap().1.trim_start())).collect())
+    let calls = log.lines().map(|line| brief(line.split_once(' ').unwrap().1.trim_start()));
+    // With debug assertions, std asks of each descriptor that it closes whether it is open.
+    Some(calls.filter(|call| !(cfg!(debug_assertions) && call.ends_with(", F_GETFD)"))).collect())
 }
 
 /// Without the answer, the random name and what differs from machine to machine.
@@ -113,7 +115,7 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
             "close(7)".to_owned(),
         ]
     };
-    let line = format!("{id} {id} 1");
+    let line = format!("{id:>11}{id:>11}{:>11}", 1);
     let expected = [
         to_the_chroot(),
         owned(&["getegid()"]),

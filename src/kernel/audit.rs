@@ -5,6 +5,7 @@ use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
+use super::System;
 use crate::error::Fault;
 
 /// What is known of open directories.
@@ -20,23 +21,28 @@ pub enum OpenDirectories {
     NoneBelow(i32),
 }
 
-/// Without a list of the descriptors: ask for each number that a descriptor can have.
-pub(super) fn see_no_open_directory_below_the_limit() -> Result<OpenDirectories, Fault> {
-    const MOST: i32 = 1 << 16;
-    let limit =
-        getrlimit(Resource::Nofile).current.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(MOST).min(MOST);
-    (0..limit).try_for_each(|fd| is_no_directory(fd).map(drop)).map(|()| OpenDirectories::NoneBelow(limit))
-}
+impl System<'_> {
+    /// Without a list of the descriptors: ask for each number that a descriptor can have.
+    pub(super) fn see_no_open_directory_below_the_limit(&mut self) -> Result<(), Fault> {
+        const MOST: i32 = 1 << 16;
+        let limit =
+            getrlimit(Resource::Nofile).current.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(MOST).min(MOST);
+        (0..limit).try_for_each(|fd| self.is_no_directory(fd).map(drop))?;
+        self.directories = OpenDirectories::NoneBelow(limit);
+        Ok(())
+    }
 
-/// That this is not a descriptor of a directory, and whether it is one at all. `O_PATH` and mounts are seen too.
-#[allow(unsafe_code, reason = "a descriptor that is not ours is looked at")]
-pub(super) fn is_no_directory(fd: i32) -> Result<bool, Fault> {
-    // SAFETY: it is borrowed for this one call, which finds out whether it is open.
-    match fstat(unsafe { BorrowedFd::borrow_raw(fd) }) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(Fault::OpenDirectory(fd)),
-        Ok(_) => Ok(true),
-        Err(Errno::BADF) => Ok(false),
-        Err(Errno::INTR) => Err(Errno::INTR.into()), // which the machine asks again
-        Err(errno) => Err(Fault::Descriptor(fd, errno)),
+    /// That this is not a descriptor of a directory, and whether it is one at all. `O_PATH` and mounts are seen too.
+    #[allow(unsafe_code, reason = "a descriptor that is not ours is looked at")]
+    pub(super) fn is_no_directory(&mut self, fd: i32) -> Result<bool, Fault> {
+        // SAFETY: it is borrowed for this one call, which finds out whether it is open. It is not negative: max shows the compiler.
+        let seen = match fstat(unsafe { BorrowedFd::borrow_raw(fd.max(0)) }) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(Fault::OPEN_DIRECTORY),
+            Ok(_) => Ok(true),
+            Err(Errno::BADF) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        };
+        self.number = seen.err().map(|_| fd);
+        seen
     }
 }

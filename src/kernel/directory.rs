@@ -1,28 +1,33 @@
 //! A directory of the caller's as the root: opened once, and looked at through that descriptor.
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, statat};
 
-use super::{HELD, os};
+use super::{hold, os};
 use crate::error::Fault;
 use crate::jail::Demands;
 
 /// Open `path` if it meets the demands. `uid` is who we are.
-pub(super) fn open(path: &[u8], demands: Demands, uid: u32) -> Result<(OwnedFd, Stat), Fault> {
+pub(super) fn open(
+    path: &[u8],
+    demands: Demands,
+    uid: u32,
+    number: &mut Option<i32>,
+) -> Result<(OwnedFd, Stat), Fault> {
     if !path.starts_with(b"/") {
-        return Err(Fault::Relative);
+        return Err(Fault::RELATIVE);
     }
-    let directory = if demands.safe_path { open_safely(path)? } else { openat(CWD, path, HELD, Mode::empty())? };
+    let directory = if demands.safe_path { open_safely(path, number)? } else { hold(CWD, path, OFlags::empty())? };
     let stat = fstat(&directory)?;
     let here = statat(CWD, c"/", AtFlags::empty())?;
     if (stat.st_dev, stat.st_ino) == (here.st_dev, here.st_ino) {
-        return Err(Fault::NoJail);
+        return Err(Fault::NO_JAIL);
     }
     if demands.owner && stat.st_uid != 0 && stat.st_uid != uid {
-        return Err(Fault::Owner);
+        return Err(Fault::OWNER);
     }
     if demands.unwritable && is_writable_by_others(&stat) {
-        return Err(Fault::Writable);
+        return Err(Fault::WRITABLE);
     }
     if demands.empty {
         os::see_empty(directory.as_fd())?;
@@ -31,18 +36,17 @@ pub(super) fn open(path: &[u8], demands: Demands, uid: u32) -> Result<(OwnedFd, 
 }
 
 /// Each component opened in the one before: none may be a symbolic link, or belong to or be writable by any but root.
-fn open_safely(path: &[u8]) -> Result<OwnedFd, Fault> {
-    let mut directory = openat(CWD, c"/", HELD, Mode::empty())?;
-    let mut number = 0;
-    for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-        number += 1;
-        directory = openat(&directory, name, HELD | OFlags::NOFOLLOW, Mode::empty())
-            .map_err(|errno| Fault::Component(number, errno))?;
+fn open_safely(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Fault> {
+    let mut directory = hold(CWD, b"/", OFlags::empty())?;
+    for (before, name) in (0..).zip(path.split(|&byte| byte == b'/').filter(|name| !name.is_empty())) {
+        *number = Some(before + 1);
+        directory = hold(directory.as_fd(), name, OFlags::NOFOLLOW)?;
         let stat = fstat(&directory)?;
         if stat.st_uid != 0 || is_writable_by_others(&stat) {
-            return Err(Fault::Unsafe(number));
+            return Err(Fault::UNSAFE);
         }
     }
+    *number = None;
     Ok(directory)
 }
 

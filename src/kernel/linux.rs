@@ -7,21 +7,19 @@ use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, fstatfs, openat, stat, statfs};
 use rustix::io::{Errno, write};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
-use rustix::path::DecInt;
-use rustix::process::{DumpableBehavior, Gid, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, UnshareFlags, capabilities, capability_is_in_bounding_set, no_new_privs,
     set_capabilities, set_no_new_privs, unshare_unsafe,
 };
 
-use super::audit::{OpenDirectories, is_no_directory, see_no_open_directory_below_the_limit};
 use super::privileges::{empty_bounding_set, lock_securebits};
 use super::threads::only_thread;
-use super::{HELD, Place, System, held};
+use super::{HELD, OpenDirectories, Place, System, held};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
-use crate::jail::{IdMap, Root};
+use crate::jail::{IdMap, Plan, Root};
 use crate::machine::State;
 use crate::text::number;
 
@@ -37,19 +35,18 @@ const NOTHING: CapabilitySets = CapabilitySets {
 /// What the id maps need and only the time before the user namespace has.
 #[derive(Default)]
 pub(super) struct Maps {
-    gid: Option<Gid>,
+    gid: u32,
     no_setfcap: bool,
     proc: Option<OwnedFd>,
 }
 
 /// `GRND_INSECURE` (Linux 5.6) does not wait for the entropy pool, so that an `/init` is not held up.
-pub(super) fn random() -> Result<u64, Errno> {
-    let mut bytes = [0; 8];
-    let length = match getrandom(&mut bytes, GetRandomFlags::INSECURE) {
-        Err(Errno::INVAL) => getrandom(&mut bytes, GetRandomFlags::NONBLOCK)?,
+pub(super) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
+    let length = match getrandom(&mut *bytes, GetRandomFlags::INSECURE) {
+        Err(Errno::INVAL) => getrandom(&mut *bytes, GetRandomFlags::NONBLOCK)?,
         length => length?,
     };
-    if length == bytes.len() { Ok(u64::from_ne_bytes(bytes)) } else { Err(Errno::IO) }
+    if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
 /// A removed directory has no link left, on every file system that was tried.
@@ -57,8 +54,10 @@ pub(super) const fn has_no_links(stat: &Stat) -> bool {
     stat.st_nlink == 0
 }
 
+const DESCRIPTORS: &CStr = c"/proc/self/fd";
+
 impl System<'_> {
-    pub(super) fn ask_os(&mut self, step: Step, state: &State) -> Result<(), Fault> {
+    pub(super) fn ask_os(&mut self, step: Step, plan: Plan, state: &State) -> Result<(), Fault> {
         match step {
             Step::Threads => {
                 self.stat = only_thread()?;
@@ -66,17 +65,17 @@ impl System<'_> {
             }
             Step::Mount if cfg!(feature = "detached") => self.mount(),
             _ if !cfg!(feature = "userns") => Err(Errno::NOSYS.into()), // nothing leads here
-            Step::Proc => self.open_proc(),
+            Step::Proc => self.open_proc(plan),
             // To mount takes a mount namespace that belongs to the user namespace.
             Step::NewUserNamespace if state.wants_mount() => Ok(unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?),
             Step::NewUserNamespace => Ok(unshare(UnshareFlags::NEWUSER)?),
             Step::MapUid => match self.write_map(c"uid_map", self.uid.as_raw()) {
-                Err(Fault::Errno(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NoSetfcap),
+                Err(Fault(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NO_SETFCAP),
                 written => written,
             },
             Step::DenySetgroups => self.write_proc(c"setgroups", b"deny"),
-            Step::MapGid => self.write_map(c"gid_map", self.maps.gid.unwrap_or(Gid::ROOT).as_raw()),
-            Step::Shed => self.shed(),
+            Step::MapGid => self.write_map(c"gid_map", self.maps.gid),
+            Step::Shed => shed(plan),
             _ => Err(Errno::NOSYS.into()),
         }
     }
@@ -96,125 +95,125 @@ impl System<'_> {
     }
 
     /// Opened before the user namespace is made, so that a missing /proc is found while everything can be undone.
-    fn open_proc(&mut self) -> Result<(), Fault> {
-        self.maps.gid = Some(getegid());
+    fn open_proc(&mut self, plan: Plan) -> Result<(), Fault> {
+        self.maps.gid = getegid().as_raw();
         self.maps.no_setfcap = self.uid.is_root() && !capabilities(None)?.effective.contains(CapabilitySet::SETFCAP);
-        if self.plan.id_map == IdMap::Identity {
+        if plan.id_map == IdMap::Identity {
             self.maps.proc = Some(openat(CWD, c"/proc/self", HELD, Mode::empty())?);
         }
         Ok(())
     }
 
-    /// Map an id onto itself.
+    /// Map an id onto itself. The kernel passes over the spaces before a number.
     fn write_map(&self, file: &CStr, id: u32) -> Result<(), Fault> {
-        let id = DecInt::new(id);
-        let id = id.as_bytes();
-        let mut line = [0; 24];
-        let mut length = 0;
-        for (place, &byte) in line.iter_mut().zip([id, b" ", id, b" 1"].into_iter().flatten()) {
-            *place = byte;
-            length += 1;
+        let mut number = [b' '; 11];
+        let mut rest = id;
+        for place in number.iter_mut().rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
         }
-        self.write_proc(file, line.get(..length).unwrap_or_default())
+        self.write_proc(file, [number, number, *b"          1"].as_flattened())
     }
 
     fn write_proc(&self, file: &CStr, content: &[u8]) -> Result<(), Fault> {
-        let open = || openat(held(self.maps.proc.as_ref())?, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-        let file = match open() {
-            // Of a process that is not dumpable, after a setuid or with file capabilities, these files belong to root.
-            Err(Errno::ACCESS) if dumpable_behavior()? != DumpableBehavior::Dumpable => {
-                set_dumpable_behavior(DumpableBehavior::Dumpable)?;
-                let opened = open();
-                set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-                opened?
-            }
-            opened => opened?,
-        };
-        if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
-    }
-
-    /// With the user namespace came a full bounding set, from which an `execve` would fill the other sets: that of a program
-    /// with file capabilities, or any that uid 0 makes. `no_new_privs` closes both, in one call.
-    fn shed(&self) -> Result<(), Fault> {
-        if self.plan.bounding_set {
-            empty_bounding_set(Capabilities::NONE)?;
-            lock_securebits()?;
+        let proc = held(&self.maps.proc);
+        let open = || openat(proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        let mut file = open();
+        // Of a process that is not dumpable, after a setuid or with file capabilities, these files belong to root.
+        if matches!(file, Err(Errno::ACCESS)) && dumpable_behavior().is_ok_and(|now| now != DumpableBehavior::Dumpable)
+        {
+            set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+            file = open();
+            set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         }
-        set_no_new_privs(true)?;
-        Ok(set_capabilities(None, NOTHING)?)
+        if write(file?, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
     }
 
-    pub(super) fn verify_user_namespace(&self) -> Result<(), Fault> {
+    pub(super) fn verify_user_namespace(&self, plan: Plan) -> Result<(), Fault> {
         let now = capabilities(None)?;
         if !(now.effective | now.permitted | now.inheritable).is_empty() {
-            return Err(Fault::Capabilities);
+            return Err(Fault::CAPABILITIES);
         }
         if !no_new_privs()? {
-            return Err(Fault::NoNewPrivs);
+            return Err(Fault::NO_NEW_PRIVS);
         }
-        if self.plan.id_map == IdMap::Identity && (geteuid(), Some(getegid())) != (self.uid, self.maps.gid) {
-            return Err(Fault::Ids);
+        if plan.id_map == IdMap::Identity && (geteuid(), getegid().as_raw()) != (self.uid, self.maps.gid) {
+            return Err(Fault::IDS);
         }
         Ok(())
     }
+
+    /// Look at every descriptor: at the first numbers until as many are found as /proc counts, or else at those that it lists. A list in
+    /// which its own descriptor is missing is none. A count is of no use if there may be `threads`, which open and close some, and
+    /// /proc/self is the first one.
+    pub(super) fn see_no_open_directory(&mut self, threads: bool) -> Result<(), Fault> {
+        self.directories = OpenDirectories::None;
+        if !threads && self.see_as_many_as_there_are()? {
+            return Ok(());
+        }
+        let list = match openat(CWD, DESCRIPTORS, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(list) => list,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return self.see_no_open_directory_below_the_limit(),
+            Err(errno) => return Err(errno.into()),
+        };
+        let is_proc = fstatfs(&list)?.f_type == PROC_SUPER_MAGIC;
+        let mut buffer = [MaybeUninit::uninit(); 1024];
+        let mut entries = RawDir::new(&list, &mut buffer);
+        let mut is_a_list = false;
+        while let Some(entry) = entries.next() {
+            // "." and ".." are no numbers.
+            let Some(fd) = number(entry?.file_name().to_bytes()).and_then(|fd| i32::try_from(fd).ok()) else {
+                continue;
+            };
+            if fd == list.as_raw_fd() {
+                is_a_list = true;
+            } else {
+                self.is_no_directory(fd)?;
+            }
+        }
+        drop(list); // a directory too
+        if is_proc && is_a_list { Ok(()) } else { self.see_no_open_directory_below_the_limit() }
+    }
+
+    /// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors: to ask for it and to look at so many takes half the
+    /// time of a list or less. Whether they were found, and a signal handler has opened none meanwhile: not on an older kernel, and not
+    /// if they are far apart.
+    fn see_as_many_as_there_are(&mut self) -> Result<bool, Fault> {
+        let is_proc = statfs(DESCRIPTORS).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC);
+        let count = || stat(DESCRIPTORS).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
+        let counted = if is_proc { count() } else { 0 };
+        if counted <= 0 {
+            return Ok(false);
+        }
+        let mut more = counted;
+        for fd in 0..counted.saturating_mul(2).saturating_add(16) {
+            more -= i32::from(self.is_no_directory(fd)?);
+            if more == 0 {
+                return Ok(count() == counted);
+            }
+        }
+        Ok(false)
+    }
 }
 
-const DESCRIPTORS: &CStr = c"/proc/self/fd";
-
-/// Look at every descriptor: at the first numbers until as many are found as /proc counts, or else at those that it lists. A list in
-/// which its own descriptor is missing is none. A count is of no use if there may be `threads`, which open and close some, and
-/// /proc/self is the first one.
-pub(super) fn see_no_open_directory(threads: bool) -> Result<OpenDirectories, Fault> {
-    if !threads && see_as_many_as_there_are()? {
-        return Ok(OpenDirectories::None);
+/// With the user namespace came a full bounding set, from which an `execve` would fill the other sets: that of a program
+/// with file capabilities, or any that uid 0 makes. `no_new_privs` closes both, in one call.
+fn shed(plan: Plan) -> Result<(), Fault> {
+    if plan.bounding_set {
+        empty_bounding_set(Capabilities::NONE)?;
+        lock_securebits()?;
     }
-    let list = match openat(CWD, DESCRIPTORS, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(list) => list,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return see_no_open_directory_below_the_limit(),
-        Err(errno) => return Err(errno.into()),
-    };
-    let is_proc = fstatfs(&list)?.f_type == PROC_SUPER_MAGIC;
-    let mut buffer = [MaybeUninit::uninit(); 1024];
-    let mut entries = RawDir::new(&list, &mut buffer);
-    let mut is_a_list = false;
-    while let Some(entry) = entries.next() {
-        // "." and ".." are no numbers.
-        let Some(fd) = number(entry?.file_name().to_bytes()).and_then(|fd| i32::try_from(fd).ok()) else { continue };
-        if fd == list.as_raw_fd() {
-            is_a_list = true;
-        } else {
-            is_no_directory(fd)?;
-        }
-    }
-    drop(list); // a directory too
-    if is_proc && is_a_list { Ok(OpenDirectories::None) } else { see_no_open_directory_below_the_limit() }
-}
-
-/// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors: to ask for it and to look at so many takes half the
-/// time of a list or less. Whether they were found, and a signal handler has opened none meanwhile: not on an older kernel, and not
-/// if they are far apart.
-fn see_as_many_as_there_are() -> Result<bool, Fault> {
-    let is_proc = statfs(DESCRIPTORS).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC);
-    let count = || stat(DESCRIPTORS).map_or(0, |proc| proc.st_size);
-    let counted = if is_proc { count() } else { 0 };
-    if counted == 0 {
-        return Ok(false);
-    }
-    let mut more = counted;
-    let enough = i32::try_from(more.saturating_mul(2)).unwrap_or(0).saturating_add(16);
-    for fd in 0..enough {
-        more -= i64::from(is_no_directory(fd)?);
-        if more == 0 {
-            return Ok(count() == counted);
-        }
-    }
-    Ok(false)
+    set_no_new_privs(true)?;
+    Ok(set_capabilities(None, NOTHING)?)
 }
 
 /// That "/" has no entries. What is sealed may not be listed at all.
 pub(super) fn see_empty_root() -> Result<(), Fault> {
     match see_empty(CWD) {
-        Err(Fault::Errno(Errno::ACCESS)) => Ok(()),
+        Err(Fault(Errno::ACCESS)) => Ok(()),
         seen => seen,
     }
 }
@@ -230,7 +229,7 @@ pub(super) fn see_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
         match entry {
             Err(Errno::NOENT) => break,
             Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
-            entry => return entry.map_or_else(|errno| Err(errno.into()), |_| Err(Fault::NotEmpty)),
+            entry => return entry.map_or_else(|errno| Err(errno.into()), |_| Err(Fault::NOT_EMPTY)),
         }
     }
     Ok(())

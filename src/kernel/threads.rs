@@ -51,8 +51,17 @@ fn is_alone(stat: &OwnedFd) -> bool {
         return false;
     }
     let mut text = [0; 512];
-    let Ok(length) = pread(stat, &mut text, 0) else { return false };
-    let text = text.get(..length).unwrap_or_default();
-    let mut fields = text.rsplit(|&byte| byte == b')').next().unwrap_or_default().split(|&byte| byte == b' ');
-    fields.nth(18) == Some(b"1")
+    if pread(stat, &mut text, 0).is_err() {
+        return false;
+    }
+    let (mut spaces, mut threads) = (0_u16, 0_u64);
+    for byte in text {
+        match byte {
+            b')' => (spaces, threads) = (0, 0),
+            b' ' => spaces += 1,
+            _ if spaces == 18 => threads = threads << 8 | u64::from(byte),
+            _ => {}
+        }
+    }
+    threads == u64::from(b'1')
 }

@@ -6,8 +6,8 @@ use rustix::io::{Errno, read};
 use rustix::process::Pid;
 
 use super::System;
-use super::audit::{OpenDirectories, see_no_open_directory_below_the_limit};
 use crate::error::{Fault, Step};
+use crate::jail::Plan;
 use crate::machine::State;
 
 /// To hold a directory for `fchdir` and the `…at` calls.
@@ -16,19 +16,14 @@ pub(super) const SEARCH: OFlags = OFlags::RDONLY;
 #[derive(Default)]
 pub(super) struct Maps {}
 
-pub(super) fn random() -> Result<u64, Errno> {
-    let mut bytes = [0; 8];
-    let length = read(openat(CWD, c"/dev/urandom", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, &mut bytes)?;
-    if length == bytes.len() { Ok(u64::from_ne_bytes(bytes)) } else { Err(Errno::IO) }
+pub(super) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
+    let length = read(openat(CWD, c"/dev/urandom", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, &mut *bytes)?;
+    if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
 /// Not every file system here counts links like Linux; that nothing can be made in the directory is asked all the same.
 pub(super) const fn has_no_links(_: &Stat) -> bool {
     true
-}
-
-pub(super) fn see_no_open_directory(_: bool) -> Result<OpenDirectories, Fault> {
-    see_no_open_directory_below_the_limit()
 }
 
 /// `rmdir` does not remove a directory that has entries, and without a name it takes none.
@@ -39,7 +34,7 @@ pub(super) const fn see_empty_root() -> Result<(), Fault> {
 
 /// To list a directory takes an allocation here: it is refused to ask.
 pub(super) const fn see_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
-    Err(Fault::Errno(Errno::NOSYS))
+    Err(Fault(Errno::NOSYS))
 }
 
 /// There is no call that tells whether there are threads, and none is needed: all share one root directory.
@@ -60,7 +55,11 @@ pub(super) const fn takes_nameless_files() -> bool {
 
 #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]
 impl System<'_> {
-    pub(super) fn ask_os(&mut self, step: Step, _: &State) -> Result<(), Fault> {
+    pub(super) fn see_no_open_directory(&mut self, _: bool) -> Result<(), Fault> {
+        self.see_no_open_directory_below_the_limit()
+    }
+
+    pub(super) fn ask_os(&mut self, step: Step, _: Plan, _: &State) -> Result<(), Fault> {
         match step {
             Step::Threads => Ok(()),
             #[cfg(target_os = "freebsd")]
@@ -69,7 +68,7 @@ impl System<'_> {
         }
     }
 
-    pub(super) fn verify_user_namespace(&self) -> Result<(), Fault> {
+    pub(super) fn verify_user_namespace(&self, _: Plan) -> Result<(), Fault> {
         Ok(())
     }
 }

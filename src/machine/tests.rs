@@ -15,8 +15,8 @@ const AS_ROOT: Plan = Plan {
     id_map: IdMap::Identity,
     no_new_privs_helps: false,
 };
-const PERM: Fault = Fault::Errno(Errno::PERM);
-const IO: Fault = Fault::Errno(Errno::IO);
+const PERM: Fault = Fault(Errno::PERM);
+const IO: Fault = Fault(Errno::IO);
 
 /// What an entry changes, as the system has it, and what was asked.
 #[derive(Default)]
@@ -59,7 +59,7 @@ impl World {
 
     /// The last state of an entry into this world.
     fn enter(&mut self, plan: Plan, parents: usize) -> State {
-        State::start(plan, 0..parents).run(|state| self.ask(state))
+        State::start(plan, 0..parents).run(plan, |state| self.ask(state))
     }
 }
 
@@ -169,7 +169,7 @@ fn a_failing_way_back_says_what_is_left() {
 
 #[test]
 fn chroot_is_only_tried_again_after_eperm_and_only_once() {
-    for fault in [IO, Fault::Errno(Errno::ACCESS), Fault::Errno(Errno::NOSYS)] {
+    for fault in [IO, Fault(Errno::ACCESS), Fault(Errno::NOSYS)] {
         let mut world = world(true, &[(8, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Chroot, fault)));
     }
@@ -181,7 +181,7 @@ fn chroot_is_only_tried_again_after_eperm_and_only_once() {
 
 #[test]
 fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
-    let taken = Fault::Errno(Errno::EXIST);
+    let taken = Fault(Errno::EXIST);
     let mut twice = world(true, &[(3, taken), (4, taken)]);
     assert_eq!(twice.enter(AS_ROOT, 1).now, Inside);
     let always: Vec<_> = (3..900).map(|call| (call, taken)).collect();
@@ -193,26 +193,26 @@ fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
 #[test]
 fn a_directory_that_somebody_got_at_is_discarded_and_made_anew() {
     for (n, fault) in [
-        (4, Fault::NotOurs),
-        (4, Fault::Errno(Errno::NOENT)),
-        (4, Fault::Errno(Errno::LOOP)),
-        (5, Fault::Errno(Errno::NOTEMPTY)),
-        (5, Fault::Errno(Errno::NOENT)),
-        (6, Fault::Alive),
+        (4, Fault::NOT_OURS),
+        (4, Fault(Errno::NOENT)),
+        (4, Fault(Errno::LOOP)),
+        (5, Fault(Errno::NOTEMPTY)),
+        (5, Fault(Errno::NOENT)),
+        (6, Fault::ALIVE),
     ] {
         let mut world = world(true, &[(n, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).now, Inside, "{fault:?}");
         let again = world.asked.iter().rposition(|call| *call == Do(Make)).unwrap();
         assert_eq!(world.asked[..again].contains(&Discard), n < 6);
     }
-    let mut refused = world(true, &[(5, Fault::Errno(Errno::BUSY))]);
-    assert_eq!(refused.enter(AS_ROOT, 1).refused, Some((Unlink, Fault::Errno(Errno::BUSY))));
+    let mut refused = world(true, &[(5, Fault(Errno::BUSY))]);
+    assert_eq!(refused.enter(AS_ROOT, 1).refused, Some((Unlink, Fault(Errno::BUSY))));
     assert_eq!(refused.has, Traces::default());
 }
 
 #[test]
 fn an_interrupted_call_is_asked_again_but_not_for_ever() {
-    let interrupted = Fault::Errno(Errno::INTR);
+    let interrupted = Fault(Errno::INTR);
     for (plan, may_chroot, calls) in ways_in() {
         for n in 0..calls.len() {
             let mut once = world(may_chroot, &[(n, interrupted)]);
@@ -292,13 +292,13 @@ fn unjailed_asks_for_nothing() {
 
 #[test]
 fn a_directory_that_could_not_be_discarded_is_told_of_when_the_entry_is_refused() {
-    let not_empty = Fault::Errno(Errno::NOTEMPTY);
+    let not_empty = Fault(Errno::NOTEMPTY);
     let mut world = world(true, &[(5, not_empty), (6, not_empty), (12, IO)]);
     let end = world.enter(AS_ROOT, 1);
     assert_eq!((end.now, end.refused), (Refused, Some((Chroot, IO))));
     assert_eq!(end.has, Traces { left: true, ..Traces::default() });
     let end = self::world(true, &[(5, not_empty), (12, IO)]).enter(AS_ROOT, 1);
     assert_eq!(end.has, Traces::default(), "it was discarded");
-    let end = self::world(true, &[(6, Fault::Alive), (12, IO)]).enter(AS_ROOT, 1);
+    let end = self::world(true, &[(6, Fault::ALIVE), (12, IO)]).enter(AS_ROOT, 1);
     assert_eq!((end.refused, end.has.left), (Some((Chroot, IO)), true));
 }

@@ -47,17 +47,17 @@ const ERRNOS: [Errno; 35] = [
 
 /// Answers that are no errno, but not the right ones.
 const ANSWERS: [Fault; 5] =
-    [Fault::NotOurs, Fault::Alive, Fault::NotTheRoot, Fault::Capabilities, Fault::OpenDirectory(7)];
+    [Fault::NOT_OURS, Fault::ALIVE, Fault::NOT_THE_ROOT, Fault::CAPABILITIES, Fault::OPEN_DIRECTORY];
 
 fn faults() -> impl Iterator<Item = Fault> {
-    ERRNOS.into_iter().map(Fault::Errno).chain(ANSWERS)
+    ERRNOS.into_iter().map(Fault).chain(ANSWERS)
 }
 
 /// Those that the machine treats in different ways.
 fn second_faults() -> [Fault; 7] {
-    [PERM, IO, Fault::Alive]
+    [PERM, IO, Fault::ALIVE]
         .into_iter()
-        .chain([Errno::INTR, Errno::EXIST, Errno::NOTEMPTY, Errno::NOENT].map(Fault::Errno))
+        .chain([Errno::INTR, Errno::EXIST, Errno::NOTEMPTY, Errno::NOENT].map(Fault))
         .collect::<Vec<_>>()
         .try_into()
         .unwrap()
@@ -154,10 +154,10 @@ fn any_call_fails_with_any_errno_and_another_after_it() {
 fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
     /// Whether the states on the way from here are known to end.
     type Known = HashMap<String, bool>;
-    fn walk(state: State, known: &mut Known, edges: &mut usize) {
+    fn walk(plan: Plan, state: State, known: &mut Known, edges: &mut usize) {
         // Why it is refused changes nothing in where it goes.
         let refused = state.refused.map(|_| (Verify, IO));
-        let key = format!("{:?}", State { refused, ..state });
+        let key = format!("{plan:?} {:?}", State { refused, ..state });
         match known.get(&key) {
             Some(ends) => return assert!(ends, "a circle at {key}"),
             None => known.insert(key.clone(), matches!(state.now, Inside | Refused)),
@@ -166,8 +166,8 @@ fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
             assert_eq!(state.now == Refused, state.refused.is_some(), "{key}");
             return;
         }
-        for outcome in [Ok(())].into_iter().chain(second_faults().map(Err)).chain([Err(Fault::NotOurs)]) {
-            let next = state.next(outcome);
+        for outcome in [Ok(())].into_iter().chain(second_faults().map(Err)).chain([Err(Fault::NOT_OURS)]) {
+            let next = state.next(plan, outcome);
             *edges += 1;
             if next.now == Inside {
                 assert_eq!((state.now, outcome), (Do(Verify), Ok(())), "{key}");
@@ -175,14 +175,14 @@ fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
             }
             assert!(!next.has.root || state.has.root || (state.now, outcome) == (Do(Chroot), Ok(())), "{key}");
             assert!(state.refused.is_none() || next.refused == state.refused, "{key}: the first reason stays");
-            walk(next, known, edges);
+            walk(plan, next, known, edges);
         }
         known.insert(key, true);
     }
     let (mut known, mut edges) = (Known::new(), 0);
     for plan in plans().into_iter().filter(|plan| plan.root != Root::Unjailed) {
         // Two tries are as good as sixteen.
-        walk(State { tries: 2, ..State::start(plan, 0..2) }, &mut known, &mut edges);
+        walk(plan, State { tries: 2, ..State::start(plan, 0..2) }, &mut known, &mut edges);
     }
     println!("figure: {} states, {edges} transitions", known.len());
     assert!(known.len() > 1000);
