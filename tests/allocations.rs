@@ -79,6 +79,19 @@ fn a_detached_root_and_a_check_allocate_nothing() {
 }
 
 #[test]
+fn a_long_path_allocates_nothing() {
+    as_each_user(|_| {
+        let parent = format!("/{}dev/shm", "./".repeat(2000));
+        let (count, check) = allocations(|| Jail::directory(parent.as_bytes()).check());
+        check.unwrap();
+        assert_eq!(count, 0);
+        let (count, jailed) = allocations(|| Jail::unlinked().parent(parent.as_bytes()).enter());
+        jailed.unwrap();
+        assert_eq!(count, 0);
+    });
+}
+
+#[test]
 fn a_refusal_and_its_text_and_cause_allocate_nothing() {
     as_each_user(|_| {
         set_tmpdir(None);
