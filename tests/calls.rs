@@ -175,6 +175,19 @@ fn each_capability_that_is_kept_takes_as_many_calls_as_documented() {
     assert_eq!(calls("--caps=net_raw,chown"), Some(none + 5 + 2 * 3));
 }
 
+/// `Jailed::verify`, with which --check begins to tell: at most so many, and these first and last.
+#[test]
+fn the_jail_is_verified_in_as_many_calls_as_documented() {
+    for user in users() {
+        for parent in ["-p/dev/shm", "-p/tmp"] {
+            let Some((_, after)) = trace_in_two(user, &["--check", "--no-seal", parent]) else { return };
+            assert_eq!(after[..2], ["newfstatat(AT_FDCWD, \"/\")", "newfstatat(AT_FDCWD, \"/..\")"], "{user:?}");
+            let last = after.iter().position(|call| call == "fchmodat(AT_FDCWD, \"/\", 0555)").unwrap();
+            assert!(last < 11, "{user:?} {parent}: {:#?}", &after[..=last]);
+        }
+    }
+}
+
 #[test]
 fn no_jail_is_no_call() {
     for user in users() {
