@@ -135,7 +135,7 @@ impl<'a> System<'a> {
             Now::Do(Step::Open) => self.open(),
             Now::Do(Step::Unlink) | Now::Discard => self.unlink(),
             Now::Do(Step::Unlinked) => self.see_unlinked(),
-            // That it is one tells the compiler more than us.
+            // The condition always holds. Without it, a program that names no directory would have this code too.
             Now::Do(Step::Directory) if plan.root == Root::Directory => self.open_directory(plan),
             Now::Do(Step::Enter) => Ok(fchdir(held(&self.directory))?),
             Now::Do(Step::Chroot) => Ok(chroot(c".")?),

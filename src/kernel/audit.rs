@@ -35,7 +35,8 @@ impl System<'_> {
     /// That this is not a descriptor of a directory, and whether it is one at all. `O_PATH` and mounts are seen too.
     #[allow(unsafe_code, reason = "a descriptor that is not ours is looked at")]
     pub(super) fn is_no_directory(&mut self, fd: i32) -> Result<bool, Fault> {
-        // SAFETY: it is borrowed for this one call, which finds out whether it is open. It is not negative: max shows the compiler.
+        // SAFETY: it is borrowed for this one call, which finds out whether it is open. It is not -1: nobody gives a negative number, and
+        // `max` spares the program the panic of that case.
         let seen = match fstat(unsafe { BorrowedFd::borrow_raw(fd.max(0)) }) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(Fault::OPEN_DIRECTORY),
             Ok(_) => Ok(true),
