@@ -154,9 +154,9 @@ impl State {
             (Do(Shed), Ok(())) if self.refused.is_none() => { self.has.capabilities = false; Do(Verify) }
 
             // Once more: an interrupted call, a name that is taken, a directory that somebody got at, the next parent.
-            (Do(step), Err(Fault(Errno::INTR))) if again           => self.again(Do(step)),
+            (Do(step), Err(Fault(Errno::INTR))) if again                  => self.again(Do(step)),
             (Do(Open | Unlink), Err(fault)) if again && fault.is_a_swap() => self.again(Discard),
-            (Do(Make), Err(Fault(Errno::EXIST))) if again          => self.again(Do(Make)),
+            (Do(Make), Err(Fault(Errno::EXIST))) if again                 => self.again(Do(Make)),
             (Do(Unlinked), Err(Fault::ALIVE)) if again                    => { self.has.left = true; self.again(Do(Make)) }
             (Discard, done) if self.refused.is_none() => {
                 self.has.left |= done.is_err();
