@@ -317,14 +317,17 @@ fn an_open_directory_is_refused_with_its_number() {
 fn a_thread_with_descriptors_of_its_own_is_asked_for_those() {
     root_only!();
     as_user(User::Root, || {
-        let error = std::thread::spawn(|| {
+        let thread = std::thread::spawn(|| {
             assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES | libc::CLONE_FS) }, 0);
             let directory = fs::File::open("/etc").unwrap();
-            assert_eq!(unsafe { libc::dup2(directory.as_raw_fd(), 20) }, 20);
+            assert_eq!(unsafe { libc::dup2(directory.as_raw_fd(), 700) }, 700);
             drop(directory);
-            Jail::auto().allow_threads().enter().unwrap_err()
+            let jail = Jail::auto().allow_threads();
+            let error = jail.enter().unwrap_err();
+            unsafe { libc::close(700) };
+            (error.fd(), jail.enter().unwrap().open_directories())
         });
-        assert_eq!(error.join().unwrap().fd(), Some(20));
+        assert_eq!(thread.join().unwrap(), (Some(700), autochroot::OpenDirectories::None));
     });
 }
 

@@ -22,7 +22,7 @@ pub enum OpenDirectories {
 }
 
 impl System<'_> {
-    /// Without a list of the descriptors: ask for each number that a descriptor can have.
+    /// Without `/proc`: look at each number that a descriptor can have.
     pub(super) fn see_no_open_directory_below_the_limit(&mut self) -> Result<(), Fault> {
         const MOST: i32 = 1 << 16;
         let limit =

@@ -4,8 +4,8 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, fstatfs, openat, stat, statfs};
-use rustix::io::{Errno, write};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, openat, stat, statfs};
+use rustix::io::{Errno, read, write};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::process::{DumpableBehavior, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -42,10 +42,8 @@ pub(super) struct Maps {
 
 /// `GRND_INSECURE` (Linux 5.6) does not wait for the entropy pool, so that an `/init` is not held up.
 pub(super) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
-    let length = match getrandom(&mut *bytes, GetRandomFlags::INSECURE) {
-        Err(Errno::INVAL) => getrandom(&mut *bytes, GetRandomFlags::NONBLOCK)?,
-        length => length?,
-    };
+    let length = getrandom(&mut *bytes, GetRandomFlags::INSECURE)
+        .or_else(|_| getrandom(&mut *bytes, GetRandomFlags::NONBLOCK))?;
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
@@ -66,9 +64,11 @@ impl System<'_> {
             Step::Mount if cfg!(feature = "detached") => self.mount(),
             _ if !cfg!(feature = "userns") => Err(Errno::NOSYS.into()), // nothing leads here
             Step::Proc => self.open_proc(plan),
-            // To mount takes a mount namespace that belongs to the user namespace.
-            Step::NewUserNamespace if state.wants_mount() => Ok(unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?),
-            Step::NewUserNamespace => Ok(unshare(UnshareFlags::NEWUSER)?),
+            Step::NewUserNamespace => {
+                // To mount takes a mount namespace that belongs to the user namespace.
+                let mount = if state.wants_mount() { UnshareFlags::NEWNS } else { UnshareFlags::empty() };
+                Ok(unshare(UnshareFlags::NEWUSER | mount)?)
+            }
             Step::MapUid => match self.write_map(c"uid_map", self.uid.as_raw()) {
                 Err(Fault(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NO_SETFCAP),
                 written => written,
@@ -146,45 +146,28 @@ impl System<'_> {
         Ok(())
     }
 
-    /// Look at every descriptor: at the first numbers until as many are found as /proc counts, or else at those that it lists. A list in
-    /// which its own descriptor is missing is none. A count is of no use if there may be `threads`, which open and close some, and
-    /// /proc/self is the first one.
+    /// Look at every descriptor: at the first numbers until as many are found as /proc counts, or else at all that the table of
+    /// descriptors has room for. A count is of no use if there may be `threads`, which open and close some, and /proc/self is the
+    /// first one.
     pub(super) fn see_no_open_directory(&mut self, threads: bool) -> Result<(), Fault> {
         self.directories = OpenDirectories::None;
+        if !statfs(DESCRIPTORS).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC) {
+            return self.see_no_open_directory_below_the_limit();
+        }
         if !threads && self.see_as_many_as_there_are()? {
             return Ok(());
         }
-        let list = match openat(CWD, DESCRIPTORS, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(list) => list,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return self.see_no_open_directory_below_the_limit(),
-            Err(errno) => return Err(errno.into()),
-        };
-        let is_proc = fstatfs(&list)?.f_type == PROC_SUPER_MAGIC;
-        let mut buffer = [MaybeUninit::uninit(); 1024];
-        let mut entries = RawDir::new(&list, &mut buffer);
-        let mut is_a_list = false;
-        while let Some(entry) = entries.next() {
-            // "." and ".." are no numbers.
-            let Some(fd) = number(entry?.file_name().to_bytes()).and_then(|fd| i32::try_from(fd).ok()) else {
-                continue;
-            };
-            if fd == list.as_raw_fd() {
-                is_a_list = true;
-            } else {
-                self.is_no_directory(fd)?;
-            }
+        match size_of_the_table() {
+            Some(size) => (0..size).try_for_each(|fd| self.is_no_directory(fd).map(drop)),
+            None => self.see_no_open_directory_below_the_limit(),
         }
-        drop(list); // a directory too
-        if is_proc && is_a_list { Ok(()) } else { self.see_no_open_directory_below_the_limit() }
     }
 
-    /// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors: to ask for it and to look at so many takes half the
-    /// time of a list or less. Whether they were found, and a signal handler has opened none meanwhile: not on an older kernel, and not
-    /// if they are far apart.
+    /// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Whether as many were found, and a signal handler has
+    /// opened none meanwhile: not on an older kernel, and not if they are far apart.
     fn see_as_many_as_there_are(&mut self) -> Result<bool, Fault> {
-        let is_proc = statfs(DESCRIPTORS).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC);
         let count = || stat(DESCRIPTORS).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
-        let counted = if is_proc { count() } else { 0 };
+        let counted = count();
         if counted <= 0 {
             return Ok(false);
         }
@@ -197,6 +180,15 @@ impl System<'_> {
         }
         Ok(false)
     }
+}
+
+/// `FDSize`, `proc_pid_status(5)`, of this thread: all its descriptors are below. It comes before all that has no fixed length.
+fn size_of_the_table() -> Option<i32> {
+    let mut text = [0; 512];
+    let status = openat(CWD, c"/proc/thread-self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    read(&status, &mut text).ok()?;
+    let size = text.split(|&byte| byte == b'\n').find_map(|line| number(line.strip_prefix(b"FDSize:\t")?));
+    size.and_then(|size| i32::try_from(size).ok())
 }
 
 /// With the user namespace came a full bounding set, from which an `execve` would fill the other sets: that of a program
