@@ -92,8 +92,7 @@ impl Jail<'_> {
             told => told.is_ok(),
         };
         self.plan.threads = true; // the fork has one
-        let tried =
-            self.with_tmpdir(|jail, tmpdir| try_in_a_fork(|| jail.enter_with(tmpdir).map(|jailed| Check::of(&jailed))));
+        let tried = try_in_a_fork(|| self.enter().map(|jailed| Check::of(&jailed)));
         match tried.map_err(|errno| refused(Step::Try, errno.into()))? {
             Ok(check) if check.user_namespace && !alone => Err(refused(Step::NewUserNamespace, Errno::INVAL.into())),
             Ok(check) => Ok(check),

@@ -1,5 +1,12 @@
 //! What the caller asks for.
 
+use core::ffi::CStr;
+#[cfg(feature = "std")]
+use core::ffi::c_char;
+
+#[cfg(feature = "std")]
+use rustix::process::{getegid, geteuid, getgid, getuid};
+
 #[cfg(doc)]
 use crate::Step;
 use crate::error::Error;
@@ -205,8 +212,8 @@ impl<'a> Jail<'a> {
     /// Enter the jail: on success "/" is the root that was asked for, and so is the working directory.
     ///
     /// Open descriptors stay open. Costs 22 system calls with privilege, 42 in a user namespace, and one for each
-    /// open descriptor (three or more for each where they are far apart, and before Linux 6.2), listed on the [crate page](crate); with
-    /// `$TMPDIR` four more. Allocates nothing, unless `$TMPDIR` is set and looked at.
+    /// open descriptor, listed on the [crate page](crate); where these are far apart, and before Linux 6.2, three, and one for each number
+    /// that the table of descriptors has room for; with `$TMPDIR` four more. Allocates nothing.
     ///
     /// # Requirements
     ///
@@ -228,14 +235,11 @@ impl<'a> Jail<'a> {
     /// [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html),
     /// [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html)
     pub fn enter(self) -> Result<Jailed, Error> {
-        self.with_tmpdir(Self::enter_with)
-    }
-
-    pub(crate) fn enter_with(self, tmpdir: Option<&[u8]>) -> Result<Jailed, Error> {
-        let mut system = System::new(self.plan, self.path, tmpdir);
-        let end = State::start(self.plan, system.parents()).run(self.plan, |state| system.ask(self.plan, state));
+        let tmpdir = self.tmpdir();
+        let mut system = System::new(self, tmpdir);
+        let end = State::start(self.plan, system.parents(self)).run(self.plan, |state| system.ask(self, state));
         match end.refused {
-            None => Ok(Jailed::new(self.plan, &mut system, &end)),
+            None => Ok(Jailed::new(self, &mut system, &end)),
             Some((step, fault)) => {
                 let no_parent = step.is_of_parent() || end.root != self.plan.root;
                 let tried = if no_parent { system.tried() } else { Default::default() };
@@ -244,21 +248,26 @@ impl<'a> Jail<'a> {
         }
     }
 
-    /// With `$TMPDIR`, where it matters. Who starts a set-id program does not choose where it makes directories.
+    /// `$TMPDIR`, where it matters. Who starts a set-id program does not choose where it makes directories.
     #[cfg(feature = "std")]
-    pub(crate) fn with_tmpdir<T>(self, then: impl FnOnce(Self, Option<&[u8]>) -> T) -> T {
-        use rustix::process::{getegid, geteuid, getgid, getuid};
-        let tmpdir = match (self.plan.root, self.path) {
-            (Root::Unlinked, None) => std::env::var_os("TMPDIR"),
-            _ => None,
-        };
-        let tmpdir = tmpdir.filter(|_| getuid() == geteuid() && getgid() == getegid());
-        then(self, tmpdir.as_deref().map(std::ffi::OsStr::as_encoded_bytes))
+    #[allow(unsafe_code, reason = "std would allocate for the value")]
+    fn tmpdir(&self) -> Option<&CStr> {
+        unsafe extern "C" {
+            fn getenv(name: *const c_char) -> *const c_char;
+        }
+        if self.plan.root != Root::Unlinked || self.path.is_some() {
+            return None;
+        }
+        // SAFETY: it is null, or a C string that stays while nobody changes the environment. Who does so must see that no other thread
+        // reads it, as `std::env::set_var` says.
+        let tmpdir = unsafe { getenv(c"TMPDIR".as_ptr()).as_ref().map(|value| CStr::from_ptr(value)) };
+        tmpdir.filter(|_| getuid() == geteuid() && getgid() == getegid())
     }
 
     #[cfg(not(feature = "std"))]
-    pub(crate) fn with_tmpdir<T>(self, then: impl FnOnce(Self, Option<&[u8]>) -> T) -> T {
-        then(self, None)
+    #[allow(clippy::unused_self, reason = "with std it is")]
+    const fn tmpdir(&self) -> Option<&CStr> {
+        None
     }
 }
 

@@ -8,7 +8,7 @@ use crate::capabilities::Capabilities;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::error::Fault;
 use crate::error::{Error, Step};
-use crate::jail::{IdMap, Plan, Root};
+use crate::jail::{IdMap, Jail, Root};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::kernel::privileges::{Layers, RunAs, Sealing};
 use crate::kernel::{Findings, OpenDirectories, Place, System};
@@ -45,14 +45,14 @@ pub enum Entered {
 }
 
 impl Jailed {
-    pub(crate) fn new(plan: Plan, system: &mut System<'_>, end: &State) -> Jailed {
+    pub(crate) fn new(jail: Jail<'_>, system: &mut System<'_>, end: &State) -> Jailed {
         let user_namespace = end.has.user_namespace;
         Jailed {
             user_namespace,
-            ids_kept: !user_namespace || plan.id_map == IdMap::Identity,
+            ids_kept: !user_namespace || jail.plan.id_map == IdMap::Identity,
             stat: system.stat.take(),
             directories: system.directories,
-            parent: system.parent_of_the_list(end.parent),
+            parent: system.parent_of_the_list(jail, end.parent),
             place: system.place,
         }
     }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Uid, chdir, chroot, fchdir, geteuid};
 
 use crate::error::{Fault, Step};
-use crate::jail::{Plan, Root};
+use crate::jail::{Jail, Plan, Root};
 use crate::machine::{Now, State};
 
 mod audit;
@@ -41,15 +41,21 @@ pub(crate) use unix::only_thread;
 
 /// Where the directory is made if the caller names no parent. What is usually a tmpfs comes first: an entry takes
 /// half the time there that it does on a disk (`benches/enter`). "/" is for an initramfs that has nothing else.
-pub(crate) const fn parent(index: usize) -> &'static str {
+const fn listed(index: usize) -> &'static str {
     match index {
-        0 => "$TMPDIR",
-        1 => "/dev/shm",
-        2 => "/run",
-        3 => "/tmp",
-        4 => "/var/tmp",
-        _ => "/",
+        0 => "$TMPDIR\0",
+        1 => "/dev/shm\0",
+        2 => "/run\0",
+        3 => "/tmp\0",
+        4 => "/var/tmp\0",
+        _ => "/\0",
     }
+}
+
+/// What it is called.
+pub(crate) fn parent(index: usize) -> &'static str {
+    let path = listed(index);
+    path.get(..path.len() - 1).unwrap_or_default()
 }
 
 /// How many there are.
@@ -69,9 +75,7 @@ pub(crate) struct System<'a> {
     pub(crate) directories: OpenDirectories,
     /// Tells of threads where `unshare` does not.
     pub(crate) stat: Option<(Pid, OwnedFd)>,
-    /// The path that the caller has named: of the parent, or of the root itself.
-    named: Option<&'a [u8]>,
-    tmpdir: Option<&'a [u8]>,
+    tmpdir: Option<&'a CStr>,
     tried: [Option<Fault>; PARENTS],
     uid: Uid,
     cwd: Option<OwnedFd>,
@@ -87,14 +91,13 @@ pub(crate) struct System<'a> {
 }
 
 impl<'a> System<'a> {
-    pub(crate) fn new(plan: Plan, named: Option<&'a [u8]>, tmpdir: Option<&'a [u8]>) -> Self {
+    pub(crate) fn new(jail: Jail<'_>, tmpdir: Option<&'a CStr>) -> Self {
         System {
             directories: OpenDirectories::NotChecked,
             stat: None,
-            named,
             tmpdir,
             tried: [None; PARENTS],
-            uid: if plan.root == Root::Unjailed { Uid::ROOT } else { geteuid() }, // nobody asks then
+            uid: if jail.plan.root == Root::Unjailed { Uid::ROOT } else { geteuid() }, // nobody asks then
             cwd: None,
             parent: None,
             name: NAME,
@@ -107,8 +110,8 @@ impl<'a> System<'a> {
     }
 
     /// Which of the parents are to be tried, by their indices. The one that the caller names is number 0.
-    pub(crate) const fn parents(&self) -> Range<usize> {
-        match (self.named, self.tmpdir) {
+    pub(crate) const fn parents(&self, jail: Jail<'_>) -> Range<usize> {
+        match (jail.path, self.tmpdir) {
             (Some(_), _) => 0..1,
             (None, Some(_)) => 0..PARENTS,
             (None, None) => 1..PARENTS,
@@ -121,22 +124,23 @@ impl<'a> System<'a> {
     }
 
     /// The name of the parent with this index, if the root is in one of the list.
-    pub(crate) fn parent_of_the_list(&self, index: usize) -> Option<&'static str> {
-        if self.named.is_none() && self.place.root == Root::Unlinked { Some(parent(index)) } else { None }
+    pub(crate) fn parent_of_the_list(&self, jail: Jail<'_>, index: usize) -> Option<&'static str> {
+        if jail.path.is_none() && self.place.root == Root::Unlinked { Some(parent(index)) } else { None }
     }
 
     /// Do what `state` asks for.
-    pub(crate) fn ask(&mut self, plan: Plan, state: &State) -> Result<(), Fault> {
+    pub(crate) fn ask(&mut self, jail: Jail<'_>, state: &State) -> Result<(), Fault> {
+        let plan = jail.plan;
         let outcome = match state.now {
             Now::Do(Step::OpenDirectories) => self.see_no_open_directory(plan.threads),
             Now::Do(Step::WorkingDirectory) => self.save_cwd(),
-            Now::Do(Step::Parent) => self.open_parent(state.parent),
+            Now::Do(Step::Parent) => self.open_parent(jail.path, state.parent),
             Now::Do(Step::Make) => self.make(),
             Now::Do(Step::Open) => self.open(),
             Now::Do(Step::Unlink) | Now::Discard => self.unlink(),
             Now::Do(Step::Unlinked) => self.see_unlinked(),
             // The condition always holds. Without it, a program that names no directory would have this code too.
-            Now::Do(Step::Directory) if plan.root == Root::Directory => self.open_directory(plan),
+            Now::Do(Step::Directory) if plan.root == Root::Directory => self.open_directory(jail),
             Now::Do(Step::Enter) => Ok(fchdir(held(&self.directory))?),
             Now::Do(Step::Chroot) => Ok(chroot(c".")?),
             Now::Do(Step::Root) => Ok(chdir(c"/")?),
@@ -145,8 +149,7 @@ impl<'a> System<'a> {
             Now::Return => Ok(fchdir(held(&self.cwd))?),
             Now::Inside | Now::Refused => Ok(()),
         };
-        if let (Now::Do(Step::Parent | Step::Make | Step::Unlinked), Err(fault), None) =
-            (state.now, outcome, self.named)
+        if let (Now::Do(Step::Parent | Step::Make | Step::Unlinked), Err(fault), None) = (state.now, outcome, jail.path)
         {
             if let Some(tried) = self.tried.get_mut(state.parent) {
                 *tried = Some(fault);
@@ -166,16 +169,21 @@ impl<'a> System<'a> {
         Ok(())
     }
 
-    fn open_parent(&mut self, index: usize) -> Result<(), Fault> {
-        let listed = if index == 0 { self.tmpdir.unwrap_or_default() } else { parent(index).as_bytes() };
-        let path = self.named.unwrap_or(listed);
-        if path.is_empty() {
-            return Err(Errno::NOENT.into());
+    /// The list is of C strings, so that a program that names no parent does without the code of `hold`.
+    fn open_parent(&mut self, named: Option<&[u8]>, index: usize) -> Result<(), Fault> {
+        let of_the_list = match self.tmpdir {
+            Some(tmpdir) if index == 0 => tmpdir,
+            _ => terminated(listed(index).as_bytes()),
+        };
+        match named.unwrap_or(of_the_list.to_bytes()) {
+            [] => return Err(Errno::NOENT.into()),
+            [b'/', ..] => {}
+            _ => return Err(Fault::RELATIVE),
         }
-        if !path.starts_with(b"/") {
-            return Err(Fault::RELATIVE);
-        }
-        let parent = hold(CWD, path, OFlags::empty())?;
+        let parent = match named {
+            Some(path) => hold(CWD, path, OFlags::empty())?,
+            None => openat(CWD, of_the_list, HELD, Mode::empty())?,
+        };
         let mode = Mode::from_raw_mode(fstat(&parent)?.st_mode);
         if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
             return Err(Fault::NOT_STICKY);
@@ -200,7 +208,7 @@ impl<'a> System<'a> {
     }
 
     fn name(&self) -> &CStr {
-        CStr::from_bytes_with_nul(&self.name).unwrap_or_default()
+        terminated(&self.name)
     }
 
     fn open(&mut self) -> Result<(), Fault> {
@@ -247,13 +255,18 @@ impl<'a> System<'a> {
         if cfg!(feature = "userns") && state.has.user_namespace { self.verify_user_namespace(plan) } else { Ok(()) }
     }
 
-    fn open_directory(&mut self, plan: Plan) -> Result<(), Fault> {
-        let (directory, stat) =
-            directory::open(self.named.unwrap_or_default(), plan.demands, self.uid.as_raw(), &mut self.number)?;
+    fn open_directory(&mut self, jail: Jail<'_>) -> Result<(), Fault> {
+        let path = jail.path.unwrap_or_default();
+        let (directory, stat) = directory::open(path, jail.plan.demands, self.uid.as_raw(), &mut self.number)?;
         self.place = Place::of(Root::Directory, &stat);
         self.directory = Some(directory);
         Ok(())
     }
+}
+
+/// These bytes, which end with their only NUL.
+fn terminated(bytes: &[u8]) -> &CStr {
+    CStr::from_bytes_with_nul(bytes).unwrap_or_default()
 }
 
 /// Open this directory, to hold it. Its path is made to end with a NUL here, since rustix would allocate for a long one.

@@ -6,6 +6,7 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use autochroot::{Capabilities, Jail, Seal};
@@ -68,10 +69,11 @@ fn a_way_into_a_sealed_jail_allocates_nothing() {
 #[test]
 fn a_detached_root_and_a_check_allocate_nothing() {
     as_each_user(|_| {
-        set_tmpdir(None);
-        let (count, check) = allocations(|| Jail::auto().check());
-        check.unwrap();
-        assert_eq!(count, 0);
+        for tmpdir in [Some(Path::new("/tmp")), None] {
+            set_tmpdir(tmpdir);
+            let (count, check) = allocations(|| Jail::auto().check());
+            assert_eq!((check.unwrap().parent() == Some("$TMPDIR"), count), (tmpdir.is_some(), 0));
+        }
         let (count, jailed) = allocations(|| Jail::detached().enter());
         jailed.unwrap();
         assert_eq!(count, 0);

@@ -55,7 +55,7 @@ fn is_alone(stat: &OwnedFd) -> bool {
         return false;
     }
     let (mut spaces, mut threads) = (0_u16, 0_u64);
-    for byte in text {
+    for &byte in &text {
         match byte {
             b')' => (spaces, threads) = (0, 0),
             b' ' => spaces += 1,
