@@ -33,6 +33,7 @@ pub fn launchers(user: User, scratch: &Path) {
         commands.push(("autochroot (cargo small)", vec![small, program]));
         commands.push(("autochroot (cargo small), detached", vec![small, "-rdetached", program]));
         commands.push(("autochroot (cargo small), --no-seal", vec![small, "--no-seal", program]));
+        commands.push(("autochroot (cargo small), --root / --no-seal", vec![small, "-r/", "--no-seal", program]));
     }
     commands.push(("autochroot", vec![env!("CARGO_BIN_EXE_autochroot"), program]));
     if user == Some(0) {

@@ -52,8 +52,6 @@ pub(super) const fn has_no_links(stat: &Stat) -> bool {
     stat.st_nlink == 0
 }
 
-const DESCRIPTORS: &CStr = c"/proc/self/fd";
-
 impl System<'_> {
     pub(super) fn ask_os(&mut self, step: Step, plan: Plan, state: &State) -> Result<(), Fault> {
         match step {
@@ -151,7 +149,7 @@ impl System<'_> {
     /// first one.
     pub(super) fn see_no_open_directory(&mut self, threads: bool) -> Result<(), Fault> {
         self.directories = OpenDirectories::None;
-        if !statfs(DESCRIPTORS).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC) {
+        if !statfs(c"/proc").is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC) {
             return self.see_no_open_directory_below_the_limit();
         }
         if !threads && self.see_as_many_as_there_are()? {
@@ -166,7 +164,7 @@ impl System<'_> {
     /// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Whether as many were found, and a signal handler has
     /// opened none meanwhile: not on an older kernel, and not if they are far apart.
     fn see_as_many_as_there_are(&mut self) -> Result<bool, Fault> {
-        let count = || stat(DESCRIPTORS).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
+        let count = || stat(c"/proc/self/fd").map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
         let counted = count();
         if counted <= 0 {
             return Ok(false);
