@@ -43,11 +43,12 @@ impl Capabilities {
     /// The capability of this name: `net_bind_service`, `CAP_NET_BIND_SERVICE`. `None` if there is no such name.
     #[must_use]
     pub fn named(name: &[u8]) -> Option<Capabilities> {
+        let is = |text: &[u8], known: &str| text.iter().map(u8::to_ascii_lowercase).eq(known.bytes());
         let name = match name.split_at_checked(4) {
-            Some((prefix, name)) if prefix.eq_ignore_ascii_case(b"cap_") => name,
+            Some((prefix, name)) if is(prefix, "cap_") => name,
             _ => name,
         };
-        let number = names().position(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
+        let number = names().position(|known| is(name, known))?;
         Some(Capabilities(1 << number))
     }
 

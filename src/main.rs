@@ -102,11 +102,9 @@ fn run(
     let program = match program::open(name, environment.variable(b"PATH")) {
         Ok(program) => program,
         Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) if name.is_empty() => fail!(NOT_FOUND, "PROGRAM is empty"),
-        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => fail!(NOT_FOUND, shown, ": not found"),
-        Err(Unfit::Errno(errno)) => fail!(CANNOT_RUN, shown, ": cannot open it: ", errno),
-        Err(Unfit::Directory) => fail!(CANNOT_RUN, shown, ": is a directory"),
-        Err(Unfit::NotRegular) => fail!(CANNOT_RUN, shown, ": is not a file"),
-        Err(Unfit::NotExecutable) => fail!(CANNOT_RUN, shown, ": is not executable"),
+        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => fail!(NOT_FOUND, "%: not found", shown),
+        Err(Unfit::Errno(errno)) => fail!(CANNOT_RUN, "%: cannot open it: %", shown, errno),
+        Err(Unfit::Because(why)) => fail!(CANNOT_RUN, "%: %", shown, why),
     };
     let inside = enter(options, kept, user, Some(program.as_raw_fd()))?;
     if options.verbose {
@@ -126,12 +124,12 @@ fn run(
         },
         Errno::ACCESS if options.user.is_some() => (": may not be executed by that user", ""),
         Errno::NOEXEC => (": is no program for this machine", ""),
-        errno => fail!(CANNOT_RUN, shown, ": cannot execute it: ", errno),
+        errno => fail!(CANNOT_RUN, "%: cannot execute it: %", shown, errno),
     };
     let mut stream = Stream::err();
-    stream.put(&[&"autochroot: ", &shown, &why, &"\n"]);
+    stream.put("autochroot: %%\n", &[&shown, &why]);
     if !hint.is_empty() {
-        stream.put(&[&"  hint: ", &hint, &"\n"]);
+        stream.put("  hint: %\n", &[&hint]);
     }
     stream.flush();
     Err(CANNOT_RUN)
@@ -177,7 +175,7 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
         // processes may then look into this one: they find no descriptor but those kept, and no working directory of root's.
         if let (Some(user), true, false) = (user, first, already) {
             if let Err(errno) = rustix::process::chdir(c"/") {
-                fail!(FAILED, "cannot change directory to \"/\": ", errno);
+                fail!(FAILED, "cannot change directory to \"/\": %", errno);
             }
             let unjailed = autochroot::Jail::unjailed().enter();
             unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(refused)?;
@@ -192,7 +190,7 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
                 let none = CapabilitySet::empty();
                 let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
                 if let Err(errno) = set_capabilities(None, sets) {
-                    fail!(FAILED, "cannot drop the capabilities: ", errno);
+                    fail!(FAILED, "cannot drop the capabilities: %", errno);
                 }
             }
             _ => {}
@@ -223,14 +221,14 @@ fn say_why(options: &Options, error: &Error) {
         None => (" (--root ", Some(options.root).filter(|root| *root != b"auto")),
     };
     let mut stream = Stream::err();
-    stream.put(&[&"autochroot: ", &Shown(error)]);
+    stream.put("autochroot: %", &[&Shown(error)]);
     if let Some(value) = value {
-        stream.put(&[&name, &value, &")"]);
+        stream.put("%%)", &[&name, &value]);
     }
-    stream.put(&[&"\n"]);
+    stream.put("\n", &[]);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some(cause) = error.cause() {
-        stream.put(&[&"  hint: ", &Shown(cause), &"\n"]);
+        stream.put("  hint: %\n", &[&Shown(cause)]);
     }
     stream.flush();
 }

@@ -10,7 +10,7 @@ use crate::{FAILED, Ids, Inside};
 
 /// The entry was refused with this exit status, and the reason was printed.
 pub(crate) fn refused(status: c_int) -> c_int {
-    if Stream::out().put(&[&"jailed: no\n"]).flush() { 1 } else { status }
+    if Stream::out().put("jailed: no\n", &[]).flush() { 1 } else { status }
 }
 
 /// Print `key: value` lines, the last of which says whether the process is in a jail; return whether it is.
@@ -22,8 +22,8 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     let findings = match jailed.verify() {
         Ok(findings) => findings,
         Err(error) => {
-            stream.put(&[&"jailed: no\n"]).flush();
-            fail!(FAILED, Shown(error));
+            stream.put("jailed: no\n", &[]).flush();
+            fail!(FAILED, "%", Shown(error));
         }
     };
     let now = (geteuid().as_raw(), getegid().as_raw());
@@ -55,7 +55,7 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     } else if now == before {
         stream.line("identity", &"kept");
     } else {
-        stream.put(&[&"identity: ", &now.0, &":", &now.1, &"\n"]);
+        stream.put("identity: %:%\n", &[&now.0, &now.1]);
     }
     os::groups(&mut stream);
     os::privileges(inside, &mut stream);
@@ -98,18 +98,18 @@ mod os {
 
     /// Supplementary ones.
     pub(super) fn groups(stream: &mut Stream) {
-        stream.put(&[&"groups:"]);
+        stream.put("groups:", &[]);
         let mut list = [0; GROUPS];
         let groups = supplementary_groups(&mut list);
         for group in groups.unwrap_or_default() {
-            stream.put(&[&" ", group]);
+            stream.put(" %", &[group]);
         }
         match groups {
-            None => stream.put(&[&" too many"]),
-            Some([]) => stream.put(&[&" none"]),
+            None => stream.put(" too many", &[]),
+            Some([]) => stream.put(" none", &[]),
             Some(_) => stream,
         };
-        stream.put(&[&"\n"]);
+        stream.put("\n", &[]);
     }
 
     /// What the process may do.
@@ -131,7 +131,7 @@ mod os {
         };
         match sealed.and_then(Sealed::landlock) {
             Some(abi) => {
-                stream.put(&[&"landlock: ABI ", &abi.unsigned_abs(), &"\n"]);
+                stream.put("landlock: ABI %\n", &[&abi.unsigned_abs()]);
             }
             None => stream.line("landlock", &"no"),
         }

@@ -32,7 +32,7 @@ impl Kept {
                 let more = environment.variable(b"LISTEN_FDS").unwrap_or(b"0");
                 match descriptor(more) {
                     Some(more) => Kept::Standard(more),
-                    None => fail!(FAILED, "LISTEN_FDS: \"", more, "\" is no number of descriptors"),
+                    None => fail!(FAILED, "LISTEN_FDS: \"%\" is no number of descriptors", more),
                 }
             }
             None => Kept::Standard(0),
@@ -56,9 +56,9 @@ impl Kept {
         if let Kept::Listed(list) = self {
             for part in list.split(|&byte| byte == b',') {
                 match descriptor(part) {
-                    None => fail!(FAILED, "--keep-fds: \"", part, "\" is no file descriptor"),
+                    None => fail!(FAILED, "--keep-fds: \"%\" is no file descriptor", part),
                     Some(fd) if !is_open(fd) => {
-                        fail!(FAILED, "--keep-fds: descriptor ", fd.unsigned_abs(), " is not open")
+                        fail!(FAILED, "--keep-fds: descriptor % is not open", fd.unsigned_abs())
                     }
                     Some(_) => {}
                 }
@@ -67,15 +67,15 @@ impl Kept {
         let mut least = 0;
         while let Some(fd) = self.next(least) {
             if fd > 2 && !is_open(fd) {
-                fail!(FAILED, "LISTEN_FDS: descriptor ", fd.unsigned_abs(), " is not open");
+                fail!(FAILED, "LISTEN_FDS: descriptor % is not open", fd.unsigned_abs());
             }
             let number = fd.unsigned_abs();
             match is_directory(fd) {
                 Ok(false) | Err(Errno::BADF) => {}
                 Ok(true) => {
-                    fail!(FAILED, "descriptor ", number, " is a directory: a program can leave the jail through it")
+                    fail!(FAILED, "descriptor % is a directory: a program can leave the jail through it", number)
                 }
-                Err(errno) => fail!(FAILED, "descriptor ", number, ", which may be a directory: ", errno),
+                Err(errno) => fail!(FAILED, "descriptor %, which may be a directory: %", number, errno),
             }
             least = fd + 1;
         }
@@ -114,7 +114,7 @@ fn close(first: c_int, last: c_int) -> Result<(), c_int> {
             }
             Ok(())
         }
-        Err(errno) => fail!(FAILED, "cannot close the other descriptors: ", errno),
+        Err(errno) => fail!(FAILED, "cannot close the other descriptors: %", errno),
     }
 }
 

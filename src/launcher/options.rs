@@ -134,28 +134,28 @@ impl Options {
                 break;
             }
             let (text, inline) = split(arg);
-            let Some(name) = Name::of(text) else { fail!(FAILED, "unknown option ", arg, " (see --help)") };
+            let Some(name) = Name::of(text) else { fail!(FAILED, "unknown option % (see --help)", arg) };
             if name.is_of_linux() && !LINUX {
-                fail!(FAILED, text, " is an option on Linux only");
+                fail!(FAILED, "% is an option on Linux only", text);
             }
             if matches!(name, Name::Userns | Name::IdMap) && !cfg!(feature = "userns") {
-                fail!(FAILED, text, " is left out of this build");
+                fail!(FAILED, "% is left out of this build", text);
             }
             let value = if !name.takes_a_value() {
                 if inline.is_some() {
-                    fail!(FAILED, text, " takes no value");
+                    fail!(FAILED, "% takes no value", text);
                 }
                 NONE
             } else if let Some(value) = inline.or_else(|| args.next().map(CStr::to_bytes)) {
                 value
             } else {
-                fail!(FAILED, text, " needs a value");
+                fail!(FAILED, "% needs a value", text);
             };
             options.set(name, value)?;
         }
         options.jail = match Jail::parse(options.root) {
             Ok(jail) => jail,
-            Err(error) => fail!(FAILED, "--root \"", options.root, "\": ", Shown(error)),
+            Err(error) => fail!(FAILED, "--root \"%\": %", options.root, Shown(error)),
         };
         if let Some(parent) = options.parent {
             if options.root != b"auto" && options.root != b"unlinked" {
@@ -190,7 +190,7 @@ impl Options {
                     b"auto" => UserNamespace::Auto,
                     b"never" => UserNamespace::Never,
                     b"always" => UserNamespace::Always,
-                    _ => fail!(FAILED, "--userns is auto, never or always, not \"", value, "\""),
+                    _ => fail!(FAILED, "--userns is auto, never or always, not \"%\"", value),
                 }
             }
             #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
@@ -198,7 +198,7 @@ impl Options {
                 self.id_map = match value {
                     b"identity" => IdMap::Identity,
                     b"none" => IdMap::None,
-                    _ => fail!(FAILED, "--id-map is identity or none, not \"", value, "\""),
+                    _ => fail!(FAILED, "--id-map is identity or none, not \"%\"", value),
                 }
             }
             #[cfg(not(all(feature = "userns", any(target_os = "linux", target_os = "android"))))]
@@ -210,7 +210,7 @@ impl Options {
             Name::Verbose => self.verbose = true,
             Name::Help | Name::Version => {
                 let version = concat!("autochroot ", env!("CARGO_PKG_VERSION"), "\n");
-                if !Stream::out().put(&[&(if name == Name::Help { HELP } else { version })]).flush() {
+                if !Stream::out().put("%", &[&(if name == Name::Help { HELP } else { version })]).flush() {
                     fail!(FAILED, "cannot write to standard output");
                 }
                 return Err(0);
@@ -244,7 +244,7 @@ impl Options {
             names => names.split(|&byte| byte == b',').try_fold(Capabilities::NONE, |all, name| {
                 match Capabilities::named(name) {
                     Some(one) => Ok(all | one),
-                    None => fail!(FAILED, "--caps: there is no capability \"", name, "\""),
+                    None => fail!(FAILED, "--caps: there is no capability \"%\"", name),
                 }
             }),
         }

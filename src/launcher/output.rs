@@ -1,4 +1,4 @@
-//! Standard output and error, without the size of `core::fmt`: what is printed is a row of parts.
+//! Standard output and error, without the size of `core::fmt`: what is printed is a text in which each `%` stands for a part.
 #![allow(unsafe_code, reason = "a descriptor that others have opened")]
 
 use core::ffi::c_int;
@@ -11,8 +11,8 @@ use crate::text::{Named, decimal};
 
 /// Print the line that a failure is, and return its exit status.
 macro_rules! fail {
-    ($status:expr, $($part:expr),+ $(,)?) => {{
-        $crate::output::failure(&[$(&$part as &dyn $crate::output::Show),+]);
+    ($status:expr, $text:literal $(, $part:expr)*) => {{
+        $crate::output::failure($text, &[$(&$part),*]);
         return Err($status);
     }};
 }
@@ -21,8 +21,8 @@ pub(crate) use fail;
 /// One line on standard error.
 #[cold]
 #[inline(never)]
-pub(crate) fn failure(parts: &[&dyn Show]) {
-    Stream::err().put(&[&"autochroot: "]).put(parts).put(&[&"\n"]).flush();
+pub(crate) fn failure(text: &str, parts: &[&dyn Show]) {
+    Stream::err().put("autochroot: ", &[]).put(text, parts).put("\n", &[]).flush();
 }
 
 /// Where to print, and what is not printed yet.
@@ -34,6 +34,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    #[inline(never)]
     pub(crate) const fn to(fd: c_int) -> Stream {
         Stream { fd, length: 0, written: true, buffer: [0; 1024] }
     }
@@ -43,17 +44,24 @@ impl Stream {
         self.fd == 2
     }
 
-    /// These parts, one after the other.
-    pub(crate) fn put(&mut self, parts: &[&dyn Show]) -> &mut Stream {
-        for part in parts {
-            part.show(self);
+    /// The text, with the next part in the place of each `%`.
+    #[inline(never)]
+    pub(crate) fn put(&mut self, text: &str, mut parts: &[&dyn Show]) -> &mut Stream {
+        for byte in text.bytes() {
+            match (byte, parts) {
+                (b'%', [part, rest @ ..]) => {
+                    part.show(self);
+                    parts = rest;
+                }
+                _ => self.byte(byte),
+            }
         }
         self
     }
 
     /// A `key: value` line.
     pub(crate) fn line(&mut self, key: &str, value: &dyn Show) {
-        self.put(&[&key, &": ", value, &"\n"]);
+        self.put("%: %\n", &[&key, value]);
     }
 
     pub(crate) const fn out() -> Stream {

@@ -18,16 +18,13 @@ const EFFECTIVE: AtFlags = AtFlags::empty();
 /// Why PROGRAM cannot be run.
 pub(crate) enum Unfit {
     Errno(Errno),
-    Directory,
-    NotRegular,
-    NotExecutable,
+    Because(&'static str),
 }
 
 /// Open the program `name`, which without a slash is looked up in `path`, as a shell does: what is there but cannot be run
 /// is only an error if nothing better comes after it, and a directory that may not be searched holds nothing.
 pub(crate) fn open(name: &CStr, path: Option<&[u8]>) -> Result<OwnedFd, Unfit> {
-    let name = name.to_bytes();
-    if name.is_empty() || name.contains(&b'/') {
+    if name.is_empty() || name.to_bytes().contains(&b'/') {
         return open_file(name);
     }
     let mut worst = Unfit::Errno(Errno::NOENT);
@@ -46,17 +43,17 @@ pub(crate) fn open(name: &CStr, path: Option<&[u8]>) -> Result<OwnedFd, Unfit> {
     Err(worst)
 }
 
-fn join<'b>(directory: &[u8], name: &[u8], buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+fn join<'b>(directory: &[u8], name: &CStr, buffer: &'b mut [u8]) -> Option<&'b CStr> {
     let mut length = 0;
-    for part in [directory, b"/", name] {
+    for part in [directory, b"/", name.to_bytes_with_nul()] {
         buffer.get_mut(length..length + part.len())?.copy_from_slice(part);
         length += part.len();
     }
-    buffer.get(..length)
+    CStr::from_bytes_with_nul(buffer.get(..length)?).ok()
 }
 
 /// Neither a FIFO nor a terminal may hold us up or become ours.
-fn open_file(path: &[u8]) -> Result<OwnedFd, Unfit> {
+fn open_file(path: &CStr) -> Result<OwnedFd, Unfit> {
     let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match openat(CWD, path, OFlags::RDONLY | flags, Mode::empty()) {
         // It may be executed all the same.
@@ -68,11 +65,11 @@ fn open_file(path: &[u8]) -> Result<OwnedFd, Unfit> {
     let stat = fstat(&file).map_err(Unfit::Errno)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile if accessat(CWD, path, Access::EXEC_OK, EFFECTIVE) == Err(Errno::ACCESS) => {
-            Err(Unfit::NotExecutable)
+            Err(Unfit::Because("is not executable"))
         }
         FileType::RegularFile => Ok(file),
-        FileType::Directory => Err(Unfit::Directory),
-        _ => Err(Unfit::NotRegular),
+        FileType::Directory => Err(Unfit::Because("is a directory")),
+        _ => Err(Unfit::Because("is not a file")),
     }
 }
 

@@ -38,20 +38,20 @@ impl User {
             None => (text, None),
         };
         if name.is_empty() || group.is_some_and(<[u8]>::is_empty) {
-            fail!(FAILED, "--user: \"", text, "\" is not USER or USER:GROUP");
+            fail!(FAILED, "--user: \"%\" is not USER or USER:GROUP", text);
         }
         let id = number(name);
         let login = if id.is_some() && group.is_some() { None } else { find_login(name, id)? };
         let uid = match (id, &login) {
             (Some(uid), _) => uid,
             (None, Some((_, uid, _))) => *uid,
-            (None, None) => fail!(FAILED, "--user: there is no user \"", name, "\" in /etc/passwd"),
+            (None, None) => fail!(FAILED, "--user: there is no user \"%\" in /etc/passwd", name),
         };
         let gid = match (group, &login) {
             (Some(group), _) => find_group(group)?,
             (None, Some((_, _, gid))) => *gid,
             (None, None) => {
-                fail!(FAILED, "--user: ", name, " is not in /etc/passwd: name a group, as in ", name, ":", name)
+                fail!(FAILED, "--user: % is not in /etc/passwd: name a group, as in %:%", name, name, name)
             }
         };
         let mut user = User { uid, gid, groups: [0; GROUPS], count: 0 };
@@ -66,7 +66,7 @@ impl User {
             })?;
         }
         if !fits {
-            fail!(FAILED, "--user: ", name, " is in more than 256 groups: name one, as in ", name, ":GROUP");
+            fail!(FAILED, "--user: % is in more than 256 groups: name one, as in %:GROUP", name, name);
         }
         if uid == u32::MAX || gid == u32::MAX {
             fail!(FAILED, "--user: 4294967295 is no user or group id");
@@ -126,7 +126,7 @@ fn find_group(group: &[u8]) -> Result<u32, c_int> {
     })?;
     match found {
         Some(gid) => Ok(gid),
-        None => fail!(FAILED, "--user: there is no group \"", group, "\" in /etc/group"),
+        None => fail!(FAILED, "--user: there is no group \"%\" in /etc/group", group),
     }
 }
 
@@ -162,7 +162,7 @@ impl Name {
 fn each_token(path: &CStr, each: &mut dyn FnMut(usize, &[u8])) -> Result<(), c_int> {
     match read_tokens(path, each) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => fail!(FAILED, "--user: cannot read ", path.to_bytes(), ": ", errno),
+        Err(errno) => fail!(FAILED, "--user: cannot read %: %", path.to_bytes(), errno),
     }
 }
 
