@@ -40,7 +40,8 @@ use unix as os;
 pub(crate) use unix::only_thread;
 
 /// Where the directory is made if the caller names no parent. What is usually a tmpfs comes first: an entry takes
-/// half the time there that it does on a disk (`benches/enter`). "/" is for an initramfs that has nothing else.
+/// half the time there that it does on a disk (`benches/enter`). "/" is for an initramfs that has nothing else. Each as the system
+/// calls want it, with a NUL.
 const fn listed(index: usize) -> &'static str {
     match index {
         0 => "$TMPDIR\0",
