@@ -81,7 +81,7 @@ impl Jail<'_> {
     /// # Source
     ///
     /// [`fork(2)`](https://man7.org/linux/man-pages/man2/fork.2.html)
-    pub fn check(mut self) -> Result<Check, Error> {
+    pub fn check(self) -> Result<Check, Error> {
         let advisable = matches!(self.plan.root, Root::Unjailed) && geteuid().is_root() && may_chroot_ever();
         if self.plan.root == Root::Unjailed {
             return Ok(Check { root: Root::Unjailed, user_namespace: false, parent: None, advisable });
@@ -91,7 +91,6 @@ impl Jail<'_> {
             Err(fault) if !self.plan.threads => return Err(refused(Step::Threads, fault)),
             told => told.is_ok(),
         };
-        self.plan.threads = true; // the fork has one
         let tried = try_in_a_fork(|| self.enter().map(|jailed| Check::of(&jailed)));
         match tried.map_err(|errno| refused(Step::Try, errno.into()))? {
             Ok(check) if check.user_namespace && !alone => Err(refused(Step::NewUserNamespace, Errno::INVAL.into())),
@@ -114,7 +113,7 @@ fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<
     let said = said.cast::<Said>();
     // SAFETY: `said` is valid, and only one process uses it at a time: the child between `fork` and its end. What it leaves
     // is Copy: numbers, and references to constants, which are the same in both. In a fork of a process with threads
-    // `enter_with` waits for none and allocates nothing: it makes system calls.
+    // `enter` waits for none and allocates nothing: it makes system calls, and reads the environment if there is no other thread.
     unsafe {
         said.write(None);
         let child = fork();

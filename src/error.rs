@@ -162,6 +162,7 @@ impl Fault {
     pub(crate) const NOT_OWN_ID: Fault = Fault::answer(16);
     pub(crate) const REVERSIBLE: Fault = Fault::answer(17);
     pub(crate) const NO_NEW_PRIVS: Fault = Fault::answer(18);
+    pub(crate) const UNSET: Fault = Fault::answer(19);
 
     const fn answer(number: i32) -> Fault {
         Fault(Errno::from_raw_os_error(FIRST_ANSWER + number))
@@ -221,6 +222,7 @@ impl fmt::Display for Fault {
             Fault::NOT_OWN_ID => "a user namespace has no ids but one's own, and no groups",
             Fault::REVERSIBLE => "the old ids can be had again",
             Fault::NO_NEW_PRIVS => "no_new_privs is not set",
+            Fault::UNSET => "it is not set",
             Fault(not_held) => {
                 Capabilities::from_bits(1 << (not_held.raw_os_error() - FIRST_NOT_HELD)).fmt(f)?;
                 " is not held"
@@ -311,7 +313,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "cannot create a directory: in ";
         for (index, fault) in self.tried.iter().enumerate() {
-            if let Some(fault) = fault {
+            if let Some(fault) = fault.filter(|fault| *fault != Fault::UNSET) {
                 [before, parent(index), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
                 fault.fmt(f)?;
                 before = ", in ";

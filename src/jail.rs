@@ -1,17 +1,10 @@
 //! What the caller asks for.
 
-use core::ffi::CStr;
-#[cfg(feature = "std")]
-use core::ffi::c_char;
-
-#[cfg(feature = "std")]
-use rustix::process::{getegid, geteuid, getgid, getuid};
-
 #[cfg(doc)]
 use crate::Step;
 use crate::error::Error;
 use crate::jailed::Jailed;
-use crate::kernel::System;
+use crate::kernel::{PARENTS, System};
 use crate::machine::State;
 
 /// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
@@ -125,8 +118,9 @@ impl<'a> Jail<'a> {
 
     /// A directory that is made, opened and removed: empty, without a name, and nothing can be made in it.
     ///
-    /// It is made in the first of `$TMPDIR` (with the feature `std`, and not in a set-id process), `/dev/shm`, `/run`, `/tmp`,
-    /// `/var/tmp` and `/` that can be written, and has a name there between two system calls.
+    /// It is made in the first of `$TMPDIR`, `/dev/shm`, `/run`, `/tmp`, `/var/tmp` and `/` that can be written, and has a name there
+    /// between two system calls. `$TMPDIR` is looked at on Linux, with the feature `std`, where there are no other threads, which might
+    /// change the environment, and not in a set-id process, whose user does not choose where it makes directories.
     pub const fn unlinked() -> Self {
         Self::new(Root::Unlinked, None)
     }
@@ -193,8 +187,8 @@ impl<'a> Jail<'a> {
     /// Enter even if there are other threads.
     ///
     /// A thread that does not share its root with this one (`CLONE_FS`) is then *not* jailed, and a user namespace can
-    /// not be made: `unshare` says `EINVAL`. [`Jailed::run_as`] and [`Jailed::seal`] refuse threads all the same. Saves one system
-    /// call.
+    /// not be made: `unshare` says `EINVAL`. `$TMPDIR` is not looked at. [`Jailed::run_as`] and [`Jailed::seal`] refuse threads all
+    /// the same. Saves one system call.
     pub const fn allow_threads(mut self) -> Self {
         self.plan.threads = true;
         self
@@ -212,8 +206,8 @@ impl<'a> Jail<'a> {
     /// Enter the jail: on success "/" is the root that was asked for, and so is the working directory.
     ///
     /// Open descriptors stay open. Costs 22 system calls with privilege, 42 in a user namespace, and one for each
-    /// open descriptor, listed on the [crate page](crate); where these are far apart, and before Linux 6.2, three, and one for each number
-    /// that the table of descriptors has room for; with `$TMPDIR` four more. Allocates nothing.
+    /// open descriptor, listed on the [crate page](crate); where these are far apart, and before Linux 6.2, four more, and one for
+    /// each number that the table of descriptors has room for; with `$TMPDIR` four more. Allocates nothing.
     ///
     /// # Requirements
     ///
@@ -235,9 +229,9 @@ impl<'a> Jail<'a> {
     /// [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html),
     /// [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html)
     pub fn enter(self) -> Result<Jailed, Error> {
-        let tmpdir = self.tmpdir();
-        let mut system = System::new(self, tmpdir);
-        let end = State::start(self.plan, system.parents(self)).run(self.plan, |state| system.ask(self, state));
+        let mut system = System::new(self);
+        let parents = if self.path.is_some() { 1 } else { PARENTS };
+        let end = State::start(self.plan, parents).run(self.plan, |state| system.ask(self, state));
         match end.refused {
             None => Ok(Jailed::new(self, &mut system, &end)),
             Some((step, fault)) => {
@@ -246,28 +240,6 @@ impl<'a> Jail<'a> {
                 Err(Error { step, fault, number: system.number, traces: end.has, tried })
             }
         }
-    }
-
-    /// `$TMPDIR`, where it matters. Who starts a set-id program does not choose where it makes directories.
-    #[cfg(feature = "std")]
-    #[allow(unsafe_code, reason = "std would allocate for the value")]
-    fn tmpdir(&self) -> Option<&CStr> {
-        unsafe extern "C" {
-            fn getenv(name: *const c_char) -> *const c_char;
-        }
-        if self.plan.root != Root::Unlinked || self.path.is_some() {
-            return None;
-        }
-        // SAFETY: it is null, or a C string that stays while nobody changes the environment. Who does so must see that no other thread
-        // reads it, as `std::env::set_var` says.
-        let tmpdir = unsafe { getenv(c"TMPDIR".as_ptr()).as_ref().map(|value| CStr::from_ptr(value)) };
-        tmpdir.filter(|_| getuid() == geteuid() && getgid() == getegid())
-    }
-
-    #[cfg(not(feature = "std"))]
-    #[allow(clippy::unused_self, reason = "with std it is")]
-    const fn tmpdir(&self) -> Option<&CStr> {
-        None
     }
 }
 

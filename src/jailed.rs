@@ -45,7 +45,7 @@ pub enum Entered {
 }
 
 impl Jailed {
-    pub(crate) fn new(jail: Jail<'_>, system: &mut System<'_>, end: &State) -> Jailed {
+    pub(crate) fn new(jail: Jail<'_>, system: &mut System, end: &State) -> Jailed {
         let user_namespace = end.has.user_namespace;
         Jailed {
             user_namespace,

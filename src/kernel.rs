@@ -1,7 +1,6 @@
 //! What each step asks of the system: the one door to it.
 
 use core::ffi::CStr;
-use core::ops::Range;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{ABS, AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, unlinkat};
@@ -44,7 +43,7 @@ pub(crate) use unix::only_thread;
 /// calls want it, with a NUL.
 const fn listed(index: usize) -> &'static str {
     match index {
-        0 => "$TMPDIR\0",
+        TMPDIR => "$TMPDIR\0",
         1 => "/dev/shm\0",
         2 => "/run\0",
         3 => "/tmp\0",
@@ -52,6 +51,9 @@ const fn listed(index: usize) -> &'static str {
         _ => "/\0",
     }
 }
+
+/// The index of the one that the environment names.
+const TMPDIR: usize = 0;
 
 /// What it is called.
 pub(crate) fn parent(index: usize) -> &'static str {
@@ -72,11 +74,10 @@ const HELD: OFlags = os::SEARCH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const NAME: [u8; 28] = *b"autochroot-................\0";
 
 /// The system, and what an entry holds of it; dropped, it closes every descriptor that it opened.
-pub(crate) struct System<'a> {
+pub(crate) struct System {
     pub(crate) directories: OpenDirectories,
     /// Tells of threads where `unshare` does not.
     pub(crate) stat: Option<(Pid, OwnedFd)>,
-    tmpdir: Option<&'a CStr>,
     tried: [Option<Fault>; PARENTS],
     uid: Uid,
     cwd: Option<OwnedFd>,
@@ -91,12 +92,11 @@ pub(crate) struct System<'a> {
     maps: os::Maps,
 }
 
-impl<'a> System<'a> {
-    pub(crate) fn new(jail: Jail<'_>, tmpdir: Option<&'a CStr>) -> Self {
+impl System {
+    pub(crate) fn new(jail: Jail<'_>) -> Self {
         System {
             directories: OpenDirectories::NotChecked,
             stat: None,
-            tmpdir,
             tried: [None; PARENTS],
             uid: if jail.plan.root == Root::Unjailed { Uid::ROOT } else { geteuid() }, // nobody asks then
             cwd: None,
@@ -107,15 +107,6 @@ impl<'a> System<'a> {
             number: None,
             place: Place::ANYWHERE,
             maps: os::Maps::default(),
-        }
-    }
-
-    /// Which of the parents are to be tried, by their indices. The one that the caller names is number 0.
-    pub(crate) const fn parents(&self, jail: Jail<'_>) -> Range<usize> {
-        match (jail.path, self.tmpdir) {
-            (Some(_), _) => 0..1,
-            (None, Some(_)) => 0..PARENTS,
-            (None, None) => 1..PARENTS,
         }
     }
 
@@ -135,7 +126,7 @@ impl<'a> System<'a> {
         let outcome = match state.now {
             Now::Do(Step::OpenDirectories) => self.see_no_open_directory(plan.threads),
             Now::Do(Step::WorkingDirectory) => self.save_cwd(),
-            Now::Do(Step::Parent) => self.open_parent(jail.path, state.parent),
+            Now::Do(Step::Parent) => self.open_parent(jail, state.parent),
             Now::Do(Step::Make) => self.make(),
             Now::Do(Step::Open) => self.open(),
             Now::Do(Step::Unlink) | Now::Discard => self.unlink(),
@@ -171,19 +162,13 @@ impl<'a> System<'a> {
     }
 
     /// The list is of C strings, so that a program that names no parent does without the code of `hold`.
-    fn open_parent(&mut self, named: Option<&[u8]>, index: usize) -> Result<(), Fault> {
-        let of_the_list = match self.tmpdir {
-            Some(tmpdir) if index == 0 => tmpdir,
-            _ => terminated(listed(index).as_bytes()),
-        };
-        match named.unwrap_or(of_the_list.to_bytes()) {
-            [] => return Err(Errno::NOENT.into()),
-            [b'/', ..] => {}
-            _ => return Err(Fault::RELATIVE),
-        }
-        let parent = match named {
-            Some(path) => hold(CWD, path, OFlags::empty())?,
-            None => openat(CWD, of_the_list, HELD, Mode::empty())?,
+    fn open_parent(&mut self, jail: Jail<'_>, index: usize) -> Result<(), Fault> {
+        let parent = match (jail.path, index) {
+            (Some([]), _) => return Err(Errno::NOENT.into()),
+            (Some(path), _) => hold(CWD, absolute(path)?, OFlags::empty())?,
+            (None, TMPDIR) if jail.plan.threads => return Err(Fault::UNSET),
+            (None, TMPDIR) => os::open_tmpdir()?,
+            (None, _) => openat(CWD, terminated(listed(index).as_bytes()), HELD, Mode::empty())?,
         };
         let mode = Mode::from_raw_mode(fstat(&parent)?.st_mode);
         if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
@@ -263,6 +248,10 @@ impl<'a> System<'a> {
         self.directory = Some(directory);
         Ok(())
     }
+}
+
+fn absolute(path: &[u8]) -> Result<&[u8], Fault> {
+    if path.starts_with(b"/") { Ok(path) } else { Err(Fault::RELATIVE) }
 }
 
 /// These bytes, which end with their only NUL.

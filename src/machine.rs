@@ -3,8 +3,6 @@
 //! It is pure: it makes no system call. [`State::run`] hands each state to `ask` and feeds the outcome to
 //! [`State::next`], until the entry is `Inside` or `Refused`.
 
-use core::ops::Range;
-
 use rustix::io::Errno;
 
 use crate::error::{Fault, Step};
@@ -85,9 +83,9 @@ use Step::{
 };
 
 impl State {
-    /// The first state, where these are the parents to try. Without a jail it is also the last.
+    /// The first state, where there are so many parents to try. Without a jail it is also the last.
     #[inline(never)] // or it adds 200 bytes
-    pub(crate) fn start(plan: Plan, parents: Range<usize>) -> State {
+    pub(crate) fn start(plan: Plan, parents: usize) -> State {
         let checks = if plan.directories { WorkingDirectory } else { OpenDirectories };
         let now = match plan.root {
             Root::Unjailed => Inside,
@@ -97,8 +95,8 @@ impl State {
         State {
             now,
             has: Traces::default(),
-            parent: parents.start,
-            parents: parents.end,
+            parent: 0,
+            parents,
             root: plan.root,
             mounted: false,
             tries: 16,

@@ -113,21 +113,21 @@ fn run(
     let (why, hint) = match libc::execute(&program, args, environment) {
         Errno::NOENT => match program::is_script(&program) {
             Some(true) => (
-                ": is a script: its interpreter is not in the jail",
+                "is a script: its interpreter is not in the jail",
                 "run the interpreter, if it is a static program, and give it the script on standard input",
             ),
             Some(false) => (
-                ": is not static: its dynamic loader is not in the jail",
+                "is not static: its dynamic loader is not in the jail",
                 "build it for a musl target, or name a directory with --root that holds the loader and the libraries",
             ),
-            None => (": is a script or not static: its interpreter or loader is not in the jail", ""),
+            None => ("is a script or not static: its interpreter or loader is not in the jail", ""),
         },
-        Errno::ACCESS if options.user.is_some() => (": may not be executed by that user", ""),
-        Errno::NOEXEC => (": is no program for this machine", ""),
+        Errno::ACCESS if options.user.is_some() => ("may not be executed by that user", ""),
+        Errno::NOEXEC => ("is no program for this machine", ""),
         errno => fail!(CANNOT_RUN, "%: cannot execute it: %", shown, errno),
     };
     let mut stream = Stream::err();
-    stream.put("autochroot: %%\n", &[&shown, &why]);
+    stream.put("autochroot: %: %\n", &[&shown, &why]);
     if !hint.is_empty() {
         stream.put("  hint: %\n", &[&hint]);
     }
@@ -215,15 +215,15 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
 fn say_why(options: &Options, error: &Error) {
     let (name, value) = match options.parent {
         _ if matches!(error.step(), Step::Ids | Step::SetGroups | Step::SetGid | Step::SetUid) => {
-            (" (--user ", options.user)
+            ("user", options.user)
         }
-        Some(_) => (" (--parent ", options.parent),
-        None => (" (--root ", Some(options.root).filter(|root| *root != b"auto")),
+        Some(_) => ("parent", options.parent),
+        None => ("root", Some(options.root).filter(|root| *root != b"auto")),
     };
     let mut stream = Stream::err();
     stream.put("autochroot: %", &[&Shown(error)]);
     if let Some(value) = value {
-        stream.put("%%)", &[&name, &value]);
+        stream.put(" (--% %)", &[&name, &value]);
     }
     stream.put("\n", &[]);
     #[cfg(any(target_os = "linux", target_os = "android"))]

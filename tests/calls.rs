@@ -68,7 +68,7 @@ fn to_the_chroot() -> Vec<String> {
     vec![
         "geteuid()".into(),
         "unshare(CLONE_THREAD)".into(),
-        "statfs(\"/proc\")".into(),
+        "statfs(\"/proc/self/fd\")".into(),
         "newfstatat(AT_FDCWD, \"/proc/self/fd\")".into(),
         "fstat(0)".into(),
         "fstat(1)".into(),

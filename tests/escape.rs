@@ -20,6 +20,7 @@ use std::process::Stdio;
 use attacks::{ATTACKS, Attack, Outside};
 use autochroot::{Jail, Jailed, Step};
 use common::*;
+use rustix::io::Errno;
 
 const SERVICE: u32 = 12345;
 
@@ -376,6 +377,49 @@ fn without_proc_every_number_that_a_descriptor_can_have_is_looked_at() {
         assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(high));
         assert_eq!(unsafe { libc::close(high) }, 0);
         assert_eq!(Jail::auto().enter().unwrap().open_directories(), autochroot::OpenDirectories::NoneBelow(700));
+    });
+}
+
+/// What is not /proc's own is not believed, nor is a call that a filter refuses taken for an answer.
+#[test]
+fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
+    fn open_directory() {
+        let limit = libc::rlimit { rlim_cur: 64, rlim_max: 2000 };
+        unsafe {
+            assert_eq!(libc::fcntl(fs::File::open("/etc").unwrap().as_raw_fd(), libc::F_DUPFD, 1000), 1000);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+        }
+    }
+    as_each_user(|_| {
+        open_directory();
+        assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(1000));
+    });
+    for call in [libc::SYS_statfs, libc::SYS_fstatfs, libc::SYS_pread64] {
+        as_each_user(|_| {
+            open_directory();
+            fake(call, Errno::PERM);
+            let error = Jail::auto().enter().unwrap_err();
+            assert_eq!((error.step(), error.raw_os_error()), (Step::OpenDirectories, Some(libc::EPERM)), "{call}");
+        });
+    }
+    root_only!();
+    as_user(User::Root, || {
+        open_directory();
+        own_mounts();
+        let status = format!("/proc/self/task/{}/status", unsafe { libc::gettid() });
+        let fake = Scratch::new();
+        fs::write(fake.0.join("status"), "FDSize:\t0\n").unwrap();
+        rustix::mount::mount_bind(fake.0.join("status"), status).unwrap();
+        let error = Jail::auto().enter().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::OpenDirectories, Some(libc::EIO)));
+    });
+    // The size of an empty tmpfs is 40.
+    as_user(User::Root, || {
+        (0..60).for_each(|_| assert!(unsafe { libc::dup(0) } >= 0));
+        let high = unsafe { libc::fcntl(fs::File::open("/etc").unwrap().as_raw_fd(), libc::F_DUPFD, 900) };
+        own_mounts();
+        mount_tmpfs(&Path::new("/proc").join(std::process::id().to_string()).join("fd"), 0, "");
+        assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(high));
     });
 }
 

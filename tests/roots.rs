@@ -458,6 +458,13 @@ fn tmpdir_comes_first_but_not_for_a_set_id_process() {
         set_tmpdir(Some(Path::new("relative")));
         assert_ne!(Jail::auto().enter().unwrap().parent(), Some("$TMPDIR"));
     });
+    // Another thread might change the environment.
+    as_each_user(|_| {
+        set_tmpdir(Some(&tmpdir.0));
+        assert_eq!(Jail::auto().check().unwrap().parent(), Some("$TMPDIR"));
+        assert_ne!(Jail::auto().allow_threads().check().unwrap().parent(), Some("$TMPDIR"));
+        assert_ne!(Jail::auto().allow_threads().enter().unwrap().parent(), Some("$TMPDIR"));
+    });
     root_only!();
     as_user(User::Root, || {
         set_tmpdir(Some(&tmpdir.0));

@@ -64,7 +64,7 @@ int same(const char *parent, int without) {
 	uid_t uid = geteuid();
 	if (!(without & THREADS) && unshare(CLONE_THREAD)) return 1;
 	if (!(without & DIRECTORIES)) {
-		if (statfs("/proc", &proc_status) || proc_status.f_type != PROC_SUPER_MAGIC) return 2;
+		if (statfs("/proc/self/fd", &proc_status) || proc_status.f_type != PROC_SUPER_MAGIC) return 2;
 		if (stat("/proc/self/fd", &status)) return 2;
 		long counted = status.st_size;
 		for (long more = counted, fd = 0; more > 0; fd++)

@@ -48,7 +48,7 @@ pub fn enter(parent: &str) -> Result<(), &'static str> {
     call!(SYS_unshare, libc::CLONE_THREAD)?;
     // SAFETY: as above.
     let mut proc_status: libc::statfs = unsafe { zeroed() };
-    call!(SYS_statfs, c"/proc".as_ptr(), &raw mut proc_status)?;
+    call!(SYS_statfs, c"/proc/self/fd".as_ptr(), &raw mut proc_status)?;
     expect(proc_status.f_type == libc::PROC_SUPER_MAGIC)?;
     let counted = count()?;
     let (mut more, mut fd) = (counted, 0);

@@ -21,7 +21,7 @@ pub enum OpenDirectories {
     NoneBelow(i32),
 }
 
-impl System<'_> {
+impl System {
     /// Without `/proc`: look at each number that a descriptor can have.
     pub(super) fn see_no_open_directory_below_the_limit(&mut self) -> Result<(), Fault> {
         const MOST: i32 = 1 << 16;

@@ -3,7 +3,7 @@
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, statat};
 
-use super::{hold, os};
+use super::{absolute, hold, os};
 use crate::error::Fault;
 use crate::jail::Demands;
 
@@ -14,9 +14,7 @@ pub(super) fn open(
     uid: u32,
     number: &mut Option<i32>,
 ) -> Result<(OwnedFd, Stat), Fault> {
-    if !path.starts_with(b"/") {
-        return Err(Fault::RELATIVE);
-    }
+    let path = absolute(path)?;
     let directory = if demands.safe_path { open_safely(path, number)? } else { hold(CWD, path, OFlags::empty())? };
     let stat = fstat(&directory)?;
     let here = statat(CWD, c"/", AtFlags::empty())?;

@@ -1,13 +1,13 @@
 //! What only Linux has: user namespaces, their id maps and capabilities.
 
-use core::ffi::CStr;
+use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
 
 use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, openat, stat, statfs};
-use rustix::io::{Errno, read, write};
+use rustix::io::{Errno, write};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
-use rustix::process::{DumpableBehavior, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, dumpable_behavior, getegid, geteuid, getgid, getuid, set_dumpable_behavior};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, UnshareFlags, capabilities, capability_is_in_bounding_set, no_new_privs,
@@ -15,8 +15,8 @@ use rustix::thread::{
 };
 
 use super::privileges::{empty_bounding_set, lock_securebits};
-use super::threads::only_thread;
-use super::{HELD, OpenDirectories, Place, System, held};
+use super::threads::{only_thread, read_proc};
+use super::{HELD, OpenDirectories, Place, System, absolute, held};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::jail::{IdMap, Plan, Root};
@@ -47,12 +47,34 @@ pub(super) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
+/// The directory that the environment names; who starts a set-id program does not choose it.
+#[allow(unsafe_code, reason = "std allocates for the value, and its lock may be held in a fork")]
+pub(super) fn open_tmpdir() -> Result<OwnedFd, Fault> {
+    unsafe extern "C" {
+        fn getenv(name: *const c_char) -> *const c_char;
+    }
+    if !cfg!(feature = "std") {
+        return Err(Fault::UNSET);
+    }
+    // SAFETY: it is null or a C string, and nobody changes the environment meanwhile: other threads are ruled out by now.
+    let tmpdir = unsafe { getenv(c"TMPDIR".as_ptr()).as_ref().map(|value| CStr::from_ptr(value)) };
+    match tmpdir {
+        Some(tmpdir) if getuid() == geteuid() && getgid() == getegid() => {
+            absolute(tmpdir.to_bytes())?;
+            Ok(openat(CWD, tmpdir, HELD, Mode::empty())?)
+        }
+        _ => Err(Fault::UNSET),
+    }
+}
+
 /// A removed directory has no link left, on every file system that was tried.
 pub(super) const fn has_no_links(stat: &Stat) -> bool {
     stat.st_nlink == 0
 }
 
-impl System<'_> {
+const DESCRIPTORS: &CStr = c"/proc/self/fd";
+
+impl System {
     pub(super) fn ask_os(&mut self, step: Step, plan: Plan, state: &State) -> Result<(), Fault> {
         match step {
             Step::Threads => {
@@ -149,13 +171,15 @@ impl System<'_> {
     /// first one.
     pub(super) fn see_no_open_directory(&mut self, threads: bool) -> Result<(), Fault> {
         self.directories = OpenDirectories::None;
-        if !statfs(c"/proc").is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC) {
-            return self.see_no_open_directory_below_the_limit();
-        }
-        if !threads && self.see_as_many_as_there_are()? {
+        let is_proc = match statfs(DESCRIPTORS) {
+            Ok(proc) => proc.f_type == PROC_SUPER_MAGIC,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => false,
+            Err(errno) => return Err(errno.into()),
+        };
+        if !threads && is_proc && self.see_as_many_as_there_are()? {
             return Ok(());
         }
-        match size_of_the_table() {
+        match if is_proc { size_of_the_table()? } else { None } {
             Some(size) => (0..size).try_for_each(|fd| self.is_no_directory(fd).map(drop)),
             None => self.see_no_open_directory_below_the_limit(),
         }
@@ -164,7 +188,7 @@ impl System<'_> {
     /// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Whether as many were found, and a signal handler has
     /// opened none meanwhile: not on an older kernel, and not if they are far apart.
     fn see_as_many_as_there_are(&mut self) -> Result<bool, Fault> {
-        let count = || stat(c"/proc/self/fd").map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
+        let count = || stat(DESCRIPTORS).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
         let counted = count();
         if counted <= 0 {
             return Ok(false);
@@ -180,13 +204,17 @@ impl System<'_> {
     }
 }
 
-/// `FDSize`, `proc_pid_status(5)`, of this thread: all its descriptors are below. It comes before all that has no fixed length.
-fn size_of_the_table() -> Option<i32> {
+/// `FDSize`, `proc_pid_status(5)`, of this thread: all its descriptors are below. It comes before all that has no fixed length. `None`
+/// before Linux 3.17.
+fn size_of_the_table() -> Result<Option<i32>, Errno> {
+    let status = match openat(CWD, c"/proc/thread-self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        opened => opened?,
+    };
     let mut text = [0; 512];
-    let status = openat(CWD, c"/proc/thread-self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    read(&status, &mut text).ok()?;
+    read_proc(&status, &mut text)?;
     let size = text.split(|&byte| byte == b'\n').find_map(|line| number(line.strip_prefix(b"FDSize:\t")?));
-    size.and_then(|size| i32::try_from(size).ok())
+    Ok(size.and_then(|size| i32::try_from(size).ok()))
 }
 
 /// With the user namespace came a full bounding set, from which an `execve` would fill the other sets: that of a program

@@ -45,13 +45,10 @@ fn unshare_threads() -> Result<(), Errno> {
 }
 
 /// The twentieth field of `stat` is the number of threads, `proc_pid_stat(5)`; the second, which may hold anything, ends
-/// with the last parenthesis. A file that somebody else has put there does not count.
+/// with the last parenthesis.
 fn is_alone(stat: &OwnedFd) -> bool {
-    if !fstatfs(stat).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC) {
-        return false;
-    }
     let mut text = [0; 512];
-    if pread(stat, &mut text, 0).is_err() {
+    if read_proc(stat, &mut text).is_err() {
         return false;
     }
     let (mut spaces, mut threads) = (0_u16, 0_u64);
@@ -64,4 +61,12 @@ fn is_alone(stat: &OwnedFd) -> bool {
         }
     }
     threads == u64::from(b'1')
+}
+
+/// The first bytes of a file of /proc. One that somebody else has put there does not count.
+pub(super) fn read_proc(file: &OwnedFd, text: &mut [u8]) -> Result<(), Errno> {
+    if fstatfs(file)?.f_type != PROC_SUPER_MAGIC {
+        return Err(Errno::IO);
+    }
+    pread(file, text, 0).map(drop)
 }

@@ -26,6 +26,11 @@ pub(super) const fn has_no_links(_: &Stat) -> bool {
     true
 }
 
+/// Whether another thread changes the environment meanwhile cannot be known.
+pub(super) const fn open_tmpdir() -> Result<OwnedFd, Fault> {
+    Err(Fault::UNSET)
+}
+
 /// `rmdir` does not remove a directory that has entries, and without a name it takes none.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
 pub(super) const fn see_empty_root() -> Result<(), Fault> {
@@ -54,7 +59,7 @@ pub(super) const fn takes_nameless_files() -> bool {
 }
 
 #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]
-impl System<'_> {
+impl System {
     pub(super) fn see_no_open_directory(&mut self, _: bool) -> Result<(), Fault> {
         self.see_no_open_directory_below_the_limit()
     }

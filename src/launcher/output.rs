@@ -12,11 +12,23 @@ use crate::text::{Named, decimal};
 /// Print the line that a failure is, and return its exit status.
 macro_rules! fail {
     ($status:expr, $text:literal $(, $part:expr)*) => {{
+        const PARTS: &[&str] = &[$(stringify!($part)),*];
+        const { assert!(PARTS.len() == $crate::output::places($text)) };
         $crate::output::failure($text, &[$(&$part),*]);
         return Err($status);
     }};
 }
 pub(crate) use fail;
+
+/// How many parts it has places for.
+pub(crate) const fn places(text: &str) -> usize {
+    let (mut rest, mut places) = (text.as_bytes(), 0);
+    while let [first, more @ ..] = rest {
+        places += (*first == b'%') as usize;
+        rest = more;
+    }
+    places
+}
 
 /// One line on standard error.
 #[cold]

@@ -59,7 +59,7 @@ impl World {
 
     /// The last state of an entry into this world.
     fn enter(&mut self, plan: Plan, parents: usize) -> State {
-        State::start(plan, 0..parents).run(plan, |state| self.ask(state))
+        State::start(plan, parents).run(plan, |state| self.ask(state))
     }
 }
 
