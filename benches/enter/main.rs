@@ -29,7 +29,8 @@ fn main() {
     if let Some(once) = std::env::args().skip_while(|arg| arg != instructions::ONCE).nth(1) {
         return instructions::once(&once);
     }
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let kernel = release.split('-').next().unwrap();
     let cpus = std::thread::available_parallelism().unwrap();
     println!("Linux {}, {cpus} processors; medians, in parentheses between which eight of ten lie\n", kernel.trim());
     let scratch = std::env::temp_dir().join(format!("autochroot-bench-{}", std::process::id()));
