@@ -138,8 +138,8 @@ impl Jailed {
     /// are locked.
     ///
     /// In a user namespace only one's own ids can be had, and no groups can be set: the supplementary groups that the
-    /// process has stay in force there. Costs 20 system calls and one for each capability that the kernel knows (41 on
-    /// Linux 6.18), in a user namespace 13.
+    /// process has stay in force there. Costs 19 system calls and one for each capability that the kernel knows (41 on
+    /// Linux 6.18), in a user namespace 12.
     ///
     /// # Errors
     ///
@@ -157,7 +157,7 @@ impl Jailed {
     }
 
     /// [`run_as`](Jailed::run_as), but keep these capabilities, also through an `execve` ([`Seal::allow_execute`]): for a
-    /// daemon that binds port 443 later. Costs five system calls more, and three for each of them.
+    /// daemon that binds port 443 later. Costs six system calls more, and three for each of them.
     ///
     /// # Errors
     ///
@@ -193,8 +193,8 @@ impl Jailed {
     /// [`Sealed`] says which layers are in force: bounding set and securebits take
     /// `CAP_SETPCAP`, in a user namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set).
     ///
-    /// Costs 17 system calls and two for each capability that the kernel knows, after [`run_as`](Jailed::run_as) 14 and one
-    /// for each, in a user namespace 14, and one for each if
+    /// Costs 16 system calls and two for each capability that the kernel knows, after [`run_as`](Jailed::run_as) 13 and one
+    /// for each, in a user namespace 13, and one for each if
     /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) was asked for.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ impl Kept {
         Ok(match list {
             Some(b"all") => Kept::All,
             Some(list) => Kept::Listed(list),
-            None if pid == Some(getpid().as_raw_nonzero().get()) => {
+            None if pid.is_some_and(|pid| pid == getpid().as_raw_nonzero().get()) => {
                 let more = environment.variable(b"LISTEN_FDS").unwrap_or(b"0");
                 match descriptor(more) {
                     Some(more) => Kept::Standard(more),
