@@ -318,7 +318,7 @@ fn an_open_directory_is_refused_with_its_number() {
 fn a_thread_with_descriptors_of_its_own_is_asked_for_those() {
     root_only!();
     as_user(User::Root, || {
-        let thread = std::thread::spawn(|| {
+        let told = in_thread(|| {
             assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES | libc::CLONE_FS) }, 0);
             let directory = fs::File::open("/etc").unwrap();
             assert_eq!(unsafe { libc::dup2(directory.as_raw_fd(), 700) }, 700);
@@ -328,7 +328,7 @@ fn a_thread_with_descriptors_of_its_own_is_asked_for_those() {
             unsafe { libc::close(700) };
             (error.fd(), jail.enter().unwrap().open_directories())
         });
-        assert_eq!(thread.join().unwrap(), (Some(700), autochroot::OpenDirectories::None));
+        assert_eq!(told, (Some(700), autochroot::OpenDirectories::None));
     });
 }
 
@@ -394,7 +394,11 @@ fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
         open_directory();
         assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(1000));
     });
-    for call in [libc::SYS_statfs, libc::SYS_fstatfs, libc::SYS_pread64] {
+    #[cfg(target_pointer_width = "64")]
+    let calls = [libc::SYS_statfs, libc::SYS_fstatfs, libc::SYS_pread64];
+    #[cfg(target_pointer_width = "32")]
+    let calls = [libc::SYS_statfs64, libc::SYS_fstatfs64, libc::SYS_pread64];
+    for call in calls {
         as_each_user(|_| {
             open_directory();
             fake(call, Errno::PERM);

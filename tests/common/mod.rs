@@ -229,9 +229,13 @@ impl Thread {
             }
             0
         }
+        extern "C" fn wait_in_c(goes_on: *mut libc::c_void) -> *mut libc::c_void {
+            wait(goes_on);
+            std::ptr::null_mut()
+        }
         let goes_on: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(1)));
         if cfg!(target_env = "musl") {
-            std::thread::spawn(|| while goes_on.load(Ordering::Acquire) == 1 {});
+            create_thread(wait_in_c, (&raw const *goes_on).cast_mut().cast());
             return Thread(goes_on);
         }
         let stack = vec![0_u128; 4096].leak();
@@ -243,6 +247,35 @@ impl Thread {
         assert!(thread > 0, "clone: {}", std::io::Error::last_os_error());
         Thread(goes_on)
     }
+}
+
+type Start = extern "C" fn(*mut libc::c_void) -> *mut libc::c_void;
+
+/// A thread of the C library's: for one of std's, a fork may wait for ever, for a lock of std's that some thread held when the fork was made.
+fn create_thread(start: Start, argument: *mut libc::c_void) -> libc::pthread_t {
+    let mut thread = std::mem::MaybeUninit::uninit();
+    unsafe {
+        assert_eq!(libc::pthread_create(thread.as_mut_ptr(), std::ptr::null(), start, argument), 0);
+        thread.assume_init()
+    }
+}
+
+/// What `body` returns in such a thread.
+pub fn in_thread<T>(body: impl FnOnce() -> T) -> T {
+    struct Job<F, T>(Option<F>, Option<T>);
+    extern "C" fn run<F: FnOnce() -> T, T>(job: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: it is the one below, which waits.
+        let Job(body, said) = unsafe { &mut *job.cast::<Job<F, T>>() };
+        *said = body.take().map(|body| body());
+        std::ptr::null_mut()
+    }
+    fn start<F: FnOnce() -> T, T>(_: &Job<F, T>) -> Start {
+        run::<F, T>
+    }
+    let mut job = Job(Some(body), None);
+    let thread = create_thread(start(&job), (&raw mut job).cast());
+    assert_eq!(unsafe { libc::pthread_join(thread, std::ptr::null_mut()) }, 0);
+    job.1.unwrap()
 }
 
 impl Drop for Thread {
