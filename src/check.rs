@@ -112,8 +112,8 @@ fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<
         unsafe { mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
     let said = said.cast::<Said>();
     // SAFETY: `said` is valid, and only one process uses it at a time: the child between `fork` and its end. What it leaves
-    // is Copy: numbers, and references to constants, which are the same in both. In a fork of a process with threads
-    // `enter` waits for none and allocates nothing: it makes system calls, and reads the environment if there is no other thread.
+    // is Copy: numbers, and references to constants, which are the same in both. In a fork of a process with threads, which are
+    // allowed then, `enter` makes system calls alone: it waits for none, allocates nothing and does not read the environment.
     unsafe {
         said.write(None);
         let child = fork();

@@ -313,7 +313,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "cannot create a directory: in ";
         for (index, fault) in self.tried.iter().enumerate() {
-            if let Some(fault) = fault.filter(|fault| *fault != Fault::UNSET) {
+            if let Some(fault) = fault {
                 [before, parent(index), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
                 fault.fmt(f)?;
                 before = ", in ";

@@ -119,8 +119,8 @@ impl<'a> Jail<'a> {
     /// A directory that is made, opened and removed: empty, without a name, and nothing can be made in it.
     ///
     /// It is made in the first of `$TMPDIR`, `/dev/shm`, `/run`, `/tmp`, `/var/tmp` and `/` that can be written, and has a name there
-    /// between two system calls. `$TMPDIR` is looked at on Linux, with the feature `std`, where there are no other threads, which might
-    /// change the environment, and not in a set-id process, whose user does not choose where it makes directories.
+    /// between two system calls. `$TMPDIR` is looked at on Linux, with the feature `std`, unless threads are allowed, which might
+    /// change it meanwhile, and not in a set-id process, whose user does not choose where it makes directories.
     pub const fn unlinked() -> Self {
         Self::new(Root::Unlinked, None)
     }

@@ -143,7 +143,7 @@ impl System {
         };
         if let (Now::Do(Step::Parent | Step::Make | Step::Unlinked), Err(fault), None) = (state.now, outcome, jail.path)
         {
-            if let Some(tried) = self.tried.get_mut(state.parent) {
+            if let (Some(tried), true) = (self.tried.get_mut(state.parent), fault != Fault::UNSET) {
                 *tried = Some(fault);
             }
         }

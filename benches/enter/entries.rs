@@ -78,17 +78,15 @@ pub const fn name(user: User) -> &'static str {
 pub fn growth(users: &[User], scratch: &Path) {
     let user = users[0];
     let most = 100_000.min(limit() - 100);
-    let counted = [0, 10, 1000, most].map(|files| ("enter", JAIL, files));
-    // With threads descriptors are not counted, nor are they on kernels before 6.2.
-    let tabled = [0, 1000, most].map(|files| ("enter, without a count", JAIL.allow_threads(), files));
-    let rows: Vec<_> = counted
+    let more = [0, 10, 1000, most].map(|files| (format!("enter, with {files} more descriptors"), JAIL, files, None));
+    let far = [1000, most].map(|at| (format!("enter, with one descriptor more, number {at}"), JAIL, 0, Some(at)));
+    let threads =
+        [0, 1000].map(|files| (format!("enter, threads allowed, {files} more"), JAIL.allow_threads(), files, None));
+    let rows: Vec<_> = more
         .into_iter()
-        .chain(tabled)
-        .map(|(what, jail, files)| {
-            row(format!("{what}, with {files} more descriptors"), 0, move || {
-                time(user, || open(files), || enter(jail).map(drop))
-            })
-        })
+        .chain(far)
+        .chain(threads)
+        .map(|(what, jail, files, far)| row(what, 0, move || time(user, || open(files, far), || enter(jail).map(drop))))
         .collect();
     group(&format!("growth with descriptors, {}", name(user)), 20, &rows);
     for &user in users {
@@ -131,10 +129,13 @@ fn limit() -> u32 {
     u32::try_from(limit.rlim_max.min(200_000)).unwrap()
 }
 
-fn open(files: u32) {
-    for _ in 0..files {
-        // SAFETY: it makes a descriptor that nobody uses.
-        assert!(unsafe { libc::dup(0) } > 0);
+fn open(files: u32, far: Option<u32>) {
+    // SAFETY: it makes descriptors that nobody uses.
+    unsafe {
+        (0..files).for_each(|_| assert!(libc::dup(0) > 0));
+        if let Some(number) = far {
+            assert!(libc::dup2(0, i32::try_from(number).unwrap()) > 0);
+        }
     }
 }
 

@@ -16,8 +16,8 @@ pub enum OpenDirectories {
     /// There were none.
     None,
     /// There were none among the descriptors below this number, the limit of open descriptors or
-    /// 65536. Without `/proc`, and
-    /// elsewhere than on Linux, that is all that can be asked: a process may have lowered the limit before.
+    /// 65536. Without `/proc`, before
+    /// Linux 3.17, and elsewhere than on Linux, that is all that can be asked: a process may have lowered the limit before.
     NoneBelow(i32),
 }
 

@@ -56,23 +56,26 @@ pub(super) fn open_tmpdir() -> Result<OwnedFd, Fault> {
     if !cfg!(feature = "std") {
         return Err(Fault::UNSET);
     }
-    // SAFETY: it is null or a C string, and nobody changes the environment meanwhile: other threads are ruled out by now.
-    let tmpdir = unsafe { getenv(c"TMPDIR".as_ptr()).as_ref().map(|value| CStr::from_ptr(value)) };
-    match tmpdir {
-        Some(tmpdir) if getuid() == geteuid() && getgid() == getegid() => {
-            absolute(tmpdir.to_bytes())?;
-            Ok(openat(CWD, tmpdir, HELD, Mode::empty())?)
+    // SAFETY: it is null or a C string. Nobody changes the environment meanwhile: other threads are ruled out by now, and who forks
+    // while one of them may do so must not do more in the fork than that allows.
+    let tmpdir = unsafe {
+        let value = getenv(c"TMPDIR".as_ptr());
+        if value.is_null() {
+            return Err(Fault::UNSET);
         }
-        _ => Err(Fault::UNSET),
+        CStr::from_ptr(value)
+    };
+    if getuid() != geteuid() || getgid() != getegid() {
+        return Err(Fault::UNSET);
     }
+    absolute(tmpdir.to_bytes())?;
+    Ok(openat(CWD, tmpdir, HELD, Mode::empty())?)
 }
 
 /// A removed directory has no link left, on every file system that was tried.
 pub(super) const fn has_no_links(stat: &Stat) -> bool {
     stat.st_nlink == 0
 }
-
-const DESCRIPTORS: &CStr = c"/proc/self/fd";
 
 impl System {
     pub(super) fn ask_os(&mut self, step: Step, plan: Plan, state: &State) -> Result<(), Fault> {
@@ -167,16 +170,16 @@ impl System {
     }
 
     /// Look at every descriptor: at the first numbers until as many are found as /proc counts, or else at all that the table of
-    /// descriptors has room for. A count is of no use if there may be `threads`, which open and close some, and /proc/self is the
-    /// first one.
+    /// descriptors has room for. /proc/self is the first thread, which may have descriptors of its own.
     pub(super) fn see_no_open_directory(&mut self, threads: bool) -> Result<(), Fault> {
         self.directories = OpenDirectories::None;
-        let is_proc = match statfs(DESCRIPTORS) {
+        let descriptors = if threads { c"/proc/thread-self/fd" } else { c"/proc/self/fd" };
+        let is_proc = match statfs(descriptors) {
             Ok(proc) => proc.f_type == PROC_SUPER_MAGIC,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => false,
             Err(errno) => return Err(errno.into()),
         };
-        if !threads && is_proc && self.see_as_many_as_there_are()? {
+        if is_proc && self.see_as_many_as_there_are(descriptors)? {
             return Ok(());
         }
         match if is_proc { size_of_the_table()? } else { None } {
@@ -185,10 +188,10 @@ impl System {
         }
     }
 
-    /// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Whether as many were found, and a signal handler has
-    /// opened none meanwhile: not on an older kernel, and not if they are far apart.
-    fn see_as_many_as_there_are(&mut self) -> Result<bool, Fault> {
-        let count = || stat(DESCRIPTORS).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
+    /// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Whether as many were found, and neither a signal
+    /// handler nor a thread has opened or closed some meanwhile: not on an older kernel, and not if they are far apart.
+    fn see_as_many_as_there_are(&mut self, descriptors: &CStr) -> Result<bool, Fault> {
+        let count = || stat(descriptors).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
         let counted = count();
         if counted <= 0 {
             return Ok(false);
