@@ -197,7 +197,7 @@ impl System {
             return Ok(false);
         }
         let mut more = counted;
-        for fd in 0..counted.saturating_mul(2).saturating_add(16) {
+        for fd in 0..counted.saturating_mul(2).saturating_add(256) {
             more -= i32::from(self.is_no_directory(fd)?);
             if more == 0 {
                 return Ok(count() == counted);
