@@ -197,7 +197,7 @@ impl<'a> Jail<'a> {
     /// Enter even if a descriptor is open on a directory, through which a process leaves the jail: `fchdir`, `openat`.
     ///
     /// Saves the system calls of [`Step::OpenDirectories`](crate::Step::OpenDirectories): at least three, and one for
-    /// each open descriptor.
+    /// each number up to the last descriptor.
     pub const fn allow_open_directories(mut self) -> Self {
         self.plan.directories = true;
         self
@@ -205,8 +205,8 @@ impl<'a> Jail<'a> {
 
     /// Enter the jail: on success "/" is the root that was asked for, and so is the working directory.
     ///
-    /// Open descriptors stay open. Costs 22 system calls with privilege, 42 in a user namespace, and one for each
-    /// open descriptor, listed on the [crate page](crate); where these are far apart, and before Linux 6.2, four more, and one for
+    /// Open descriptors stay open. Costs 22 system calls with privilege, 42 in a user namespace, and one for each number up to the last
+    /// descriptor, listed on the [crate page](crate); where that is far up, and before Linux 6.2, four more, and one for
     /// each number that the table of descriptors has room for; with `$TMPDIR` four more. Allocates nothing.
     ///
     /// # Requirements
