@@ -28,7 +28,7 @@ pub fn launchers(user: User, scratch: &Path) {
     let root = scratch.to_str().unwrap();
     let small = std::env::var("AUTOCHROOT_STATIC").ok();
     let mut commands: Vec<(&str, Vec<&str>)> =
-        vec![("the program alone", vec![program]), ("a program that only executes it", vec![&exec, program])];
+        vec![("the program alone", vec![program]), ("a static C program that only executes it", vec![&exec, program])];
     if let Some(small) = &small {
         commands.push(("autochroot (cargo small)", vec![small, program]));
         commands.push(("autochroot (cargo small), detached", vec![small, "-rdetached", program]));
