@@ -26,7 +26,10 @@ pub fn launchers(user: User, scratch: &Path) {
     };
     let program = &*program;
     let root = scratch.to_str().unwrap();
-    let small = std::env::var("AUTOCHROOT_STATIC").ok();
+    let small = std::env::var("AUTOCHROOT_STATIC").ok().map(|path| {
+        let whole = std::fs::canonicalize(&path).unwrap_or_else(|error| panic!("AUTOCHROOT_STATIC={path}: {error}"));
+        whole.into_os_string().into_string().unwrap()
+    });
     let mut commands: Vec<(&str, Vec<&str>)> =
         vec![("the program alone", vec![program]), ("a static C program that only executes it", vec![&exec, program])];
     if let Some(small) = &small {
