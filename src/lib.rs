@@ -32,7 +32,7 @@
 //! | step | calls |
 //! | --- | --- |
 //! | [`Threads`](Step::Threads) (Linux) | `geteuid`, `unshare(CLONE_THREAD)` |
-//! | [`OpenDirectories`](Step::OpenDirectories) | `statfs("/proc/self/fd")`, `stat("/proc/self/fd")`, an `fstat` for each number up to the last descriptor, `stat` (if threads are allowed of `/proc/thread-self/fd`); before Linux 6.2, or if the descriptors are so far apart that the last is not among twice as many numbers and 256, then `openat("/proc/thread-self/status")`, `fstatfs`, `pread64`, `close`, and an `fstat` for each number that the table of descriptors has room for, `FDSize` |
+//! | [`OpenDirectories`](Step::OpenDirectories) | `statfs("/proc/self/fd")`, `stat("/proc/self/fd")`, an `fstat` for each number up to the last descriptor, `stat` (if threads are allowed, all of `/proc/thread-self/fd`); before Linux 6.2, or if the descriptors are so far apart that the last is not among twice as many numbers and 256, then `openat("/proc/thread-self/status")`, `fstatfs`, `pread64`, `close`, and an `fstat` for each number that the table of descriptors has room for, `FDSize` |
 //! | [`WorkingDirectory`](Step::WorkingDirectory) | `openat(".")`, to come back to after a refusal |
 //! | [`Parent`](Step::Parent) | `openat`, `fstat` |
 //! | [`Make`](Step::Make) | `getrandom`, `mkdirat` |

@@ -332,34 +332,42 @@ fn a_thread_with_descriptors_of_its_own_is_asked_for_those() {
     });
 }
 
-/// In the place of the look at descriptor 5, which is not open, a signal handler opens it: there is one more then than was
-/// counted, and the last, a directory, is seen all the same.
+/// In the place of the look at descriptor 5, which is not open, or at 4, after which it is found, a signal handler opens it: there is
+/// one more then than was counted, and the last, a directory, is seen all the same.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_descriptor_that_a_signal_handler_opens_hides_none() {
     extern "C" fn handler(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
         // SAFETY: the kernel gives a context of that type.
         let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+        let looks_at = registers[libc::REG_RDI as usize];
         unsafe { libc::dup2(0, 5) };
-        registers[libc::REG_RAX as usize] = -i64::from(libc::EBADF);
+        registers[libc::REG_RAX as usize] = if looks_at == 5 {
+            -i64::from(libc::EBADF)
+        } else {
+            let into = registers[libc::REG_RSI as usize];
+            unsafe { libc::syscall(libc::SYS_newfstatat, looks_at, c"".as_ptr(), into, libc::AT_EMPTY_PATH) }
+        };
     }
-    as_each_user(|_| {
-        let directory = fs::File::open("/etc").unwrap();
-        unsafe {
-            assert_eq!(libc::dup2(directory.as_raw_fd(), 7), 7);
-            drop(directory);
-            libc::close_range(3, 6, 0);
-            assert_eq!((libc::dup2(0, 3), libc::dup2(0, 4), libc::close(0)), (3, 4, 0));
-            assert_eq!(libc::dup2(3, 0), 0);
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = handler as *const () as usize;
-            action.sa_flags = libc::SA_SIGINFO;
-            assert_eq!(libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()), 0);
-        }
-        trap_where(libc::SYS_fstat, 5);
-        assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(7));
-        assert_eq!(unsafe { libc::fcntl(5, libc::F_GETFD) }, 0, "the handler has run");
-    });
+    for looks_at in [5, 4] {
+        as_each_user(|_| {
+            let directory = fs::File::open("/etc").unwrap();
+            unsafe {
+                assert_eq!(libc::dup2(directory.as_raw_fd(), 7), 7);
+                drop(directory);
+                libc::close_range(3, 6, 0);
+                assert_eq!((libc::dup2(0, 3), libc::dup2(0, 4), libc::close(0)), (3, 4, 0));
+                assert_eq!(libc::dup2(3, 0), 0);
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = handler as *const () as usize;
+                action.sa_flags = libc::SA_SIGINFO;
+                assert_eq!(libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()), 0);
+            }
+            trap_where(libc::SYS_fstat, looks_at);
+            assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(7));
+            assert_eq!(unsafe { libc::fcntl(5, libc::F_GETFD) }, 0, "the handler has run");
+        });
+    }
 }
 
 #[test]

@@ -182,7 +182,8 @@ impl System {
         if is_proc && self.see_as_many_as_there_are(descriptors)? {
             return Ok(());
         }
-        match if is_proc { size_of_the_table()? } else { None } {
+        let size = if is_proc { size_of_the_table()? } else { None };
+        match size {
             Some(size) => (0..size).try_for_each(|fd| self.is_no_directory(fd).map(drop)),
             None => self.see_no_open_directory_below_the_limit(),
         }
