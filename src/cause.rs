@@ -116,7 +116,7 @@ impl Error {
             (Step::Proc, Some(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
             (Step::Proc, Some(Errno::NOENT)) => Some(Cause::NoProc),
             (Step::NewUserNamespace, Some(errno)) if cfg!(feature = "userns") => no_user_namespace(errno),
-            (Step::MapUid, _) if self.fault == Fault::NO_SETFCAP => Some(Cause::NoSetfcap),
+            (Step::MapUid, _) if self.fault == Fault::NoSetfcap => Some(Cause::NoSetfcap),
             (Step::MapUid | Step::DenySetgroups | Step::MapGid, Some(Errno::ROFS)) => Some(Cause::ReadOnlyProc),
             (
                 Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,

@@ -132,99 +132,90 @@ impl Step {
     }
 }
 
-/// Why a step failed: the errno of a call, or an answer that was not the right one.
-///
-/// Answers are numbers above all errnos, so that a `?` costs nothing. The number of what was looked at, a descriptor or a
-/// component of a path, is told beside it.
+/// Why a step failed: a system call failed, or what it returned will not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fault(pub(crate) Errno);
-
-const FIRST_ANSWER: i32 = 3000;
-const FIRST_NOT_HELD: i32 = 3100;
+pub(crate) enum Fault {
+    /// A system call failed with this errno, whatever its number: a seccomp filter may return up to 4095.
+    Errno(Errno),
+    Relative,
+    NotSticky,
+    NotOurs,
+    Alive,
+    NotTheRoot,
+    Ids,
+    /// `EPERM`, because uid 0 does not hold `CAP_SETFCAP`.
+    NoSetfcap,
+    Capabilities,
+    NoJail,
+    Owner,
+    Writable,
+    NotEmpty,
+    Unsafe,
+    OpenDirectory,
+    NoSuchId,
+    TooManyGroups,
+    NotOwnId,
+    Reversible,
+    NoNewPrivs,
+    /// `$TMPDIR` is not set.
+    Unset,
+    /// The capability with this number is not held.
+    NotHeld(u8),
+}
 
 impl Fault {
-    pub(crate) const RELATIVE: Fault = Fault::answer(0);
-    pub(crate) const NOT_STICKY: Fault = Fault::answer(1);
-    pub(crate) const NOT_OURS: Fault = Fault::answer(2);
-    pub(crate) const ALIVE: Fault = Fault::answer(3);
-    pub(crate) const NOT_THE_ROOT: Fault = Fault::answer(4);
-    pub(crate) const IDS: Fault = Fault::answer(5);
-    pub(crate) const NO_SETFCAP: Fault = Fault::answer(6);
-    pub(crate) const CAPABILITIES: Fault = Fault::answer(7);
-    pub(crate) const NO_JAIL: Fault = Fault::answer(8);
-    pub(crate) const OWNER: Fault = Fault::answer(9);
-    pub(crate) const WRITABLE: Fault = Fault::answer(10);
-    pub(crate) const NOT_EMPTY: Fault = Fault::answer(11);
-    pub(crate) const UNSAFE: Fault = Fault::answer(12);
-    pub(crate) const OPEN_DIRECTORY: Fault = Fault::answer(13);
-    pub(crate) const NO_SUCH_ID: Fault = Fault::answer(14);
-    pub(crate) const TOO_MANY_GROUPS: Fault = Fault::answer(15);
-    pub(crate) const NOT_OWN_ID: Fault = Fault::answer(16);
-    pub(crate) const REVERSIBLE: Fault = Fault::answer(17);
-    pub(crate) const NO_NEW_PRIVS: Fault = Fault::answer(18);
-    pub(crate) const UNSET: Fault = Fault::answer(19);
-
-    const fn answer(number: i32) -> Fault {
-        Fault(Errno::from_raw_os_error(FIRST_ANSWER + number))
-    }
-
-    /// The capability with this number is not held.
-    pub(crate) const fn not_held(number: u8) -> Fault {
-        Fault(Errno::from_raw_os_error(FIRST_NOT_HELD + number as i32))
-    }
-
-    /// The errno, if it is one.
+    /// The errno, if a system call failed.
     pub(crate) const fn errno(self) -> Option<Errno> {
         match self {
-            Fault::NO_SETFCAP => Some(Errno::PERM),
-            Fault(errno) if errno.raw_os_error() < FIRST_ANSWER => Some(errno),
+            Fault::NoSetfcap => Some(Errno::PERM),
+            Fault::Errno(errno) => Some(errno),
             _ => None,
         }
     }
 
-    /// Whether somebody else moved, removed, replaced or filled the directory.
-    pub(crate) const fn is_a_swap(self) -> bool {
-        matches!(
-            self,
-            Fault::NOT_OURS
-                | Fault(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::NOTEMPTY | Errno::EXIST)
-        )
+    /// Somebody else moved, removed or replaced the new directory: what has its name now, if anything, is not ours.
+    pub(crate) const fn is_moved(self) -> bool {
+        matches!(self, Fault::NotOurs | Fault::Errno(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK))
+    }
+
+    /// Somebody else made an entry in the new directory, which still has its name.
+    pub(crate) const fn is_filled(self) -> bool {
+        matches!(self, Fault::Errno(Errno::NOTEMPTY | Errno::EXIST))
     }
 }
 
 impl From<Errno> for Fault {
     fn from(errno: Errno) -> Fault {
-        Fault(errno)
+        Fault::Errno(errno)
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(errno) = self.errno() {
-            return Named(errno).fmt(f);
-        }
         let text = match *self {
-            Fault::RELATIVE => "the path is not absolute",
-            Fault::NOT_STICKY => "everyone can write to it and it is not sticky",
-            Fault::NOT_OURS => "it is not the directory that was made",
-            Fault::ALIVE => "it still has a name or takes new entries",
-            Fault::NOT_THE_ROOT => "\"/\" is not the directory that was made",
-            Fault::IDS => "the user or group id has changed",
-            Fault::CAPABILITIES => "capabilities are held that should not be",
-            Fault::NO_JAIL => "it is the root directory already; \"/\" says that no jail is wanted",
-            Fault::OWNER => "it belongs neither to root nor to us",
-            Fault::WRITABLE => "its group or everyone can write to it",
-            Fault::NOT_EMPTY => "it is not empty",
-            Fault::UNSAFE => " does not belong to root, or others can write to it",
-            Fault::OPEN_DIRECTORY => " is a directory",
-            Fault::NO_SUCH_ID => "4294967295 is no user or group id",
-            Fault::TOO_MANY_GROUPS => "there are more than 65536 groups",
-            Fault::NOT_OWN_ID => "a user namespace has no ids but one's own, and no groups",
-            Fault::REVERSIBLE => "the old ids can be had again",
-            Fault::NO_NEW_PRIVS => "no_new_privs is not set",
-            Fault::UNSET => "it is not set",
-            Fault(not_held) => {
-                Capabilities::from_bits(1 << (not_held.raw_os_error() - FIRST_NOT_HELD)).fmt(f)?;
+            Fault::Errno(errno) => return Named(errno).fmt(f),
+            Fault::NoSetfcap => return Named(Errno::PERM).fmt(f),
+            Fault::Relative => "the path is not absolute",
+            Fault::NotSticky => "everyone can write to it and it is not sticky",
+            Fault::NotOurs => "it is not the directory that was made",
+            Fault::Alive => "it still has a name or takes new entries",
+            Fault::NotTheRoot => "\"/\" is not the directory that was made",
+            Fault::Ids => "the user or group id has changed",
+            Fault::Capabilities => "capabilities are held that should not be",
+            Fault::NoJail => "it is the root directory already; \"/\" says that no jail is wanted",
+            Fault::Owner => "it belongs neither to root nor to us",
+            Fault::Writable => "its group or everyone can write to it",
+            Fault::NotEmpty => "it is not empty",
+            Fault::Unsafe => " does not belong to root, or others can write to it",
+            Fault::OpenDirectory => " is a directory",
+            Fault::NoSuchId => "4294967295 is no user or group id",
+            Fault::TooManyGroups => "there are more than 65536 groups",
+            Fault::NotOwnId => "a user namespace has no ids but one's own, and no groups",
+            Fault::Reversible => "the old ids can be had again",
+            Fault::NoNewPrivs => "no_new_privs is not set",
+            Fault::Unset => "it is not set",
+            Fault::NotHeld(number) => {
+                Capabilities::from_bits(1 << number).fmt(f)?;
                 " is not held"
             }
         };
@@ -302,8 +293,10 @@ impl Error {
         decimal(f, number.unsigned_abs())?;
         f.write_str(if component { " of the path" } else { "" })?;
         match self.fault {
-            Fault(Errno::NOTDIR | Errno::LOOP) if component => f.write_str(" is a symbolic link or no directory"),
-            Fault::UNSAFE | Fault::OPEN_DIRECTORY => fmt::Display::fmt(&self.fault, f),
+            Fault::Errno(Errno::NOTDIR | Errno::LOOP) if component => {
+                f.write_str(" is a symbolic link or no directory")
+            }
+            Fault::Unsafe | Fault::OpenDirectory => fmt::Display::fmt(&self.fault, f),
             fault => f.write_str(": ").and_then(|()| fmt::Display::fmt(&fault, f)),
         }
     }
@@ -328,7 +321,7 @@ impl fmt::Display for Error {
         let t = self.traces;
         for (remains, what) in [
             (t.directory, "the new directory is still there"),
-            (t.left, "a directory that somebody moved or filled is left"),
+            (t.left, "a directory that somebody moved or filled may be left"),
             (t.cwd && !t.root, "the working directory could not be restored"),
             (t.user_namespace, "the process is in the new user namespace"),
             (t.capabilities, "and holds its capabilities"),

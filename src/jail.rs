@@ -2,10 +2,10 @@
 
 #[cfg(doc)]
 use crate::Step;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::jailed::Jailed;
 use crate::kernel::{PARENTS, System};
-use crate::machine::State;
+use crate::machine::{Action, State};
 
 /// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
 ///
@@ -232,14 +232,14 @@ impl<'a> Jail<'a> {
         let mut system = System::new(self);
         let parents = if self.path.is_some() { 1 } else { PARENTS };
         let end = State::start(self.plan, parents).run(self.plan, |state| system.ask(self, state));
-        match end.refused {
-            None => Ok(Jailed::new(self, &mut system, &end)),
-            Some((step, fault)) => {
-                let no_parent = step.is_of_parent() || end.root != self.plan.root;
-                let tried = if no_parent { system.tried() } else { Default::default() };
-                Err(Error { step, fault, number: system.number, traces: end.has, tried })
-            }
+        if end.now == Action::Inside {
+            return Ok(Jailed::new(self, &mut system, &end));
         }
+        let (action, fault) = end.refused.unwrap_or((end.now, Fault::NotTheRoot)); // always there
+        let step = action.step();
+        let no_parent = step.is_of_parent() || end.root != self.plan.root;
+        let tried = if no_parent { system.tried() } else { Default::default() };
+        Err(Error { step, fault, number: system.number, traces: end.has, tried })
     }
 }
 

@@ -7,9 +7,9 @@ use rustix::fs::{ABS, AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat
 use rustix::io::Errno;
 use rustix::process::{Pid, Uid, chdir, chroot, fchdir, geteuid};
 
-use crate::error::{Fault, Step};
+use crate::error::Fault;
 use crate::jail::{Jail, Plan, Root};
-use crate::machine::{Now, State};
+use crate::machine::{Action, State};
 
 mod audit;
 mod directory;
@@ -124,26 +124,42 @@ impl System {
     pub(crate) fn ask(&mut self, jail: Jail<'_>, state: &State) -> Result<(), Fault> {
         let plan = jail.plan;
         let outcome = match state.now {
-            Now::Do(Step::OpenDirectories) => self.see_no_open_directory(plan.threads),
-            Now::Do(Step::WorkingDirectory) => self.save_cwd(),
-            Now::Do(Step::Parent) => self.open_parent(jail, state.parent),
-            Now::Do(Step::Make) => self.make(),
-            Now::Do(Step::Open) => self.open(),
-            Now::Do(Step::Unlink) | Now::Discard => self.unlink(),
-            Now::Do(Step::Unlinked) => self.see_unlinked(),
+            Action::OpenDirectories => self.see_no_open_directory(plan.threads),
+            Action::WorkingDirectory => self.save_cwd(),
+            Action::Parent => self.open_parent(jail, state.parent),
+            Action::Make => self.make(),
+            Action::Open => self.open(),
+            Action::Unlink | Action::Discard => self.unlink(),
+            Action::Unlinked => self.see_unlinked(),
             // The condition always holds. Without it, a program that names no directory would have this code too.
-            Now::Do(Step::Directory) if plan.root == Root::Directory => self.open_directory(jail),
-            Now::Do(Step::Enter) => Ok(fchdir(held(&self.directory))?),
-            Now::Do(Step::Chroot) => Ok(chroot(c".")?),
-            Now::Do(Step::Root) => Ok(chdir(c"/")?),
-            Now::Do(Step::Verify) => self.verify(plan, state),
-            Now::Do(step) => self.ask_os(step, plan, state),
-            Now::Return => Ok(fchdir(held(&self.cwd))?),
-            Now::Inside | Now::Refused => Ok(()),
+            Action::Directory if plan.root == Root::Directory => self.open_directory(jail),
+            Action::Enter => Ok(fchdir(held(&self.directory))?),
+            Action::Chroot => Ok(chroot(c".")?),
+            Action::Root => Ok(chdir(c"/")?),
+            Action::Verify => self.verify(plan, state),
+            Action::Return => Ok(fchdir(held(&self.cwd))?),
+            Action::Threads => self.see_no_thread(),
+            Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
+            // What only Linux has, and a build may leave out: nothing leads there then.
+            Action::Mount if os::DETACHED => self.mount(),
+            Action::Proc if os::USERNS => self.open_proc(plan),
+            Action::NewUserNamespace if os::USERNS => os::new_user_namespace(state.wants_mount()),
+            Action::MapUid if os::USERNS => self.map_uid(),
+            Action::DenySetgroups if os::USERNS => self.deny_setgroups(),
+            Action::MapGid if os::USERNS => self.map_gid(),
+            Action::Shed if os::USERNS => os::shed(plan),
+            Action::Directory
+            | Action::Mount
+            | Action::Proc
+            | Action::NewUserNamespace
+            | Action::MapUid
+            | Action::DenySetgroups
+            | Action::MapGid
+            | Action::Shed => Err(Errno::NOSYS.into()),
+            Action::Inside | Action::Refused => Ok(()),
         };
-        if let (Now::Do(Step::Parent | Step::Make | Step::Unlinked), Err(fault), None) = (state.now, outcome, jail.path)
-        {
-            if let (Some(tried), true) = (self.tried.get_mut(state.parent), fault != Fault::UNSET) {
+        if let (Action::Parent | Action::Make | Action::Unlinked, Err(fault), None) = (state.now, outcome, jail.path) {
+            if let (Some(tried), true) = (self.tried.get_mut(state.parent), fault != Fault::Unset) {
                 *tried = Some(fault);
             }
         }
@@ -166,13 +182,13 @@ impl System {
         let parent = match (jail.path, index) {
             (Some([]), _) => return Err(Errno::NOENT.into()),
             (Some(path), _) => hold(CWD, absolute(path)?, OFlags::empty())?,
-            (None, TMPDIR) if jail.plan.threads => return Err(Fault::UNSET),
+            (None, TMPDIR) if jail.plan.threads => return Err(Fault::Unset),
             (None, TMPDIR) => os::open_tmpdir()?,
             (None, _) => openat(CWD, terminated(listed(index).as_bytes()), HELD, Mode::empty())?,
         };
         let mode = Mode::from_raw_mode(fstat(&parent)?.st_mode);
         if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
-            return Err(Fault::NOT_STICKY);
+            return Err(Fault::NotSticky);
         }
         self.parent = Some(parent);
         Ok(())
@@ -202,7 +218,7 @@ impl System {
         let directory = openat(held(&self.parent), self.name(), flags, Mode::empty())?;
         let stat = fstat(&directory)?;
         if stat.st_uid != self.uid.as_raw() {
-            return Err(Fault::NOT_OURS);
+            return Err(Fault::NotOurs);
         }
         self.umasked = !Mode::from_raw_mode(stat.st_mode).contains(MODE);
         self.place = Place::of(Root::Unlinked, &stat);
@@ -225,7 +241,7 @@ impl System {
                 if made.is_ok() {
                     let _ = unlinkat(directory, self.name(), AtFlags::REMOVEDIR);
                 }
-                return Err(Fault::ALIVE);
+                return Err(Fault::Alive);
             }
         }
         // Not before it is known to be ours, and nobody else's that took its place.
@@ -236,7 +252,7 @@ impl System {
     fn verify(&self, plan: Plan, state: &State) -> Result<(), Fault> {
         self.place.is_at(c"/")?;
         if self.place.root == Root::Detached && mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) {
-            return Err(Fault::ALIVE);
+            return Err(Fault::Alive);
         }
         if cfg!(feature = "userns") && state.has.user_namespace { self.verify_user_namespace(plan) } else { Ok(()) }
     }
@@ -251,7 +267,7 @@ impl System {
 }
 
 fn absolute(path: &[u8]) -> Result<&[u8], Fault> {
-    if path.starts_with(b"/") { Ok(path) } else { Err(Fault::RELATIVE) }
+    if path.starts_with(b"/") { Ok(path) } else { Err(Fault::Relative) }
 }
 
 /// These bytes, which end with their only NUL.

@@ -8,19 +8,71 @@ use rustix::io::Errno;
 use crate::error::{Fault, Step};
 use crate::jail::{IdMap, Plan, Root, UserNamespace};
 
-/// What is asked of the system now.
+/// What to do next. Every match on an action lists all of them, so that the compiler names the places a new one needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Now {
-    /// A step on the way in; of these only `Shed` is also taken on the way back.
-    Do(Step),
-    /// Undo `Make`: remove the directory, which still has its name.
+pub(crate) enum Action {
+    // The steps on the way in.
+    Threads,
+    OpenDirectories,
+    WorkingDirectory,
+    Parent,
+    Make,
+    Open,
+    Unlink,
+    Unlinked,
+    Mount,
+    Directory,
+    Enter,
+    Chroot,
+    NoNewPrivs,
+    Proc,
+    NewUserNamespace,
+    MapUid,
+    DenySetgroups,
+    MapGid,
+    Root,
+    /// Also taken on the way back.
+    Shed,
+    Verify,
+    // The way back.
+    /// Undo `Make`: remove the directory, which still has its name. Also taken before another one is made.
     Discard,
     /// Undo `Enter`: go back to the working directory.
     Return,
-    /// The end: the jail is entered and verified.
+    // The ends.
+    /// The jail is entered and verified.
     Inside,
-    /// The end: it is not, and what can be undone is undone.
+    /// It is not, and what can be undone is undone.
     Refused,
+}
+
+impl Action {
+    /// The step that an error names.
+    pub(crate) const fn step(self) -> Step {
+        match self {
+            Threads => Step::Threads,
+            OpenDirectories => Step::OpenDirectories,
+            WorkingDirectory | Return => Step::WorkingDirectory,
+            Parent => Step::Parent,
+            Make => Step::Make,
+            Open => Step::Open,
+            Unlink | Discard => Step::Unlink,
+            Unlinked => Step::Unlinked,
+            Mount => Step::Mount,
+            Directory => Step::Directory,
+            Enter => Step::Enter,
+            Chroot => Step::Chroot,
+            NoNewPrivs => Step::NoNewPrivs,
+            Proc => Step::Proc,
+            NewUserNamespace => Step::NewUserNamespace,
+            MapUid => Step::MapUid,
+            DenySetgroups => Step::DenySetgroups,
+            MapGid => Step::MapGid,
+            Action::Root => Step::Root,
+            Shed => Step::Shed,
+            Verify | Inside | Refused => Step::Verify,
+        }
+    }
 }
 
 /// What the entry has changed so far and not undone.
@@ -60,7 +112,7 @@ impl Traces {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    pub(crate) now: Now,
+    pub(crate) now: Action,
     pub(crate) has: Traces,
     /// The index of the parent that is in use.
     pub(crate) parent: usize,
@@ -70,27 +122,28 @@ pub(crate) struct State {
     pub(crate) root: Root,
     /// The tmpfs is there.
     mounted: bool,
-    /// How often an interrupted call or another name may still be tried.
-    tries: u8,
-    /// Why the entry is refused: there from the failure on, so all the way back.
-    pub(crate) refused: Option<(Step, Fault)>,
+    /// How many more names may be tried.
+    names: u8,
+    /// How many more calls may be interrupted.
+    interruptions: u8,
+    /// Why the entry is refused: set at the failure, so there all the way back.
+    pub(crate) refused: Option<(Action, Fault)>,
 }
 
-use Now::{Discard, Do, Inside, Refused, Return};
-use Step::{
-    Chroot, DenySetgroups, Directory, Enter, Make, MapGid, MapUid, Mount, NewUserNamespace, NoNewPrivs, Open,
-    OpenDirectories, Parent, Proc, Shed, Threads, Unlink, Unlinked, Verify, WorkingDirectory,
+use Action::{
+    Chroot, DenySetgroups, Directory, Discard, Enter, Inside, Make, MapGid, MapUid, Mount, NewUserNamespace,
+    NoNewPrivs, Open, OpenDirectories, Parent, Proc, Refused, Return, Shed, Threads, Unlink, Unlinked, Verify,
+    WorkingDirectory,
 };
 
 impl State {
     /// The first state, where there are so many parents to try. Without a jail it is also the last.
     #[inline(never)] // or it adds 200 bytes
     pub(crate) fn start(plan: Plan, parents: usize) -> State {
-        let checks = if plan.directories { WorkingDirectory } else { OpenDirectories };
         let now = match plan.root {
             Root::Unjailed => Inside,
-            _ if plan.threads => Do(checks),
-            _ => Do(Threads),
+            Root::Unlinked | Root::Detached | Root::Directory if plan.threads => after_threads(plan),
+            Root::Unlinked | Root::Detached | Root::Directory => Threads,
         };
         State {
             now,
@@ -99,7 +152,8 @@ impl State {
             parents,
             root: plan.root,
             mounted: false,
-            tries: 16,
+            names: 16,
+            interruptions: 16,
             refused: None,
         }
     }
@@ -116,61 +170,75 @@ impl State {
     /// The whole machine: the state that follows, given the outcome of what this one asked for.
     #[rustfmt::skip]
     fn next(mut self, plan: Plan, outcome: Result<(), Fault>) -> State {
-        let again = self.tries > 0;
+        let in_namespace = self.has.user_namespace;
+        let detour = plan.user_namespace != UserNamespace::Never && !in_namespace;
         let always = plan.user_namespace == UserNamespace::Always;
         let back_to = if self.wants_mount() { Mount } else { Chroot };
         self.now = match (self.now, outcome) {
-            // The way in.
-            (Do(Threads), Ok(()))          => Do(if plan.directories { WorkingDirectory } else { OpenDirectories }),
-            (Do(OpenDirectories), Ok(()))  => Do(WorkingDirectory),
-            (Do(WorkingDirectory), Ok(())) => Do(match self.root { Root::Detached => Mount, Root::Directory => Directory, _ => Parent }),
-            (Do(Parent), Ok(()))           => Do(Make),
-            (Do(Make), Ok(()))             => { self.has.directory = true; Do(Open) }
-            (Do(Open), Ok(()))             => Do(Unlink),
-            (Do(Unlink), Ok(()))           => { self.has.directory = false; Do(Unlinked) }
-            (Do(Unlinked | Directory), Ok(())) => Do(Enter),
-            (Do(Mount), Ok(()))            => { self.mounted = true; Do(Enter) }
-            (Do(Enter), Ok(()))            => { self.has.cwd = true; Do(if always && !self.has.user_namespace { Proc } else { Chroot }) }
-            (Do(Chroot), Ok(()))           => { self.has.root = true; Do(Step::Root) }
-            (Do(Step::Root), Ok(()))       => Do(if self.has.user_namespace { Shed } else { Verify }),
-            (Do(Verify), Ok(()))           => Inside,
-
-            // The detour where chroot is not permitted, or to mount.
-            (Do(Chroot | Mount), Err(Fault(Errno::PERM)))
-                if plan.user_namespace != UserNamespace::Never && !self.has.user_namespace => Do(Proc),
-            (Do(Chroot), Err(Fault(Errno::PERM)))
-                if plan.no_new_privs_helps && !self.has.no_new_privs => Do(NoNewPrivs),
-            (Do(NoNewPrivs), Ok(()))       => { self.has.no_new_privs = true; Do(Chroot) }
-            (Do(Proc), Ok(()))             => Do(NewUserNamespace),
-            (Do(NewUserNamespace), Ok(())) => {
+            // The way in: one line for what follows each action.
+            (Threads, Ok(()))          => after_threads(plan),
+            (OpenDirectories, Ok(()))  => WorkingDirectory,
+            (WorkingDirectory, Ok(())) => match self.root { Root::Unlinked => Parent, Root::Detached => Mount, Root::Directory => Directory, Root::Unjailed => self.refuse(WorkingDirectory, Fault::NoJail) },
+            (Parent, Ok(()))           => Make,
+            (Make, Ok(()))             => { self.has.directory = true; Open }
+            (Open, Ok(()))             => Unlink,
+            (Unlink, Ok(()))           => { self.has.directory = false; Unlinked }
+            (Unlinked | Directory, Ok(())) => Enter,
+            (Mount, Ok(()))            => { self.mounted = true; Enter }
+            (Enter, Ok(()))            => { self.has.cwd = true; if always && !in_namespace { Proc } else { Chroot } }
+            (Chroot, Ok(()))           => { self.has.root = true; Action::Root }
+            (NoNewPrivs, Ok(()))       => { self.has.no_new_privs = true; Chroot }
+            (Proc, Ok(()))             => NewUserNamespace,
+            (NewUserNamespace, Ok(())) => {
                 (self.has.user_namespace, self.has.capabilities) = (true, true);
-                Do(if plan.id_map == IdMap::Identity { MapUid } else { back_to })
+                if plan.id_map == IdMap::Identity { MapUid } else { back_to }
             }
-            (Do(MapUid), Ok(()))           => Do(DenySetgroups),
-            (Do(DenySetgroups), Ok(()))    => Do(MapGid),
-            (Do(MapGid), Ok(()))           => Do(back_to),
-            (Do(Shed), Ok(())) if self.refused.is_none() => { self.has.capabilities = false; Do(Verify) }
+            (MapUid, Ok(()))           => DenySetgroups,
+            (DenySetgroups, Ok(()))    => MapGid,
+            (MapGid, Ok(()))           => back_to,
+            (Action::Root, Ok(()))     => if in_namespace { Shed } else { Verify },
+            (Shed, Ok(()))             => { self.has.capabilities = false; if self.refused.is_none() { Verify } else { Refused } }
+            (Verify, Ok(()))           => Inside,
 
-            // Once more: an interrupted call, a name that is taken, a directory that somebody got at, the next parent.
-            (Do(step), Err(Fault(Errno::INTR))) if again                  => self.again(Do(step)),
-            (Do(Open | Unlink), Err(fault)) if again && fault.is_a_swap() => self.again(Discard),
-            (Do(Make), Err(Fault(Errno::EXIST))) if again                 => self.again(Do(Make)),
-            (Do(Unlinked), Err(Fault::ALIVE)) if again                    => { self.has.left = true; self.again(Do(Make)) }
+            // The detour, where it is not permitted to chroot or to mount.
+            (Chroot | Mount, Err(Fault::Errno(Errno::PERM))) if detour => Proc,
+            (Chroot, Err(Fault::Errno(Errno::PERM))) if plan.no_new_privs_helps && !self.has.no_new_privs => NoNewPrivs,
+
+            // Once more: an interrupted call, a name that is taken, a directory that somebody got at.
+            (action, Err(Fault::Errno(Errno::INTR))) if self.interruptions > 0 => { self.interruptions -= 1; action }
+            (Open | Unlink, Err(fault)) if fault.is_moved() => {
+                (self.has.directory, self.has.left) = (false, true);
+                self.another_name(Make, fault)
+            }
+            (Unlink, Err(fault)) if fault.is_filled() => self.another_name(Discard, fault),
+            (Unlinked, Err(Fault::Alive)) if self.names > 0 => { self.has.left = true; self.another_name(Make, Fault::Alive) }
+            (Make, Err(fault @ Fault::Errno(Errno::EXIST))) if self.names > 0 => self.another_name(Make, fault),
             (Discard, done) if self.refused.is_none() => {
                 self.has.left |= done.is_err();
                 self.has.directory = false;
-                Do(Make)
+                Make
             }
-            (Do(Parent | Make | Unlinked), Err(_)) if self.parent + 1 < self.parents => { self.parent += 1; Do(Parent) }
-            (Do(Parent | Make | Unlinked), Err(_)) if plan.detached_if_no_parent && self.root == Root::Unlinked
-                                           => { self.root = Root::Detached; Do(Mount) }
 
-            // The way back.
-            (Do(step), Err(fault)) if self.refused.is_none() => { self.refused = Some((step, fault)); self.back() }
-            (Discard, done)                => { self.has.directory = done.is_err(); self.back() }
-            (Return, done)                 => { self.has.cwd = done.is_err(); self.back() }
-            (Do(_), done)                  => { self.has.capabilities = done.is_err(); Refused }
-            (end @ (Inside | Refused), _)  => end,
+            // The next parent, and where there is none, a root that needs none.
+            (action @ (Parent | Make | Unlinked), Err(fault)) => {
+                self.has.left |= (action, fault) == (Unlinked, Fault::Alive);
+                if self.parent + 1 < self.parents {
+                    self.parent += 1;
+                    Parent
+                } else if plan.detached_if_no_parent && self.root == Root::Unlinked {
+                    self.root = Root::Detached;
+                    Mount
+                } else {
+                    self.refuse(action, fault)
+                }
+            }
+
+            // The way back. Whatever else fails on the way in ends it.
+            (Discard, done)            => { self.has.directory = done.is_err(); self.back() }
+            (Return, done)             => { self.has.cwd = done.is_err(); self.back() }
+            (Shed, Err(_)) if self.refused.is_some() => Refused,
+            (end @ (Inside | Refused), _) => end,
+            (action, Err(fault))       => self.refuse(action, fault),
         };
         self
     }
@@ -180,20 +248,39 @@ impl State {
         matches!(self.root, Root::Detached) && !self.mounted
     }
 
-    /// The next thing that can be undone. A new root can not: then the process stays in it.
-    const fn back(&self) -> Now {
+    /// Go on with another name, as often as that may be tried.
+    const fn another_name(&mut self, next: Action, fault: Fault) -> Action {
+        if self.names == 0 {
+            return self.refuse(self.now, fault);
+        }
+        self.names -= 1;
+        next
+    }
+
+    /// Note the reason, and begin to undo.
+    const fn refuse(&mut self, action: Action, fault: Fault) -> Action {
+        self.refused = Some((action, fault));
+        self.back()
+    }
+
+    /// The next thing that can be undone. A new root cannot: then the process stays in it.
+    const fn back(&self) -> Action {
+        let has = self.has;
         match self.now {
-            Do(_) if self.has.directory => Discard,
-            Do(_) | Discard if self.has.cwd && !self.has.root => Return,
-            _ if self.has.capabilities => Do(Shed),
+            Discard if has.cwd && !has.root => Return,
+            Discard | Return if has.capabilities => Shed,
+            Discard | Return => Refused,
+            _ if has.directory => Discard,
+            _ if has.cwd && !has.root => Return,
+            _ if has.capabilities => Shed,
             _ => Refused,
         }
     }
+}
 
-    const fn again(&mut self, now: Now) -> Now {
-        self.tries -= 1;
-        now
-    }
+/// What comes once threads are ruled out or allowed.
+const fn after_threads(plan: Plan) -> Action {
+    if plan.directories { WorkingDirectory } else { OpenDirectories }
 }
 
 /// A straight way, on which there is no way back: all checks, then all changes, until one step fails. Of that one it also

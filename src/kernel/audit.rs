@@ -38,7 +38,7 @@ impl System {
         // SAFETY: it is borrowed for this one call, which finds out whether it is open. It is not -1: nobody gives a negative number, and
         // `max` spares the program the panic of that case.
         let seen = match fstat(unsafe { BorrowedFd::borrow_raw(fd.max(0)) }) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(Fault::OPEN_DIRECTORY),
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(Fault::OpenDirectory),
             Ok(_) => Ok(true),
             Err(Errno::BADF) => Ok(false),
             Err(errno) => Err(errno.into()),

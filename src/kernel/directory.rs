@@ -19,13 +19,13 @@ pub(super) fn open(
     let stat = fstat(&directory)?;
     let here = statat(CWD, c"/", AtFlags::empty())?;
     if (stat.st_dev, stat.st_ino) == (here.st_dev, here.st_ino) {
-        return Err(Fault::NO_JAIL);
+        return Err(Fault::NoJail);
     }
     if demands.owner && stat.st_uid != 0 && stat.st_uid != uid {
-        return Err(Fault::OWNER);
+        return Err(Fault::Owner);
     }
     if demands.unwritable && is_writable_by_others(&stat) {
-        return Err(Fault::WRITABLE);
+        return Err(Fault::Writable);
     }
     if demands.empty {
         os::see_empty(directory.as_fd())?;
@@ -41,7 +41,7 @@ fn open_safely(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Fault> 
         directory = hold(directory.as_fd(), name, OFlags::NOFOLLOW)?;
         let stat = fstat(&directory)?;
         if stat.st_uid != 0 || is_writable_by_others(&stat) {
-            return Err(Fault::UNSAFE);
+            return Err(Fault::Unsafe);
         }
     }
     *number = None;

@@ -11,20 +11,23 @@ use rustix::process::{DumpableBehavior, dumpable_behavior, getegid, geteuid, get
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, UnshareFlags, capabilities, capability_is_in_bounding_set, no_new_privs,
-    set_capabilities, set_no_new_privs, unshare_unsafe,
+    set_capabilities, unshare_unsafe,
 };
 
 use super::privileges::{empty_bounding_set, lock_securebits};
 use super::threads::{only_thread, read_proc};
 use super::{HELD, OpenDirectories, Place, System, absolute, held};
 use crate::capabilities::Capabilities;
-use crate::error::{Fault, Step};
+use crate::error::Fault;
 use crate::jail::{IdMap, Plan, Root};
-use crate::machine::State;
 use crate::text::number;
 
 /// To hold a directory for `fchdir` and the `…at` calls: needs no permission to read it.
 pub(super) const SEARCH: OFlags = OFlags::PATH;
+
+/// What this build has.
+pub(super) const DETACHED: bool = cfg!(feature = "detached");
+pub(super) const USERNS: bool = cfg!(feature = "userns");
 
 const NOTHING: CapabilitySets = CapabilitySets {
     effective: CapabilitySet::empty(),
@@ -54,19 +57,19 @@ pub(super) fn open_tmpdir() -> Result<OwnedFd, Fault> {
         fn getenv(name: *const c_char) -> *const c_char;
     }
     if !cfg!(feature = "std") {
-        return Err(Fault::UNSET);
+        return Err(Fault::Unset);
     }
     // SAFETY: it is null or a C string. Nobody changes the environment meanwhile: other threads are ruled out by now, and who forks
     // while one of them may do so must not do more in the fork than that allows.
     let tmpdir = unsafe {
         let value = getenv(c"TMPDIR".as_ptr());
         if value.is_null() {
-            return Err(Fault::UNSET);
+            return Err(Fault::Unset);
         }
         CStr::from_ptr(value)
     };
     if getuid() != geteuid() || getgid() != getegid() {
-        return Err(Fault::UNSET);
+        return Err(Fault::Unset);
     }
     absolute(tmpdir.to_bytes())?;
     Ok(openat(CWD, tmpdir, HELD, Mode::empty())?)
@@ -78,33 +81,28 @@ pub(super) const fn has_no_links(stat: &Stat) -> bool {
 }
 
 impl System {
-    pub(super) fn ask_os(&mut self, step: Step, plan: Plan, state: &State) -> Result<(), Fault> {
-        match step {
-            Step::Threads => {
-                self.stat = only_thread()?;
-                Ok(())
-            }
-            Step::Mount if cfg!(feature = "detached") => self.mount(),
-            _ if !cfg!(feature = "userns") => Err(Errno::NOSYS.into()), // nothing leads here
-            Step::Proc => self.open_proc(plan),
-            Step::NewUserNamespace => {
-                // To mount takes a mount namespace that belongs to the user namespace.
-                let mount = if state.wants_mount() { UnshareFlags::NEWNS } else { UnshareFlags::empty() };
-                Ok(unshare(UnshareFlags::NEWUSER | mount)?)
-            }
-            Step::MapUid => match self.write_map(c"uid_map", self.uid.as_raw()) {
-                Err(Fault(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NO_SETFCAP),
-                written => written,
-            },
-            Step::DenySetgroups => self.write_proc(c"setgroups", b"deny"),
-            Step::MapGid => self.write_map(c"gid_map", self.maps.gid),
-            Step::Shed => shed(plan),
-            _ => Err(Errno::NOSYS.into()),
+    pub(super) fn see_no_thread(&mut self) -> Result<(), Fault> {
+        self.stat = only_thread()?;
+        Ok(())
+    }
+
+    pub(super) fn map_uid(&self) -> Result<(), Fault> {
+        match self.write_map(c"uid_map", self.uid.as_raw()) {
+            Err(Fault::Errno(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NoSetfcap),
+            written => written,
         }
     }
 
+    pub(super) fn deny_setgroups(&self) -> Result<(), Fault> {
+        self.write_proc(c"setgroups", b"deny")
+    }
+
+    pub(super) fn map_gid(&self) -> Result<(), Fault> {
+        self.write_map(c"gid_map", self.maps.gid)
+    }
+
     /// A tmpfs that is mounted nowhere: its descriptor is the only way to it, and the root directory after that.
-    fn mount(&mut self) -> Result<(), Fault> {
+    pub(super) fn mount(&mut self) -> Result<(), Fault> {
         let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_create(&tmpfs)?;
         let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
@@ -118,7 +116,7 @@ impl System {
     }
 
     /// Opened before the user namespace is made, so that a missing /proc is found while everything can be undone.
-    fn open_proc(&mut self, plan: Plan) -> Result<(), Fault> {
+    pub(super) fn open_proc(&mut self, plan: Plan) -> Result<(), Fault> {
         self.maps.gid = getegid().as_raw();
         self.maps.no_setfcap = self.uid.is_root() && !capabilities(None)?.effective.contains(CapabilitySet::SETFCAP);
         if plan.id_map == IdMap::Identity {
@@ -158,13 +156,13 @@ impl System {
     pub(super) fn verify_user_namespace(&self, plan: Plan) -> Result<(), Fault> {
         let now = capabilities(None)?;
         if !(now.effective | now.permitted | now.inheritable).is_empty() {
-            return Err(Fault::CAPABILITIES);
+            return Err(Fault::Capabilities);
         }
         if !no_new_privs()? {
-            return Err(Fault::NO_NEW_PRIVS);
+            return Err(Fault::NoNewPrivs);
         }
         if plan.id_map == IdMap::Identity && (geteuid(), getegid().as_raw()) != (self.uid, self.maps.gid) {
-            return Err(Fault::IDS);
+            return Err(Fault::Ids);
         }
         Ok(())
     }
@@ -221,21 +219,32 @@ fn size_of_the_table() -> Result<Option<i32>, Errno> {
     Ok(size.and_then(|size| i32::try_from(size).ok()))
 }
 
+/// A tmpfs takes a mount namespace that belongs to the user namespace.
+pub(super) fn new_user_namespace(to_mount: bool) -> Result<(), Fault> {
+    let mount = if to_mount { UnshareFlags::NEWNS } else { UnshareFlags::empty() };
+    Ok(unshare(UnshareFlags::NEWUSER | mount)?)
+}
+
+/// By privilege, a process needs it set afterwards only: see `System::perform`.
+pub(super) fn set_no_new_privs() -> Result<(), Errno> {
+    rustix::thread::set_no_new_privs(true)
+}
+
 /// With the user namespace came a full bounding set, from which an `execve` would fill the other sets: that of a program
 /// with file capabilities, or any that uid 0 makes. `no_new_privs` closes both, in one call.
-fn shed(plan: Plan) -> Result<(), Fault> {
+pub(super) fn shed(plan: Plan) -> Result<(), Fault> {
     if plan.bounding_set {
         empty_bounding_set(Capabilities::NONE)?;
         lock_securebits()?;
     }
-    set_no_new_privs(true)?;
+    set_no_new_privs()?;
     Ok(set_capabilities(None, NOTHING)?)
 }
 
 /// That "/" has no entries. What is sealed may not be listed at all.
 pub(super) fn see_empty_root() -> Result<(), Fault> {
     match see_empty(CWD) {
-        Err(Fault(Errno::ACCESS)) => Ok(()),
+        Err(Fault::Errno(Errno::ACCESS)) => Ok(()),
         seen => seen,
     }
 }
@@ -251,7 +260,7 @@ pub(super) fn see_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
         match entry {
             Err(Errno::NOENT) => break,
             Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
-            entry => return entry.map_or_else(|errno| Err(errno.into()), |_| Err(Fault::NOT_EMPTY)),
+            entry => return entry.map_or_else(|errno| Err(errno.into()), |_| Err(Fault::NotEmpty)),
         }
     }
     Ok(())

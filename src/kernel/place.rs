@@ -29,7 +29,7 @@ impl Place {
     pub(super) fn is_at(self, path: &CStr) -> Result<(), Fault> {
         let stat = statat(CWD, path, AtFlags::empty())?;
         let unnamed = self.root != Root::Unlinked || os::has_no_links(&stat);
-        if Place::of(self.root, &stat) == self && unnamed { Ok(()) } else { Err(Fault::NOT_THE_ROOT) }
+        if Place::of(self.root, &stat) == self && unnamed { Ok(()) } else { Err(Fault::NotTheRoot) }
     }
 
     /// The checks of [`Jailed::verify`](crate::Jailed::verify). A directory of the caller's is not touched.
@@ -48,11 +48,11 @@ impl Place {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         if mkdirat(CWD, name, MODE).is_ok() {
             let _ = unlinkat(CWD, name, AtFlags::REMOVEDIR);
-            return Err(Fault::ALIVE);
+            return Err(Fault::Alive);
         }
         if openat(CWD, name, flags, Mode::RUSR).is_ok() {
             let _ = unlinkat(CWD, name, AtFlags::empty());
-            return Err(Fault::ALIVE);
+            return Err(Fault::Alive);
         }
         os::see_empty_root()?;
         Ok(Findings {

@@ -83,14 +83,14 @@ impl RunAs<'_> {
 
     fn check(&self) -> Result<(), Fault> {
         if self.uid == NO_ID || self.gid == NO_ID || self.groups.contains(&NO_ID) {
-            return Err(Fault::NO_SUCH_ID);
+            return Err(Fault::NoSuchId);
         }
         if self.groups.len() > NGROUPS_MAX {
-            return Err(Fault::TOO_MANY_GROUPS);
+            return Err(Fault::TooManyGroups);
         }
         let own = (geteuid().as_raw(), getegid().as_raw()) == (self.uid, self.gid) && self.jailed.ids_kept();
         if self.jailed.in_user_namespace() && !(own && self.groups.is_empty()) {
-            return Err(Fault::NOT_OWN_ID);
+            return Err(Fault::NotOwnId);
         }
         Ok(())
     }
@@ -116,19 +116,19 @@ impl RunAs<'_> {
     fn verify(&self) -> Result<(), Fault> {
         let ids = [getuid().as_raw(), geteuid().as_raw(), getgid().as_raw(), getegid().as_raw()];
         if ids != [self.uid, self.uid, self.gid, self.gid] {
-            return Err(Fault::IDS);
+            return Err(Fault::Ids);
         }
         if self.uid == 0 {
             return Ok(());
         }
         if held()? != self.keep {
-            return Err(Fault::CAPABILITIES);
+            return Err(Fault::Capabilities);
         }
         let opens = |capability: CapabilitySet| self.keep.contains(Capabilities::from_bits(capability.bits()));
         if !opens(CapabilitySet::SETUID) && set_thread_res_uid(None, Uid::ROOT, None).is_ok()
             || !opens(CapabilitySet::SETGID) && self.gid != 0 && set_thread_res_gid(None, Gid::ROOT, None).is_ok()
         {
-            return Err(Fault::REVERSIBLE);
+            return Err(Fault::Reversible);
         }
         Ok(())
     }
@@ -226,10 +226,10 @@ impl<'a> Sealing<'a> {
 
     fn verify(&mut self) -> Result<(), Fault> {
         if held()? != self.seal.keep {
-            return Err(Fault::CAPABILITIES);
+            return Err(Fault::Capabilities);
         }
         if !no_new_privs()? {
-            return Err(Fault::NO_NEW_PRIVS);
+            return Err(Fault::NoNewPrivs);
         }
         self.in_force.securebits = capabilities_secure_bits()?.bits() & 0xff == SECUREBITS;
         Ok(())
@@ -253,7 +253,7 @@ fn held_of(keep: Capabilities) -> Result<(), Fault> {
         !permitted.contains(one) || capability_is_in_bounding_set(one) != Ok(true)
     };
     match (0..64).filter(|number| keep.bits() & 1 << number != 0).find(lacks) {
-        Some(number) => Err(Fault::not_held(number)),
+        Some(number) => Err(Fault::NotHeld(number)),
         None => Ok(()),
     }
 }

@@ -6,9 +6,8 @@ use rustix::io::{Errno, read};
 use rustix::process::Pid;
 
 use super::System;
-use crate::error::{Fault, Step};
+use crate::error::Fault;
 use crate::jail::Plan;
-use crate::machine::State;
 
 /// To hold a directory for `fchdir` and the `…at` calls.
 pub(super) const SEARCH: OFlags = OFlags::RDONLY;
@@ -28,7 +27,7 @@ pub(super) const fn has_no_links(_: &Stat) -> bool {
 
 /// Whether another thread changes the environment meanwhile cannot be known.
 pub(super) const fn open_tmpdir() -> Result<OwnedFd, Fault> {
-    Err(Fault::UNSET)
+    Err(Fault::Unset)
 }
 
 /// `rmdir` does not remove a directory that has entries, and without a name it takes none.
@@ -39,7 +38,7 @@ pub(super) const fn see_empty_root() -> Result<(), Fault> {
 
 /// To list a directory takes an allocation here: it is refused to ask.
 pub(super) const fn see_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
-    Err(Fault(Errno::NOSYS))
+    Err(Fault::Errno(Errno::NOSYS))
 }
 
 /// There is no call that tells whether there are threads, and none is needed: all share one root directory.
@@ -58,22 +57,60 @@ pub(super) const fn takes_nameless_files() -> bool {
     false
 }
 
+/// What only Linux has.
+pub(super) const DETACHED: bool = false;
+pub(super) const USERNS: bool = false;
+const NOT_HERE: Result<(), Fault> = Err(Fault::Errno(Errno::NOSYS));
+
+pub(super) const fn new_user_namespace(_: bool) -> Result<(), Fault> {
+    NOT_HERE
+}
+
+pub(super) const fn shed(_: Plan) -> Result<(), Fault> {
+    NOT_HERE
+}
+
+#[cfg(target_os = "freebsd")]
+pub(super) fn set_no_new_privs() -> Result<(), Errno> {
+    rustix::process::set_no_new_privs(None)
+}
+
+#[cfg(not(target_os = "freebsd"))]
+pub(super) const fn set_no_new_privs() -> Result<(), Errno> {
+    Err(Errno::NOSYS)
+}
+
 #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]
 impl System {
     pub(super) fn see_no_open_directory(&mut self, _: bool) -> Result<(), Fault> {
         self.see_no_open_directory_below_the_limit()
     }
 
-    pub(super) fn ask_os(&mut self, step: Step, _: Plan, _: &State) -> Result<(), Fault> {
-        match step {
-            Step::Threads => Ok(()),
-            #[cfg(target_os = "freebsd")]
-            Step::NoNewPrivs => Ok(rustix::process::set_no_new_privs(None)?),
-            _ => Err(Errno::NOSYS.into()),
-        }
+    pub(super) const fn see_no_thread(&self) -> Result<(), Fault> {
+        Ok(())
     }
 
-    pub(super) fn verify_user_namespace(&self, _: Plan) -> Result<(), Fault> {
+    pub(super) const fn mount(&self) -> Result<(), Fault> {
+        NOT_HERE
+    }
+
+    pub(super) const fn open_proc(&self, _: Plan) -> Result<(), Fault> {
+        NOT_HERE
+    }
+
+    pub(super) const fn map_uid(&self) -> Result<(), Fault> {
+        NOT_HERE
+    }
+
+    pub(super) const fn deny_setgroups(&self) -> Result<(), Fault> {
+        NOT_HERE
+    }
+
+    pub(super) const fn map_gid(&self) -> Result<(), Fault> {
+        NOT_HERE
+    }
+
+    pub(super) const fn verify_user_namespace(&self, _: Plan) -> Result<(), Fault> {
         Ok(())
     }
 }

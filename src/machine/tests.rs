@@ -15,14 +15,23 @@ const AS_ROOT: Plan = Plan {
     id_map: IdMap::Identity,
     no_new_privs_helps: false,
 };
-const PERM: Fault = Fault(Errno::PERM);
-const IO: Fault = Fault(Errno::IO);
+const PERM: Fault = Fault::Errno(Errno::PERM);
+const IO: Fault = Fault::Errno(Errno::IO);
 
-/// What an entry changes, as the system has it, and what was asked.
+/// A system of its own: what an entry changes in it is counted from the calls alone, not from what the machine says.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct World {
-    has: Traces,
-    asked: Vec<Now>,
+    /// The directory that was made last has its name in the parent.
+    named: bool,
+    /// Earlier ones that are still somewhere: moved, or filled and not removed.
+    elsewhere: usize,
+    cwd: bool,
+    user_namespace: bool,
+    capabilities: bool,
+    root: bool,
+    no_new_privs: bool,
+    asked: Vec<Action>,
     may_chroot: bool,
     /// These calls, counted from 0, fail.
     faults: Vec<(usize, Fault)>,
@@ -33,28 +42,69 @@ impl World {
         let call = self.asked.len();
         assert!(call < 1000, "no end");
         self.asked.push(state.now);
-        if let Some((_, fault)) = self.faults.iter().find(|(failing, _)| *failing == call) {
-            return Err(*fault);
+        if let Some(&(_, fault)) = self.faults.iter().find(|(failing, _)| *failing == call) {
+            self.somebody_did(state.now, fault);
+            return Err(fault);
         }
-        let has = &mut self.has;
         match state.now {
-            Do(Make) => has.directory = true,
-            Do(Open | Unlink) | Discard => {
-                assert!(has.directory);
-                has.directory = state.now == Do(Open);
+            Make => {
+                self.elsewhere += usize::from(self.named);
+                self.named = true;
             }
-            Do(Enter) => has.cwd = true,
-            Return => has.cwd = false,
-            Do(Mount | Chroot) if !self.may_chroot => return Err(PERM),
-            Do(Chroot) => has.root = true,
-            Do(NewUserNamespace) => {
-                (has.user_namespace, has.capabilities, self.may_chroot) = (true, true, true);
+            Open => assert!(self.named),
+            Unlink | Discard => {
+                assert!(self.named);
+                self.named = false;
             }
-            Do(Shed) => has.capabilities = false,
-            Do(NoNewPrivs) => (has.no_new_privs, self.may_chroot) = (true, true),
-            _ => {}
+            Enter => self.cwd = true,
+            Return => self.cwd = false,
+            Mount | Chroot if !self.may_chroot => return Err(PERM),
+            Chroot => self.root = true,
+            NewUserNamespace => (self.user_namespace, self.capabilities, self.may_chroot) = (true, true, true),
+            Shed => self.capabilities = false,
+            NoNewPrivs => (self.no_new_privs, self.may_chroot) = (true, true),
+            Threads
+            | OpenDirectories
+            | WorkingDirectory
+            | Parent
+            | Unlinked
+            | Mount
+            | Directory
+            | Proc
+            | MapUid
+            | DenySetgroups
+            | MapGid
+            | Action::Root
+            | Verify => {}
+            Inside | Refused => panic!("nothing is asked at the end"),
         }
         Ok(())
+    }
+
+    /// What somebody else must have done for a call to fail like that.
+    fn somebody_did(&mut self, action: Action, fault: Fault) {
+        let moved = match (action, fault) {
+            (Open, Fault::NotOurs) | (Unlinked, Fault::Alive) => true,
+            (Open | Unlink, Fault::Errno(errno)) => {
+                matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK)
+            }
+            _ => false,
+        };
+        if moved {
+            self.named = false;
+            self.elsewhere += 1;
+        }
+    }
+
+    fn directories(&self) -> bool {
+        self.named || self.elsewhere > 0
+    }
+
+    /// The machine tells of everything that is left, and of nothing else.
+    fn agrees(&self, has: Traces) -> bool {
+        let told = [has.cwd, has.user_namespace, has.capabilities, has.root, has.no_new_privs];
+        let left = [self.cwd, self.user_namespace, self.capabilities, self.root, self.no_new_privs];
+        told == left && (has.directory || has.left) == self.directories() && !has.privileges
     }
 
     /// The last state of an entry into this world.
@@ -71,7 +121,7 @@ fn world(may_chroot: bool, faults: &[(usize, Fault)]) -> World {
 const ROOTS: [Root; 3] = [Root::Unlinked, Root::Detached, Root::Directory];
 
 /// Every plan, with and without the privilege, as far as it leads inside.
-fn ways_in() -> impl Iterator<Item = (Plan, bool, Vec<Now>)> {
+fn ways_in() -> impl Iterator<Item = (Plan, bool, Vec<Action>)> {
     let plans = ROOTS.into_iter().flat_map(|root| {
         [UserNamespace::Auto, UserNamespace::Never, UserNamespace::Always].into_iter().flat_map(move |user_namespace| {
             [IdMap::Identity, IdMap::None].into_iter().flat_map(move |id_map| {
@@ -98,7 +148,7 @@ fn a_privileged_entry_takes_the_short_way() {
     assert_eq!(world.enter(AS_ROOT, 5).now, Inside);
     assert_eq!(
         world.asked,
-        [Threads, WorkingDirectory, Parent, Make, Open, Unlink, Unlinked, Enter, Chroot, Step::Root, Verify].map(Do)
+        [Threads, WorkingDirectory, Parent, Make, Open, Unlink, Unlinked, Enter, Chroot, Action::Root, Verify]
     );
 }
 
@@ -108,7 +158,7 @@ fn an_unprivileged_entry_takes_the_detour_and_sheds_what_it_gained() {
     let end = world.enter(AS_ROOT, 5);
     assert_eq!(
         world.asked[8..],
-        [Chroot, Proc, NewUserNamespace, MapUid, DenySetgroups, MapGid, Chroot, Step::Root, Shed, Verify].map(Do)
+        [Chroot, Proc, NewUserNamespace, MapUid, DenySetgroups, MapGid, Chroot, Action::Root, Shed, Verify]
     );
     assert_eq!(
         (end.now, end.has),
@@ -131,14 +181,11 @@ fn every_call_that_fails_ends_the_entry_at_its_step_with_all_undone_that_can_be(
         for (n, call) in calls.iter().enumerate() {
             let mut world = world(may_chroot, &[(n, IO)]);
             let end = world.enter(plan, 1);
-            let Do(step) = *call else { panic!("{call:?} on the way in") };
-            assert_eq!((end.now, end.refused), (Refused, Some((step, IO))), "{plan:?} {n}");
-            assert_eq!(end.has, world.has, "what it says is left is left: {plan:?} {n}");
-            let left = world.has;
-            assert!(!left.directory && !left.capabilities, "{plan:?} {n}");
-            assert!(!left.cwd || left.root, "{plan:?} {n}");
-            let irreversible = |step| calls[..n].iter().rposition(|call| *call == Do(step)).is_some();
-            assert_eq!(left.user_namespace, irreversible(NewUserNamespace));
+            assert_eq!((end.now, end.refused), (Refused, Some((*call, IO))), "{plan:?} {n}");
+            assert!(world.agrees(end.has), "what it says is left is left: {plan:?} {n}");
+            assert!(!world.directories() && !world.capabilities, "{plan:?} {n}");
+            assert!(!world.cwd || world.root, "{plan:?} {n}");
+            assert_eq!(world.user_namespace, calls[..n].contains(&NewUserNamespace));
             count += 1;
         }
     }
@@ -154,13 +201,12 @@ fn a_failing_way_back_says_what_is_left() {
             for back in n + 1..first.asked.len() {
                 let mut world = world(may_chroot, &[(n, IO), (back, PERM)]);
                 let end = world.enter(plan, 1);
-                let Do(step) = *call else { unreachable!() };
                 assert_eq!(
                     (end.now, end.refused),
-                    (Refused, Some((step, IO))),
+                    (Refused, Some((*call, IO))),
                     "the first failure is the one to report"
                 );
-                assert_eq!(end.has, world.has);
+                assert!(world.agrees(end.has));
                 assert!(end.has.any());
             }
         }
@@ -169,7 +215,7 @@ fn a_failing_way_back_says_what_is_left() {
 
 #[test]
 fn chroot_is_only_tried_again_after_eperm_and_only_once() {
-    for fault in [IO, Fault(Errno::ACCESS), Fault(Errno::NOSYS)] {
+    for fault in [IO, Fault::Errno(Errno::ACCESS), Fault::Errno(Errno::NOSYS)] {
         let mut world = world(true, &[(8, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Chroot, fault)));
     }
@@ -181,7 +227,7 @@ fn chroot_is_only_tried_again_after_eperm_and_only_once() {
 
 #[test]
 fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
-    let taken = Fault(Errno::EXIST);
+    let taken = Fault::Errno(Errno::EXIST);
     let mut twice = world(true, &[(3, taken), (4, taken)]);
     assert_eq!(twice.enter(AS_ROOT, 1).now, Inside);
     let always: Vec<_> = (3..900).map(|call| (call, taken)).collect();
@@ -191,28 +237,29 @@ fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
 }
 
 #[test]
-fn a_directory_that_somebody_got_at_is_discarded_and_made_anew() {
+fn a_directory_that_somebody_got_at_is_given_up_and_another_made() {
     for (n, fault) in [
-        (4, Fault::NOT_OURS),
-        (4, Fault(Errno::NOENT)),
-        (4, Fault(Errno::LOOP)),
-        (5, Fault(Errno::NOTEMPTY)),
-        (5, Fault(Errno::NOENT)),
-        (6, Fault::ALIVE),
+        (4, Fault::NotOurs),
+        (4, Fault::Errno(Errno::NOENT)),
+        (4, Fault::Errno(Errno::LOOP)),
+        (5, Fault::Errno(Errno::NOTEMPTY)),
+        (5, Fault::Errno(Errno::NOENT)),
+        (6, Fault::Alive),
     ] {
         let mut world = world(true, &[(n, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).now, Inside, "{fault:?}");
-        let again = world.asked.iter().rposition(|call| *call == Do(Make)).unwrap();
-        assert_eq!(world.asked[..again].contains(&Discard), n < 6);
+        let again = world.asked.iter().rposition(|call| *call == Make).unwrap();
+        // Only what still has its name is ours to remove.
+        assert_eq!(world.asked[..again].contains(&Discard), fault == Fault::Errno(Errno::NOTEMPTY));
     }
-    let mut refused = world(true, &[(5, Fault(Errno::BUSY))]);
-    assert_eq!(refused.enter(AS_ROOT, 1).refused, Some((Unlink, Fault(Errno::BUSY))));
-    assert_eq!(refused.has, Traces::default());
+    let mut refused = world(true, &[(5, Fault::Errno(Errno::BUSY))]);
+    assert_eq!(refused.enter(AS_ROOT, 1).refused, Some((Unlink, Fault::Errno(Errno::BUSY))));
+    assert!(refused.agrees(Traces::default()));
 }
 
 #[test]
 fn an_interrupted_call_is_asked_again_but_not_for_ever() {
-    let interrupted = Fault(Errno::INTR);
+    let interrupted = Fault::Errno(Errno::INTR);
     for (plan, may_chroot, calls) in ways_in() {
         for n in 0..calls.len() {
             let mut once = world(may_chroot, &[(n, interrupted)]);
@@ -240,18 +287,30 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
     let plan = Plan { root: Root::Detached, ..AS_ROOT };
     let mut privileged = world(true, &[]);
     assert_eq!(privileged.enter(plan, 1).now, Inside);
-    assert_eq!(privileged.asked, [Threads, WorkingDirectory, Mount, Enter, Chroot, Step::Root, Verify].map(Do));
+    assert_eq!(privileged.asked, [Threads, WorkingDirectory, Mount, Enter, Chroot, Action::Root, Verify]);
     let mut unprivileged = world(false, &[]);
     assert_eq!(unprivileged.enter(plan, 1).now, Inside);
     assert_eq!(
         unprivileged.asked[2..],
-        [Mount, Proc, NewUserNamespace, MapUid, DenySetgroups, MapGid, Mount, Enter, Chroot, Step::Root, Shed, Verify]
-            .map(Do)
+        [
+            Mount,
+            Proc,
+            NewUserNamespace,
+            MapUid,
+            DenySetgroups,
+            MapGid,
+            Mount,
+            Enter,
+            Chroot,
+            Action::Root,
+            Shed,
+            Verify
+        ]
     );
     // One who may mount but not chroot does not mount twice.
     let mut half = world(true, &[(4, PERM)]);
     assert_eq!(half.enter(plan, 1).now, Inside);
-    assert_eq!(half.asked.iter().filter(|now| **now == Do(Mount)).count(), 1);
+    assert_eq!(half.asked.iter().filter(|now| **now == Mount).count(), 1);
 }
 
 #[test]
@@ -260,7 +319,7 @@ fn auto_is_detached_when_no_parent_will_do_and_only_then() {
     let mut none = world(true, &[(2, IO), (3, IO)]);
     let end = none.enter(plan, 2);
     assert_eq!((end.now, end.root), (Inside, Root::Detached));
-    assert_eq!(none.asked[2..], [Parent, Parent, Mount, Enter, Chroot, Step::Root, Verify].map(Do));
+    assert_eq!(none.asked[2..], [Parent, Parent, Mount, Enter, Chroot, Action::Root, Verify]);
     let end = world(true, &[(2, IO), (3, IO), (4, IO)]).enter(plan, 2);
     assert_eq!((end.now, end.refused), (Refused, Some((Mount, IO))));
     let end = world(true, &[(5, IO)]).enter(plan, 2);
@@ -274,7 +333,7 @@ fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made(
     let mut lets_in = world(false, &[]);
     let end = lets_in.enter(plan, 1);
     assert_eq!((end.now, end.has.no_new_privs), (Inside, true));
-    assert_eq!(lets_in.asked[8..], [Chroot, NoNewPrivs, Chroot, Step::Root, Verify].map(Do));
+    assert_eq!(lets_in.asked[8..], [Chroot, NoNewPrivs, Chroot, Action::Root, Verify]);
     let mut refused = world(false, &[(10, PERM)]);
     let end = refused.enter(plan, 1);
     assert_eq!((end.now, end.refused), (Refused, Some((Chroot, PERM))));
@@ -287,18 +346,47 @@ fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made(
 fn unjailed_asks_for_nothing() {
     let mut world = world(false, &[]);
     assert_eq!(world.enter(Plan { root: Root::Unjailed, ..AS_ROOT }, 1).now, Inside);
-    assert_eq!((world.asked, world.has), (vec![], Traces::default()));
+    assert!(world.asked.is_empty() && world.agrees(Traces::default()));
+}
+
+/// However long it goes on, and whichever call shows it.
+#[test]
+fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_any_more() {
+    for (step, fault) in [(Open, Fault::NotOurs), (Unlink, Fault::Errno(Errno::NOENT)), (Unlinked, Fault::Alive)] {
+        for parents in [1, 3] {
+            let mut always = World { may_chroot: true, ..World::default() };
+            let end = State::start(AS_ROOT, parents).run(AS_ROOT, |state| {
+                if state.now == step {
+                    always.asked.push(state.now);
+                    always.somebody_did(state.now, fault);
+                    return Err(fault);
+                }
+                always.ask(state)
+            });
+            assert_eq!((end.now, end.refused), (Refused, Some((step, fault))));
+            assert!(end.has.any() && always.agrees(end.has), "{step:?}: {:?}", end.has);
+        }
+    }
+}
+
+/// A signal at every call must not use up the names, nor somebody who takes names the interruptions.
+#[test]
+fn interruptions_and_names_are_counted_apart() {
+    let (taken, interrupted) = (Fault::Errno(Errno::EXIST), Fault::Errno(Errno::INTR));
+    let mut both: Vec<_> = (3..19).map(|call| (call, interrupted)).collect();
+    both.extend((19..35).map(|call| (call, taken)));
+    assert_eq!(world(true, &both).enter(AS_ROOT, 1).now, Inside);
 }
 
 #[test]
 fn a_directory_that_could_not_be_discarded_is_told_of_when_the_entry_is_refused() {
-    let not_empty = Fault(Errno::NOTEMPTY);
+    let not_empty = Fault::Errno(Errno::NOTEMPTY);
     let mut world = world(true, &[(5, not_empty), (6, not_empty), (12, IO)]);
     let end = world.enter(AS_ROOT, 1);
     assert_eq!((end.now, end.refused), (Refused, Some((Chroot, IO))));
     assert_eq!(end.has, Traces { left: true, ..Traces::default() });
     let end = self::world(true, &[(5, not_empty), (12, IO)]).enter(AS_ROOT, 1);
     assert_eq!(end.has, Traces::default(), "it was discarded");
-    let end = self::world(true, &[(6, Fault::ALIVE), (12, IO)]).enter(AS_ROOT, 1);
+    let end = self::world(true, &[(6, Fault::Alive), (12, IO)]).enter(AS_ROOT, 1);
     assert_eq!((end.refused, end.has.left), (Some((Chroot, IO)), true));
 }

@@ -301,14 +301,15 @@ fn become_user(user: User) {
 
 /// From here on the system call `number` is not made and says `errno`: 0 is success.
 pub fn fake(number: libc::c_long, errno: Errno) {
-    fake_raw(number, u32::try_from(errno.raw_os_error()).unwrap());
+    fake_errno(number, u32::try_from(errno.raw_os_error()).unwrap());
 }
 
 pub fn fake_success(number: libc::c_long) {
-    fake_raw(number, 0);
+    fake_errno(number, 0);
 }
 
-fn fake_raw(number: libc::c_long, errno: u32) {
+/// The same with any errno, up to 4095.
+pub fn fake_errno(number: libc::c_long, errno: u32) {
     fake_where(number, None, errno);
 }
 

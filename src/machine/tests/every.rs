@@ -47,17 +47,17 @@ const ERRNOS: [Errno; 35] = [
 
 /// Answers that are no errno, but not the right ones.
 const ANSWERS: [Fault; 5] =
-    [Fault::NOT_OURS, Fault::ALIVE, Fault::NOT_THE_ROOT, Fault::CAPABILITIES, Fault::OPEN_DIRECTORY];
+    [Fault::NotOurs, Fault::Alive, Fault::NotTheRoot, Fault::Capabilities, Fault::OpenDirectory];
 
 fn faults() -> impl Iterator<Item = Fault> {
-    ERRNOS.into_iter().map(Fault).chain(ANSWERS)
+    ERRNOS.into_iter().map(Fault::Errno).chain(ANSWERS)
 }
 
 /// Those that the machine treats in different ways.
 fn second_faults() -> [Fault; 7] {
-    [PERM, IO, Fault::ALIVE]
+    [PERM, IO, Fault::Alive]
         .into_iter()
-        .chain([Errno::INTR, Errno::EXIST, Errno::NOTEMPTY, Errno::NOENT].map(Fault))
+        .chain([Errno::INTR, Errno::EXIST, Errno::NOTEMPTY, Errno::NOENT].map(Fault::Errno))
         .collect::<Vec<_>>()
         .try_into()
         .unwrap()
@@ -92,36 +92,29 @@ fn plans() -> Vec<Plan> {
 }
 
 /// Enter where these calls fail, and judge what came of it. Returns what was asked.
-fn judged(plan: Plan, may_chroot: bool, parents: usize, faults: &[(usize, Fault)]) -> Vec<Now> {
+fn judged(plan: Plan, may_chroot: bool, parents: usize, faults: &[(usize, Fault)]) -> Vec<Action> {
     let mut world = world(may_chroot, faults);
     let end = world.enter(plan, parents);
     let case = || format!("{plan:?}, may chroot: {may_chroot}, faults: {faults:?}, asked: {:?}", world.asked);
-    let has = Traces { left: end.has.left, directory: world.has.directory && !end.has.left, ..world.has };
-    assert!(
-        end.has == has || end.has == Traces { directory: true, ..has },
-        "it says {:?}, but {:?}: {}",
-        end.has,
-        world.has,
-        case()
-    );
+    assert!(world.agrees(end.has), "it says {:?}, but: {}", end.has, case());
     match end.refused {
         None => {
             assert_eq!(end.now, Inside, "{}", case());
             if plan.root != Root::Unjailed {
-                assert_eq!(world.asked.last(), Some(&Do(Verify)), "{}", case());
-                assert!(has.root && has.cwd && !has.capabilities && !has.directory, "{}", case());
+                assert_eq!(world.asked.last(), Some(&Verify), "{}", case());
+                assert!(world.root && world.cwd && !world.capabilities && !world.named, "{}", case());
             }
         }
         Some((step, fault)) => {
             assert_eq!(end.now, Refused, "{}", case());
-            let call = |n: usize| world.asked.get(n) == Some(&Do(step));
+            let call = |n: usize| world.asked.get(n) == Some(&step);
             let injected = faults.iter().any(|(n, injected)| call(*n) && *injected == fault);
             assert!(injected || !may_chroot && fault == PERM && matches!(step, Chroot | Mount), "{}", case());
-            let failed = |back: Now| faults.iter().any(|(n, _)| world.asked.get(*n) == Some(&back));
-            assert!(!has.directory || failed(Discard), "{}", case());
-            assert!(!has.cwd || has.root || failed(Return), "{}", case());
-            assert!(!has.capabilities || failed(Do(Shed)), "{}", case());
-            assert!(!has.user_namespace || end.has.any(), "{}", case());
+            let failed = |back: Action| faults.iter().any(|(n, _)| world.asked.get(*n) == Some(&back));
+            assert!(!world.named || failed(Discard), "{}", case());
+            assert!(!world.cwd || world.root || failed(Return), "{}", case());
+            assert!(!world.capabilities || failed(Shed), "{}", case());
+            assert_eq!(end.has.any(), !world.agrees(Traces::default()), "{}", case());
         }
     }
     world.asked
@@ -166,14 +159,14 @@ fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
             assert_eq!(state.now == Refused, state.refused.is_some(), "{key}");
             return;
         }
-        for outcome in [Ok(())].into_iter().chain(second_faults().map(Err)).chain([Err(Fault::NOT_OURS)]) {
+        for outcome in [Ok(())].into_iter().chain(second_faults().map(Err)).chain([Err(Fault::NotOurs)]) {
             let next = state.next(plan, outcome);
             *edges += 1;
             if next.now == Inside {
-                assert_eq!((state.now, outcome), (Do(Verify), Ok(())), "{key}");
+                assert_eq!((state.now, outcome), (Verify, Ok(())), "{key}");
                 assert!(next.has.root && !next.has.capabilities && !next.has.directory, "{key}");
             }
-            assert!(!next.has.root || state.has.root || (state.now, outcome) == (Do(Chroot), Ok(())), "{key}");
+            assert!(!next.has.root || state.has.root || (state.now, outcome) == (Chroot, Ok(())), "{key}");
             assert!(state.refused.is_none() || next.refused == state.refused, "{key}: the first reason stays");
             walk(plan, next, known, edges);
         }
@@ -181,8 +174,8 @@ fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
     }
     let (mut known, mut edges) = (Known::new(), 0);
     for plan in plans().into_iter().filter(|plan| plan.root != Root::Unjailed) {
-        // Two tries are as good as sixteen.
-        walk(plan, State { tries: 2, ..State::start(plan, 2) }, &mut known, &mut edges);
+        // A few tries are as good as sixteen.
+        walk(plan, State { names: 2, interruptions: 1, ..State::start(plan, 2) }, &mut known, &mut edges);
     }
     println!("figure: {} states, {edges} transitions", known.len());
     assert!(known.len() > 1000);
@@ -200,7 +193,7 @@ fn a_straight_way_stops_at_the_first_failure_and_says_whether_anything_changed()
     let mut count = 0;
     for (checks, changes) in ways {
         let all = [checks, changes].concat();
-        assert_eq!((all[0], all[all.len() - 1]), (Threads, Verify));
+        assert_eq!((all[0], all[all.len() - 1]), (Step::Threads, Step::Verify));
         for (n, &failing) in all.iter().enumerate() {
             for fault in faults() {
                 let mut asked = vec![];
