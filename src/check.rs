@@ -2,15 +2,18 @@
 #![allow(unsafe_code, reason = "fork, and memory that both processes see")]
 
 use core::ffi::c_int;
+use core::mem::MaybeUninit;
 use core::ptr;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rustix::process::{Pid, WaitOptions, geteuid, waitpid};
 
-use crate::error::{Error, Step};
+use crate::error::{Error, Fault, Step};
 use crate::jail::{Jail, Root};
 use crate::jailed::Jailed;
+use crate::kernel::libc::errno;
 use crate::kernel::{may_chroot_ever, only_thread};
 use crate::machine::Traces;
 
@@ -82,17 +85,18 @@ impl Jail<'_> {
     ///
     /// [`fork(2)`](https://man7.org/linux/man-pages/man2/fork.2.html)
     pub fn check(self) -> Result<Check, Error> {
+        self.check_options()?;
         let advisable = matches!(self.plan.root, Root::Unjailed) && geteuid().is_root() && may_chroot_ever();
         if self.plan.root == Root::Unjailed {
             return Ok(Check { root: Root::Unjailed, user_namespace: false, parent: None, advisable });
         }
-        let refused = |step, fault: crate::error::Fault| Error::inside(step, fault, Traces::default());
+        let refused = |step, fault: Fault| Error::inside(step, fault, Traces::default());
         let alone = match only_thread() {
             Err(fault) if !self.plan.threads => return Err(refused(Step::Threads, fault)),
             told => told.is_ok(),
         };
         let tried = try_in_a_fork(|| self.enter().map(|jailed| Check::of(&jailed)));
-        match tried.map_err(|errno| refused(Step::Try, errno.into()))? {
+        match tried.map_err(|fault| refused(Step::Try, fault))? {
             Ok(check) if check.user_namespace && !alone => Err(refused(Step::NewUserNamespace, Errno::INVAL.into())),
             Ok(check) => Ok(check),
             Err(error) => {
@@ -103,31 +107,63 @@ impl Jail<'_> {
     }
 }
 
-/// What `enter` returns in a fork, which leaves it in memory that is shared.
-fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Check, Error>, Errno> {
-    type Said = Option<Result<Check, Error>>;
-    let length = size_of::<Said>();
-    // SAFETY: a new mapping, and a page is aligned for any type.
-    let said =
-        unsafe { mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
-    let said = said.cast::<Said>();
-    // SAFETY: `said` is valid, and only one process uses it at a time: the child between `fork` and its end. What it leaves
-    // is Copy: numbers, and references to constants, which are the same in both. In a fork of a process with threads, which are
-    // allowed then, `enter` makes system calls alone: it waits for none, allocates nothing and does not read the environment.
-    unsafe {
-        said.write(None);
-        let child = fork();
-        if child == 0 {
-            said.write(Some(enter()));
-            _exit(0);
-        }
-        let outcome = if child < 0 {
-            Err(Errno::AGAIN)
-        } else {
-            while matches!(waitpid(Pid::from_raw(child), WaitOptions::empty()), Err(Errno::INTR)) {}
-            said.read().ok_or(Errno::CHILD)
-        };
-        munmap(said.cast(), length)?;
-        outcome
+/// What the fork leaves in memory that both processes see.
+struct Report {
+    answer: MaybeUninit<Result<Check, Error>>,
+    /// 1 once the answer is there, whole.
+    committed: AtomicU32,
+}
+
+/// Ends a fork in whatever way it leaves this scope: it must not unwind into the caller's code.
+struct Exit;
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        // SAFETY: the call takes a number and does not return.
+        unsafe { _exit(0) }
     }
+}
+
+/// What `enter` returns in a fork. A fork that ends before it has answered is an error that says how it ended.
+fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Check, Error>, Fault> {
+    let length = size_of::<Report>();
+    // SAFETY: a new mapping, which nothing else uses.
+    let memory =
+        unsafe { mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
+    let report = memory.cast::<Report>();
+    // SAFETY: a page is aligned for any type and full of zeros, which both fields may be. No reference leads to the answer, which
+    // the other process writes; the word is atomic.
+    let (answer, committed) = unsafe { (&raw mut (*report).answer, &(*report).committed) };
+    // SAFETY: in a fork of a process with threads, which are allowed then, `enter` makes system calls alone: it waits for none,
+    // allocates nothing and does not read the environment.
+    let child = unsafe { fork() };
+    if child == 0 {
+        let _exit = Exit;
+        // SAFETY: the other process does not read it yet. It is Copy: numbers, and references to constants, which are the same in
+        // both processes.
+        unsafe { answer.write(MaybeUninit::new(enter())) };
+        committed.store(1, Ordering::Release);
+    }
+    let ended = match child {
+        0 => Err(Fault::NoAnswer),
+        ..0 => Err(errno().into()),
+        _ => loop {
+            match waitpid(Pid::from_raw(child), WaitOptions::empty()) {
+                Err(Errno::INTR) => {}
+                Ok(Some((_, status))) if status.signaled() => {
+                    break Ok(Fault::Killed(status.terminating_signal().map_or(0, |signal| signal as u8)));
+                }
+                // Reaped by somebody else, or by the kernel where SIGCHLD is ignored: it has ended all the same.
+                Ok(_) | Err(_) => break Ok(Fault::NoAnswer),
+            }
+        },
+    };
+    let outcome = match ended {
+        // SAFETY: the answer was written before the word that says so.
+        Ok(_) if committed.load(Ordering::Acquire) == 1 => Ok(unsafe { answer.read().assume_init() }),
+        Ok(fault) | Err(fault) => Err(fault),
+    };
+    // SAFETY: the mapping made above, to which no reference is used any more.
+    unsafe { munmap(memory, length)? };
+    outcome
 }

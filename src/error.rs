@@ -15,6 +15,8 @@ use crate::text::{Named, decimal};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
+    /// The options must go with the root. Checked first, without a system call.
+    Options,
     /// Linux: there must be no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Threads,
     /// No descriptor may be open on a directory.
@@ -95,6 +97,7 @@ impl Step {
     /// What the step does, as in "cannot …".
     const fn action(self) -> &'static str {
         match self {
+            Step::Options => "use these options",
             Step::Threads => "rule out other threads",
             Step::OpenDirectories => "rule out open directories",
             Step::WorkingDirectory => "save the working directory",
@@ -161,6 +164,18 @@ pub(crate) enum Fault {
     Unset,
     /// The capability with this number is not held.
     NotHeld(u8),
+    /// A parent was named for a root that has none.
+    ParentOfAnother,
+    /// Something was required of a root that is not the caller's own directory.
+    NotADirectory,
+    /// A user namespace was demanded, and no jail.
+    NothingToEnter,
+    /// Capabilities were to be kept by uid 0, which `run_as` takes none from.
+    RootKeepsAll,
+    /// The fork that tried was killed by this signal before it had answered.
+    Killed(u8),
+    /// The fork that tried ended without an answer.
+    NoAnswer,
 }
 
 impl Fault {
@@ -214,6 +229,17 @@ impl fmt::Display for Fault {
             Fault::Reversible => "the old ids can be had again",
             Fault::NoNewPrivs => "no_new_privs is not set",
             Fault::Unset => "it is not set",
+            Fault::ParentOfAnother => "only the roots auto and unlinked are made in a parent",
+            Fault::NotADirectory => {
+                "only a directory of the caller's can be required to be empty, owned, unwritable or safe"
+            }
+            Fault::NothingToEnter => "a user namespace can only be demanded for a jail",
+            Fault::RootKeepsAll => "uid 0 keeps all its capabilities: name those to keep to the seal",
+            Fault::NoAnswer => "that process ended without an answer",
+            Fault::Killed(signal) => {
+                f.write_str("that process was killed by signal ")?;
+                return decimal(f, signal.into());
+            }
             Fault::NotHeld(number) => {
                 Capabilities::from_bits(1 << number).fmt(f)?;
                 " is not held"

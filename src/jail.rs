@@ -1,11 +1,9 @@
 //! What the caller asks for.
 
-#[cfg(doc)]
-use crate::Step;
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Step};
 use crate::jailed::Jailed;
 use crate::kernel::{PARENTS, System};
-use crate::machine::{Action, State};
+use crate::machine::{Action, State, Traces};
 
 /// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
 ///
@@ -21,6 +19,8 @@ pub struct Jail<'a> {
     pub(crate) path: Option<&'a [u8]>,
     /// Made by the word `auto`.
     pub(crate) auto: bool,
+    /// A parent was named for a root that has none.
+    parent_of_another: bool,
     pub(crate) plan: Plan,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Jail<'a> {
             id_map: IdMap::Identity,
             no_new_privs_helps: cfg!(target_os = "freebsd"),
         };
-        Jail { path, auto: false, plan }
+        Jail { path, auto: false, parent_of_another: false, plan }
     }
 
     /// An empty root, by whatever way this machine allows: [`unlinked`](Jail::unlinked) and, on Linux, where no parent can
@@ -143,17 +143,19 @@ impl<'a> Jail<'a> {
     /// Of `auto` and `unlinked`: make the directory in `parent`, an absolute path, and nowhere else; `auto` then has nothing to
     /// fall back on.
     ///
-    /// A parent that everyone can write to must be sticky, like `/tmp`. Other roots have no parent, and this changes
-    /// nothing in them.
+    /// A parent that everyone can write to must be sticky, like `/tmp`. Other roots have no parent: [`enter`](Jail::enter) then fails
+    /// at [`Step::Options`](crate::Step::Options).
     pub const fn parent(mut self, parent: &'a [u8]) -> Self {
         if let Root::Unlinked = self.plan.root {
             self.path = Some(parent);
             self.plan.detached_if_no_parent = false;
+        } else {
+            self.parent_of_another = true;
         }
         self
     }
 
-    /// Of a [`directory`](Jail::directory): it must be empty. On Linux only; elsewhere that is refused with `ENOSYS`.
+    /// Of a [`directory`](Jail::directory), and of no other root: it must be empty. On Linux only; elsewhere that is refused with `ENOSYS`.
     pub const fn require_empty(mut self) -> Self {
         self.plan.demands.empty = true;
         self
@@ -176,6 +178,28 @@ impl<'a> Jail<'a> {
     pub const fn require_safe_path(mut self) -> Self {
         self.plan.demands.safe_path = true;
         self
+    }
+
+    /// Which kind of root is described, of `auto` the first that is tried. What is required of a directory must not be required of
+    /// another kind, so a program that reads the kind from its configuration asks here first.
+    #[must_use]
+    pub const fn root(&self) -> Root {
+        self.plan.root
+    }
+
+    /// An option that does not go with the root is an error, and not ignored.
+    pub(crate) fn check_options(&self) -> Result<(), Error> {
+        let plan = self.plan;
+        let fault = if self.parent_of_another {
+            Fault::ParentOfAnother
+        } else if plan.demands != Demands::default() && plan.root != Root::Directory {
+            Fault::NotADirectory
+        } else if plan.user_namespace == UserNamespace::Always && plan.root == Root::Unjailed {
+            Fault::NothingToEnter
+        } else {
+            return Ok(());
+        };
+        Err(Error::inside(Step::Options, fault, Traces::default()))
     }
 
     /// The path that was named: of the parent, or of the directory that is to be the root.
@@ -221,6 +245,8 @@ impl<'a> Jail<'a> {
     ///
     /// # Errors
     ///
+    /// [`Step::Options`]: an option does not go with the root.
+    ///
     /// All or nothing: after an error the process is as it was, with its working directory and without a trace in the
     /// parent, or [`Error::is_partial`] is true. [`Error::step`] says where it failed, [`Error::raw_os_error`] why.
     ///
@@ -229,6 +255,7 @@ impl<'a> Jail<'a> {
     /// [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html),
     /// [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html)
     pub fn enter(self) -> Result<Jailed, Error> {
+        self.check_options()?;
         let mut system = System::new(self);
         let parents = if self.path.is_some() { 1 } else { PARENTS };
         let end = State::start(self.plan, parents).run(self.plan, |state| system.ask(self, state));

@@ -161,7 +161,8 @@ impl Jailed {
     ///
     /// # Errors
     ///
-    /// Those of `run_as`, and [`Step::Keep`] for a capability that is not held; nothing has changed since the entry then.
+    /// Those of `run_as`, [`Step::Keep`] for a capability that is not held, and
+    /// [`Step::Ids`] for uid 0, which keeps all its capabilities until a [`Seal`] drops them; nothing has changed since the entry then.
     pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
         let run_as = RunAs { jailed: &self, uid, gid, groups, keep };
         let changes = RunAs::changes(self.user_namespace, uid);

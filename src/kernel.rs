@@ -15,6 +15,7 @@ mod audit;
 mod directory;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod landlock;
+pub(crate) mod libc;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod place;

@@ -183,7 +183,9 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
         let mut jailed = jail.enter().map_err(refused)?;
         match user {
             Some(user) if !first && !already => {
-                jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), caps).map_err(refused)?;
+                // Of root the seal drops what is not kept.
+                let keep = if user.uid == 0 { autochroot::Capabilities::NONE } else { caps };
+                jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), keep).map_err(refused)?;
             }
             // What run_as would have dropped; a seal does it too.
             Some(user) if already && user.uid != 0 && !options.seal => {

@@ -512,3 +512,65 @@ fn among_many_descriptors_each_is_looked_at_wherever_it_is() {
         });
     }
 }
+
+/// The answer of a fork counts when it is whole, however the fork is reaped; otherwise the error says how it ended.
+#[test]
+fn a_check_without_an_answer_says_what_became_of_the_fork() {
+    as_each_user(|_| {
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        Jail::auto().check().unwrap();
+    });
+    as_each_user(|_| {
+        kill_at(libc::SYS_fchdir);
+        let error = Jail::auto().check().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Try, None, false));
+        assert_eq!(error.to_string(), "cannot try it in a process of its own: that process was killed by signal 31");
+    });
+    as_each_user(|_| {
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        kill_at(libc::SYS_fchdir);
+        let error = Jail::auto().check().unwrap_err();
+        assert_eq!(error.to_string(), "cannot try it in a process of its own: that process ended without an answer");
+    });
+    for errno in [Errno::AGAIN, Errno::NOMEM, Errno::NOSYS] {
+        as_each_user(|_| {
+            fake(libc::SYS_clone, errno);
+            #[cfg(target_arch = "x86_64")]
+            fake(libc::SYS_fork, errno);
+            #[cfg(target_arch = "x86")]
+            fake(libc::SYS_fork, errno);
+            assert_refused(Jail::auto().check().unwrap_err(), Step::Try, errno);
+        });
+    }
+}
+
+#[test]
+fn an_option_that_does_not_go_with_the_root_is_an_error() {
+    let parent = "only the roots auto and unlinked are made in a parent";
+    let demand = "only a directory of the caller's can be required to be empty, owned, unwritable or safe";
+    for (jail, message) in [
+        (Jail::detached().parent(b"/tmp"), parent),
+        (Jail::directory(b"/var").parent(b"/tmp"), parent),
+        (Jail::unjailed().parent(b"/tmp"), parent),
+        (Jail::unlinked().require_safe_path(), demand),
+        (Jail::auto().require_empty(), demand),
+        (Jail::detached().require_owner(), demand),
+        (Jail::unjailed().require_unwritable(), demand),
+        (Jail::unjailed().user_namespace(UserNamespace::Always), "a user namespace can only be demanded for a jail"),
+    ] {
+        as_each_user(|_| {
+            for error in [refusal(jail), jail.check().unwrap_err()] {
+                assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Options, None, false));
+                assert_eq!(error.to_string(), format!("cannot use these options: {message}"));
+            }
+        });
+    }
+    root_only!();
+    as_user(User::Root, || {
+        let before = held();
+        let keep = autochroot::Capabilities::NET_BIND_SERVICE;
+        let error = Jail::auto().enter().unwrap().run_as_keeping(0, 0, &[], keep).unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error(), held()), (Step::Ids, None, before));
+        assert!(error.to_string().contains("uid 0 keeps all its capabilities: name those to keep to the seal"));
+    });
+}

@@ -380,6 +380,10 @@ fn bad_options_are_refused_with_125() {
             (&["--keep-fds=-1", "--check"], "--keep-fds: \"-1\" is no file descriptor"),
             (&["--keep-fds=99999999999", "--check"], "--keep-fds: \"99999999999\" is no file descriptor"),
             (&["--keep-fds=1,2147483647", "--check"], "--keep-fds: descriptor 2147483647 is not open"),
+            (
+                &["--userns=always", "--root=/", "true"],
+                "--userns always does not go with --root /: there is no jail to enter",
+            ),
             (&["--userns=", "true"], "--userns is auto, never or always, not \"\""),
             (&["-p", "tmp", "true"], "cannot use the parent directory: the path is not absolute (--parent tmp)"),
             (&["-p", "", "true"], "cannot use the parent directory: ENOENT (no such file or directory) (--parent )"),

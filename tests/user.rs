@@ -171,7 +171,6 @@ fn whoever_cannot_chroot_becomes_the_user_first() {
         (&["--user=svc"][..], "7001 7001 7002 7002 ["),
         (&["--user=0:0"], "0 0 0 0 ["),
         (&["--user=0:0", "--userns=always"], "0 0 0 0 ["),
-        (&["--user=svc", "--userns=always", "--root=/"], "7001 7001 7002 7002 [7002, 7003, 7005]"),
     ] {
         let mut args = options.to_vec();
         let drop = ["--bounding-set", "-sys_chroot"];

@@ -1,8 +1,7 @@
-//! Landlock, for which rustix has nothing: three system calls, made through the C library's `syscall`.
+//! Landlock, three system calls that rustix does not have.
 #![allow(unsafe_code, reason = "system calls that have no wrapper")]
 
-use core::ffi::{c_int, c_long};
-use core::ptr;
+use core::ffi::c_int;
 
 use linux_raw_sys::general::{__NR_landlock_add_rule, __NR_landlock_create_ruleset, __NR_landlock_restrict_self};
 use linux_raw_sys::landlock::{
@@ -13,25 +12,7 @@ use linux_raw_sys::landlock::{
 use rustix::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use rustix::io::Errno;
 
-unsafe extern "C" {
-    fn syscall(number: c_long, ...) -> c_long;
-    #[cfg_attr(target_os = "android", link_name = "__errno")]
-    fn __errno_location() -> *mut c_int;
-}
-
-#[allow(clippy::cast_possible_wrap, clippy::cast_lossless, reason = "a long has 32 bits on some systems")]
-const fn number(call: u32) -> c_long {
-    call as c_long
-}
-
-/// What a system call returned, or the errno.
-fn checked(returned: c_long) -> Result<c_int, Errno> {
-    match c_int::try_from(returned) {
-        Ok(value) if value >= 0 => Ok(value),
-        // SAFETY: it points to the errno of this thread.
-        _ => Err(Errno::from_raw_os_error(unsafe { *__errno_location() })),
-    }
-}
+use super::libc::call;
 
 /// The version of the kernel's Landlock; `None` if there is none, or if it is left out of this build.
 pub(super) fn abi() -> Option<c_int> {
@@ -39,15 +20,7 @@ pub(super) fn abi() -> Option<c_int> {
         return None;
     }
     // SAFETY: the call takes no pointer then.
-    checked(unsafe {
-        syscall(
-            number(__NR_landlock_create_ruleset),
-            ptr::null::<landlock_ruleset_attr>(),
-            0_usize,
-            LANDLOCK_CREATE_RULESET_VERSION,
-        )
-    })
-    .ok()
+    unsafe { call(__NR_landlock_create_ruleset, [0, 0, LANDLOCK_CREATE_RULESET_VERSION as usize, 0]) }.ok()
 }
 
 /// Every access to a file system that version `abi` knows. Bits 0 to 12 came with the first version; refer, truncate and
@@ -79,8 +52,7 @@ pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
     };
     // SAFETY: `ruleset` is at least `size` long. What is returned is a new descriptor, close-on-exec.
     unsafe {
-        checked(syscall(number(__NR_landlock_create_ruleset), &raw const ruleset, size, 0_u32))
-            .map(|fd| OwnedFd::from_raw_fd(fd))
+        call(__NR_landlock_create_ruleset, [&raw const ruleset as usize, size, 0, 0]).map(|fd| OwnedFd::from_raw_fd(fd))
     }
 }
 
@@ -100,14 +72,19 @@ pub(super) fn allow_beneath(ruleset: &OwnedFd, fd: c_int, abi: c_int) -> Result<
 
 fn allow(ruleset: &OwnedFd, fd: c_int, access: u64) -> Result<(), Errno> {
     let rule = landlock_path_beneath_attr { allowed_access: access, parent_fd: fd };
-    let kind = landlock_rule_type::LANDLOCK_RULE_PATH_BENEATH as u32;
+    let kind = landlock_rule_type::LANDLOCK_RULE_PATH_BENEATH as usize;
+    let ruleset = raw(ruleset);
     // SAFETY: `rule` is what the call takes for this kind of rule.
-    checked(unsafe { syscall(number(__NR_landlock_add_rule), ruleset.as_raw_fd(), kind, &raw const rule, 0_u32) })
-        .map(drop)
+    unsafe { call(__NR_landlock_add_rule, [ruleset, kind, &raw const rule as usize, 0]) }.map(drop)
 }
 
 /// Enforce the ruleset on this thread, for good. Needs `no_new_privs`.
 pub(super) fn restrict_self(ruleset: &OwnedFd) -> Result<(), Errno> {
     // SAFETY: the call takes no pointer.
-    checked(unsafe { syscall(number(__NR_landlock_restrict_self), ruleset.as_raw_fd(), 0_u32) }).map(drop)
+    unsafe { call(__NR_landlock_restrict_self, [raw(ruleset), 0, 0, 0]) }.map(drop)
+}
+
+/// The number of a descriptor, which is never negative, as an argument of a system call.
+fn raw(fd: &OwnedFd) -> usize {
+    fd.as_raw_fd().unsigned_abs() as usize
 }

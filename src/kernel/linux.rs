@@ -1,6 +1,6 @@
 //! What only Linux has: user namespaces, their id maps and capabilities.
 
-use core::ffi::{CStr, c_char};
+use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
@@ -14,6 +14,7 @@ use rustix::thread::{
     set_capabilities, unshare_unsafe,
 };
 
+use super::libc::{is_secure_execution, variable};
 use super::privileges::{empty_bounding_set, lock_securebits};
 use super::threads::{only_thread, read_proc};
 use super::{HELD, OpenDirectories, Place, System, absolute, held};
@@ -50,27 +51,15 @@ pub(super) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// The directory that the environment names; who starts a set-id program does not choose it.
+/// The directory that the environment names. Whoever starts a program that has more privilege does not choose it.
 #[allow(unsafe_code, reason = "std allocates for the value, and its lock may be held in a fork")]
 pub(super) fn open_tmpdir() -> Result<OwnedFd, Fault> {
-    unsafe extern "C" {
-        fn getenv(name: *const c_char) -> *const c_char;
-    }
-    if !cfg!(feature = "std") {
+    if !cfg!(feature = "std") || is_secure_execution() || getuid() != geteuid() || getgid() != getegid() {
         return Err(Fault::Unset);
     }
-    // SAFETY: it is null or a C string. Nobody changes the environment meanwhile: other threads are ruled out by now, and who forks
-    // while one of them may do so must not do more in the fork than that allows.
-    let tmpdir = unsafe {
-        let value = getenv(c"TMPDIR".as_ptr());
-        if value.is_null() {
-            return Err(Fault::Unset);
-        }
-        CStr::from_ptr(value)
-    };
-    if getuid() != geteuid() || getgid() != getegid() {
-        return Err(Fault::Unset);
-    }
+    // SAFETY: nobody changes the environment meanwhile: other threads are ruled out by now, and who forks while one of them may do
+    // so must not do more in the fork than that allows.
+    let Some(tmpdir) = (unsafe { variable(c"TMPDIR") }) else { return Err(Fault::Unset) };
     absolute(tmpdir.to_bytes())?;
     Ok(openat(CWD, tmpdir, HELD, Mode::empty())?)
 }

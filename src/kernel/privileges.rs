@@ -85,6 +85,9 @@ impl RunAs<'_> {
         if self.uid == NO_ID || self.gid == NO_ID || self.groups.contains(&NO_ID) {
             return Err(Fault::NoSuchId);
         }
+        if self.uid == 0 && self.keep != Capabilities::NONE {
+            return Err(Fault::RootKeepsAll);
+        }
         if self.groups.len() > NGROUPS_MAX {
             return Err(Fault::TooManyGroups);
         }

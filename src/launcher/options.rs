@@ -174,6 +174,10 @@ impl Options {
         if options.userns == UserNamespace::Always && options.caps.is_some_and(|caps| caps != b"none") {
             fail!(FAILED, "--caps does not go with --userns always: in a user namespace nothing is kept");
         }
+        #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
+        if options.userns == UserNamespace::Always && options.root == b"/" {
+            fail!(FAILED, "--userns always does not go with --root /: there is no jail to enter");
+        }
         #[cfg(any(target_os = "linux", target_os = "android"))]
         options.caps()?; // a bad name is found now; what "all" means, later
         Ok(options)

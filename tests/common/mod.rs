@@ -323,6 +323,11 @@ pub fn trap_where(number: libc::c_long, argument: u32) {
     filter_where(number, Some(argument), libc::SECCOMP_RET_TRAP);
 }
 
+/// The system call kills the process, with a `SIGSYS`.
+pub fn kill_at(number: libc::c_long) {
+    filter_where(number, None, libc::SECCOMP_RET_KILL_PROCESS);
+}
+
 fn filter_where(number: libc::c_long, argument: Option<u32>, action: u32) {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
     let code = |code: u32, k: u32, jf: u8| sock_filter { code: u16::try_from(code).unwrap(), jt: 0, jf, k };
