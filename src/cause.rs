@@ -9,7 +9,7 @@ use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::{Error, Fault, Step};
-use crate::kernel::{only_thread, unshare_is_filtered};
+use crate::kernel::{another_thread_lives, only_thread, unshare_is_filtered};
 use crate::text::number;
 
 /// What made the kernel refuse an entry: from [`Error::cause`]. Displayed as one line that says what to change.
@@ -18,6 +18,8 @@ use crate::text::number;
 pub enum Cause {
     /// There is more than one thread.
     Threads,
+    /// Another process shares the memory of this one: it was made by `vfork`, or by `clone` with `CLONE_VM`.
+    SharedMemory,
     /// A descriptor is open on a directory.
     OpenDirectory,
     /// There is no privilege to `chroot`, and a user namespace is not allowed by the caller.
@@ -60,6 +62,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Cause::Threads => "there is more than one thread: enter before the first is started",
+            Cause::SharedMemory => {
+                "another process shares the memory (vfork, clone with CLONE_VM): enter in one that has its own"
+            }
             Cause::OpenDirectory => "close that directory: a process leaves the jail through it",
             Cause::NoPrivilege => "run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces",
             Cause::NoParent => "name a directory that can be written, or use the root \"detached\"",
@@ -101,6 +106,7 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         match (self.step, self.fault.errno()) {
+            (Step::Threads, Some(Errno::INVAL)) if another_thread_lives() == Some(false) => Some(Cause::SharedMemory),
             (Step::Threads, Some(Errno::INVAL)) => Some(Cause::Threads),
             (Step::Threads, _) if !self.traces.root && !exists(c"/proc/self/stat") => Some(Cause::NoProc),
             (Step::OpenDirectories, None) => Some(Cause::OpenDirectory),

@@ -19,6 +19,9 @@ pub enum Step {
     Options,
     /// Linux: there must be no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Threads,
+    /// Linux: no other process may share the root, the working directory or the descriptors,
+    /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
+    Unshare,
     /// No descriptor may be open on a directory.
     OpenDirectories,
     /// Open the working directory, to come back to it after a refusal.
@@ -99,6 +102,7 @@ impl Step {
         match self {
             Step::Options => "use these options",
             Step::Threads => "rule out other threads",
+            Step::Unshare => "unshare the root and the descriptors",
             Step::OpenDirectories => "rule out open directories",
             Step::WorkingDirectory => "save the working directory",
             Step::Parent => "use the parent directory",

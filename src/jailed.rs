@@ -27,6 +27,7 @@ pub struct Jailed {
     user_namespace: bool,
     ids_kept: bool,
     stat: Option<(Pid, OwnedFd)>,
+    unshared: bool,
     directories: OpenDirectories,
     parent: Option<&'static str>,
     place: Place,
@@ -51,6 +52,7 @@ impl Jailed {
             user_namespace,
             ids_kept: !user_namespace || jail.plan.id_map == IdMap::Identity,
             stat: system.stat.take(),
+            unshared: system.unshared,
             directories: system.directories,
             parent: system.parent_of_the_list(jail, end.parent),
             place: system.place,
@@ -126,6 +128,14 @@ impl Jailed {
     #[must_use]
     pub const fn ids_kept(&self) -> bool {
         self.ids_kept
+    }
+
+    /// Whether it is certain that no other process shares the root, the working directory or the descriptors: false where threads are
+    /// allowed and where a filter refuses `unshare`. Another process that shares them could move the working directory out of the jail.
+    /// Costs no system call.
+    #[must_use]
+    pub const fn is_unshared(&self) -> bool {
+        self.unshared
     }
 
     /// What tells of threads where `unshare` does not.

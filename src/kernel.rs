@@ -33,7 +33,7 @@ pub(crate) use os::may_chroot_ever;
 pub use place::Findings;
 pub(crate) use place::Place;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use threads::{only_thread, unshare_is_filtered};
+pub(crate) use threads::{another_thread_lives, only_thread, unshare_is_filtered};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -79,6 +79,8 @@ pub(crate) struct System {
     pub(crate) directories: OpenDirectories,
     /// Tells of threads where `unshare` does not.
     pub(crate) stat: Option<(Pid, OwnedFd)>,
+    /// No other process shares the root, the working directory or the descriptors.
+    pub(crate) unshared: bool,
     tried: [Option<Fault>; PARENTS],
     uid: Uid,
     cwd: Option<OwnedFd>,
@@ -98,6 +100,7 @@ impl System {
         System {
             directories: OpenDirectories::NotChecked,
             stat: None,
+            unshared: false,
             tried: [None; PARENTS],
             uid: if jail.plan.root == Root::Unjailed { Uid::ROOT } else { geteuid() }, // nobody asks then
             cwd: None,
@@ -140,6 +143,7 @@ impl System {
             Action::Verify => self.verify(plan, state),
             Action::Return => Ok(fchdir(held(&self.cwd))?),
             Action::Threads => self.see_no_thread(),
+            Action::Unshare => self.unshare(),
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
             // What only Linux has, and a build may leave out: nothing leads there then.
             Action::Mount if os::DETACHED => self.mount(),

@@ -13,6 +13,7 @@ use crate::jail::{IdMap, Plan, Root, UserNamespace};
 pub(crate) enum Action {
     // The steps on the way in.
     Threads,
+    Unshare,
     OpenDirectories,
     WorkingDirectory,
     Parent,
@@ -51,6 +52,7 @@ impl Action {
     pub(crate) const fn step(self) -> Step {
         match self {
             Threads => Step::Threads,
+            Unshare => Step::Unshare,
             OpenDirectories => Step::OpenDirectories,
             WorkingDirectory | Return => Step::WorkingDirectory,
             Parent => Step::Parent,
@@ -132,7 +134,7 @@ pub(crate) struct State {
 
 use Action::{
     Chroot, DenySetgroups, Directory, Discard, Enter, Inside, Make, MapGid, MapUid, Mount, NewUserNamespace,
-    NoNewPrivs, Open, OpenDirectories, Parent, Proc, Refused, Return, Shed, Threads, Unlink, Unlinked, Verify,
+    NoNewPrivs, Open, OpenDirectories, Parent, Proc, Refused, Return, Shed, Threads, Unlink, Unlinked, Unshare, Verify,
     WorkingDirectory,
 };
 
@@ -176,7 +178,8 @@ impl State {
         let back_to = if self.wants_mount() { Mount } else { Chroot };
         self.now = match (self.now, outcome) {
             // The way in: one line for what follows each action.
-            (Threads, Ok(()))          => after_threads(plan),
+            (Threads, Ok(()))          => Unshare,
+            (Unshare, Ok(()))          => after_threads(plan),
             (OpenDirectories, Ok(()))  => WorkingDirectory,
             (WorkingDirectory, Ok(())) => match self.root { Root::Unlinked => Parent, Root::Detached => Mount, Root::Directory => Directory, Root::Unjailed => self.refuse(WorkingDirectory, Fault::NoJail) },
             (Parent, Ok(()))           => Make,
@@ -278,7 +281,7 @@ impl State {
     }
 }
 
-/// What comes once threads are ruled out or allowed.
+/// What comes once nothing else shares the process, or threads are allowed.
 const fn after_threads(plan: Plan) -> Action {
     if plan.directories { WorkingDirectory } else { OpenDirectories }
 }

@@ -313,6 +313,98 @@ fn an_open_directory_is_refused_with_its_number() {
     });
 }
 
+/// A process made by `clone` with these flags, as by a `fork`: it does `body` when it is told to, and ends.
+fn clone_sharing(flags: libc::c_int, body: impl FnOnce()) -> impl FnOnce() {
+    let ((go, goes), (done, is_done)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+    let flags = libc::c_long::from(flags | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM it is a fork.
+    if unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, 0_usize, 0_usize, 0_usize) } == 0 {
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        (&goes).read_exact(&mut [0]).unwrap();
+        body();
+        (&is_done).write_all(b".").unwrap();
+        unsafe { libc::_exit(0) };
+    }
+    move || {
+        let _open = (&goes, &is_done); // the other process may share the descriptors
+        (&go).write_all(b".").unwrap();
+        (&done).read_exact(&mut [0]).unwrap();
+    }
+}
+
+/// Without a thread, another process can share the root, the working directory and the descriptors: it must not move ours, nor open
+/// anything for us.
+#[test]
+fn a_process_that_shares_root_or_descriptors_cannot_lead_out() {
+    for (flags, jail) in [libc::CLONE_FS, libc::CLONE_FILES, libc::CLONE_FS | libc::CLONE_FILES]
+        .into_iter()
+        .flat_map(|flags| [(flags, Jail::unlinked()), (flags, Jail::detached())])
+    {
+        // First from a jail as it is usually made: it works.
+        as_user(plain(), || {
+            let go = clone_sharing(flags, || unsafe {
+                libc::chdir(c"/usr".as_ptr());
+                libc::dup2(libc::open(c"/usr".as_ptr(), libc::O_PATH), 333);
+            });
+            go();
+            let moved = std::env::current_dir().unwrap() == Path::new("/usr");
+            let opened = unsafe { libc::fcntl(333, libc::F_GETFD) } == 0;
+            assert_eq!((moved, opened), (flags & libc::CLONE_FS != 0, flags & libc::CLONE_FILES != 0));
+        });
+        as_each_user(|_| {
+            let go = clone_sharing(flags, || unsafe {
+                libc::chdir(c"/usr".as_ptr());
+                libc::dup2(libc::open(c"/usr".as_ptr(), libc::O_PATH), 333);
+            });
+            let jailed = jail.enter().unwrap();
+            assert!(jailed.is_unshared());
+            go();
+            jailed.verify().unwrap();
+            assert!(fs::metadata("lib").is_err());
+            assert_eq!(unsafe { libc::fcntl(333, libc::F_GETFD) }, -1);
+        });
+    }
+}
+
+#[test]
+fn a_process_that_shares_the_memory_is_refused_and_named() {
+    extern "C" fn wait(_: *mut libc::c_void) -> i32 {
+        unsafe { libc::pause() }
+    }
+    as_each_user(|_| {
+        let stack = vec![0_u128; 4096].leak();
+        let end = stack.as_mut_ptr_range().end.cast();
+        // SAFETY: the stack is the other process's own, and it uses nothing else.
+        let pid = unsafe { libc::clone(wait, end, libc::CLONE_VM | libc::SIGCHLD, std::ptr::null_mut()) };
+        assert!(pid > 0);
+        let error = Jail::auto().enter().unwrap_err();
+        let cause = error.cause();
+        unsafe {
+            libc::kill(pid, libc::SIGKILL);
+            libc::waitpid(pid, std::ptr::null_mut(), 0);
+        }
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EINVAL)));
+        assert_eq!(cause, Some(autochroot::Cause::SharedMemory));
+        Jail::auto().enter().unwrap();
+    });
+}
+
+/// The kernel counts it for a moment after `pthread_join` has returned.
+#[test]
+fn a_thread_that_was_just_joined_is_no_reason_to_refuse() {
+    as_each_user(|_| {
+        for n in 0..400 {
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                (0..8).for_each(|_| in_thread(|| ()));
+                let entered = Jail::auto().enter().is_ok();
+                unsafe { libc::_exit(i32::from(!entered)) };
+            }
+            assert_eq!(exit_status(pid), 0, "entry {n}");
+        }
+    });
+}
+
 /// /proc/self is the first thread, whose descriptors are others.
 #[test]
 fn a_thread_with_descriptors_of_its_own_is_asked_for_those() {

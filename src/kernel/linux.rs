@@ -16,7 +16,7 @@ use rustix::thread::{
 
 use super::libc::{is_secure_execution, variable};
 use super::privileges::{empty_bounding_set, lock_securebits};
-use super::threads::{only_thread, read_proc};
+use super::threads::{only_thread, read_proc, unshare_root_and_descriptors};
 use super::{HELD, OpenDirectories, Place, System, absolute, held};
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
@@ -72,6 +72,11 @@ pub(super) const fn has_no_links(stat: &Stat) -> bool {
 impl System {
     pub(super) fn see_no_thread(&mut self) -> Result<(), Fault> {
         self.stat = only_thread()?;
+        Ok(())
+    }
+
+    pub(super) fn unshare(&mut self) -> Result<(), Fault> {
+        self.unshared = unshare_root_and_descriptors()?;
         Ok(())
     }
 
@@ -265,8 +270,9 @@ pub(crate) fn may_chroot_ever() -> bool {
 }
 
 /// `unshare(2)`, which rustix has as an unsafe function only.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "rustix has no safe one")]
 pub(super) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
-    // SAFETY: what is unsafe is CLONE_FILES, which is not among the flags that this file gives.
+    // SAFETY: what is unsafe is CLONE_FILES, by which a descriptor that is used here could stay that of another thread alone. It is
+    // given only once other threads are ruled out.
     unsafe { unshare_unsafe(flags) }
 }

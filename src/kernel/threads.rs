@@ -1,31 +1,88 @@
-//! Whether the process has but one thread (Linux).
+//! Checks that nothing else shares the process: no thread, no other process (Linux).
+
+use core::mem::MaybeUninit;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, fstatfs, openat};
 use rustix::io::{Errno, pread};
 use rustix::process::{Pid, getpid};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{Timespec, UnshareFlags, nanosleep};
 
 use super::linux::unshare;
 use crate::error::Fault;
 
-/// That there is but one, and if it takes that to ask again in the jail, a descriptor of `/proc/self/stat`, and whose it is.
+/// Checks that the process has one thread and shares its memory with no other process. Returns a descriptor of `/proc/self/stat`,
+/// and whose it is, where it takes that to check again in the jail.
 ///
-/// To unshare the thread group changes nothing in a process with one thread, and is `EINVAL` in every other. Where a
-/// seccomp filter refuses the call (Docker's does), /proc tells.
+/// To unshare the memory changes nothing if it is not shared, and fails with `EINVAL` if it is: by a thread, or by a process made
+/// with `vfork` or `clone(CLONE_VM)`. Where a seccomp filter refuses the call (Docker's does), /proc has the number of threads.
+///
+/// The kernel counts a thread for some time after it was joined, so a refusal waits for threads that are dead.
 pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
-    match unshare_threads() {
-        Ok(()) => Ok(None),
-        Err(Errno::INVAL) => Err(Errno::INVAL.into()),
-        Err(errno) => {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            let stat = openat(CWD, c"/proc/self/stat", flags, Mode::empty()).map_err(|_| errno)?;
-            if is_alone(&stat) { Ok(Some((getpid(), stat))) } else { Err(Errno::INVAL.into()) }
+    const TRIES: u8 = 20;
+    for _ in 0..TRIES {
+        match unshare(UnshareFlags::from_bits_retain(CLONE_VM)) {
+            Ok(()) => return Ok(None),
+            Err(Errno::INVAL) => {}
+            Err(errno) => {
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+                let stat = openat(CWD, c"/proc/self/stat", flags, Mode::empty()).map_err(|_| errno)?;
+                if is_alone(&stat) {
+                    return Ok(Some((getpid(), stat)));
+                }
+            }
         }
+        if another_thread_lives() == Some(true) {
+            break;
+        }
+        let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
+    }
+    Err(Errno::INVAL.into())
+}
+
+/// A filter that knows the flags of threads alone would not know it, but the kernel tells the same by it.
+const CLONE_VM: u32 = 0x100;
+
+/// Gives the process its own root, working directory and table of descriptors, if another process shares them. That one stays as it
+/// is: outside, and without power over those of this process. Returns false where a filter refuses the call.
+pub(super) fn unshare_root_and_descriptors() -> Result<bool, Errno> {
+    match unshare(UnshareFlags::FS | UnshareFlags::FILES) {
+        Ok(()) => Ok(true),
+        Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => Ok(false),
+        Err(errno) => Err(errno),
     }
 }
 
-/// That there is still but one; whoever has a `stat` has it because `unshare` is filtered. That of a fork is its parent's.
+/// Whether more than one thread of the process lives; `None` where `/proc` does not tell.
+pub(crate) fn another_thread_lives() -> Option<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let tasks = openat(CWD, c"/proc/self/task", flags, Mode::empty()).ok()?;
+    if fstatfs(&tasks).ok()?.f_type != PROC_SUPER_MAGIC {
+        return None;
+    }
+    let (mut buffer, mut living) = ([MaybeUninit::uninit(); 512], 0_u32);
+    let mut entries = RawDir::new(&tasks, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry.ok()?;
+        if entry.file_name().to_bytes().starts_with(b".") {
+            continue;
+        }
+        let Ok(task) = openat(&tasks, entry.file_name(), flags, Mode::empty()) else { continue };
+        let Ok(stat) = openat(task, c"stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { continue };
+        living += u32::from(state(&stat).is_some_and(|state| !matches!(state, b'Z' | b'X')));
+    }
+    Some(living > 1)
+}
+
+/// The state of a thread, the third field of its `stat`: the second, which may hold anything, ends with the last parenthesis.
+fn state(stat: &OwnedFd) -> Option<u8> {
+    let mut text = [0; 512];
+    read_proc(stat, &mut text).ok()?;
+    let end = text.iter().rposition(|&byte| byte == b')')?;
+    text.get(end + 2).copied()
+}
+
+/// Checks that there is still one thread. `stat` is `Some` only where a filter refuses `unshare`; in a fork it is the parent's.
 pub(super) fn still_alone(stat: Option<&(Pid, OwnedFd)>) -> Result<(), Fault> {
     match stat.filter(|(pid, _)| *pid == getpid()) {
         Some((_, stat)) if is_alone(stat) => Ok(()),
@@ -39,13 +96,7 @@ pub(crate) fn unshare_is_filtered() -> bool {
     unshare(UnshareFlags::empty()).is_err()
 }
 
-fn unshare_threads() -> Result<(), Errno> {
-    const CLONE_THREAD: UnshareFlags = UnshareFlags::from_bits_retain(0x0001_0000);
-    unshare(CLONE_THREAD)
-}
-
-/// The twentieth field of `stat` is the number of threads, `proc_pid_stat(5)`; the second, which may hold anything, ends
-/// with the last parenthesis.
+/// Whether `stat` counts one thread, in its twentieth field, `proc_pid_stat(5)`.
 fn is_alone(stat: &OwnedFd) -> bool {
     let mut text = [0; 512];
     if read_proc(stat, &mut text).is_err() {

@@ -90,6 +90,12 @@ impl System {
         Ok(())
     }
 
+    /// Nothing but threads shares the root or the descriptors of a process here.
+    pub(super) const fn unshare(&mut self) -> Result<(), Fault> {
+        self.unshared = true;
+        Ok(())
+    }
+
     pub(super) const fn mount(&self) -> Result<(), Fault> {
         NOT_HERE
     }

@@ -64,6 +64,7 @@ impl World {
             Shed => self.capabilities = false,
             NoNewPrivs => (self.no_new_privs, self.may_chroot) = (true, true),
             Threads
+            | Unshare
             | OpenDirectories
             | WorkingDirectory
             | Parent
@@ -148,7 +149,7 @@ fn a_privileged_entry_takes_the_short_way() {
     assert_eq!(world.enter(AS_ROOT, 5).now, Inside);
     assert_eq!(
         world.asked,
-        [Threads, WorkingDirectory, Parent, Make, Open, Unlink, Unlinked, Enter, Chroot, Action::Root, Verify]
+        [Threads, Unshare, WorkingDirectory, Parent, Make, Open, Unlink, Unlinked, Enter, Chroot, Action::Root, Verify]
     );
 }
 
@@ -157,7 +158,7 @@ fn an_unprivileged_entry_takes_the_detour_and_sheds_what_it_gained() {
     let mut world = world(false, &[]);
     let end = world.enter(AS_ROOT, 5);
     assert_eq!(
-        world.asked[8..],
+        world.asked[9..],
         [Chroot, Proc, NewUserNamespace, MapUid, DenySetgroups, MapGid, Chroot, Action::Root, Shed, Verify]
     );
     assert_eq!(
@@ -216,10 +217,10 @@ fn a_failing_way_back_says_what_is_left() {
 #[test]
 fn chroot_is_only_tried_again_after_eperm_and_only_once() {
     for fault in [IO, Fault::Errno(Errno::ACCESS), Fault::Errno(Errno::NOSYS)] {
-        let mut world = world(true, &[(8, fault)]);
+        let mut world = world(true, &[(9, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Chroot, fault)));
     }
-    let mut world = world(true, &[(8, PERM), (14, PERM)]);
+    let mut world = world(true, &[(9, PERM), (15, PERM)]);
     let end = world.enter(AS_ROOT, 1);
     assert_eq!(end.refused, Some((Chroot, PERM)));
     assert_eq!(end.has, Traces { user_namespace: true, ..Traces::default() });
@@ -228,23 +229,23 @@ fn chroot_is_only_tried_again_after_eperm_and_only_once() {
 #[test]
 fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
     let taken = Fault::Errno(Errno::EXIST);
-    let mut twice = world(true, &[(3, taken), (4, taken)]);
+    let mut twice = world(true, &[(4, taken), (5, taken)]);
     assert_eq!(twice.enter(AS_ROOT, 1).now, Inside);
-    let always: Vec<_> = (3..900).map(|call| (call, taken)).collect();
+    let always: Vec<_> = (4..900).map(|call| (call, taken)).collect();
     let mut world = world(true, &always);
     assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Make, taken)));
-    assert_eq!(world.asked.len(), 3 + 17);
+    assert_eq!(world.asked.len(), 4 + 17);
 }
 
 #[test]
 fn a_directory_that_somebody_got_at_is_given_up_and_another_made() {
     for (n, fault) in [
-        (4, Fault::NotOurs),
-        (4, Fault::Errno(Errno::NOENT)),
-        (4, Fault::Errno(Errno::LOOP)),
-        (5, Fault::Errno(Errno::NOTEMPTY)),
+        (5, Fault::NotOurs),
         (5, Fault::Errno(Errno::NOENT)),
-        (6, Fault::Alive),
+        (5, Fault::Errno(Errno::LOOP)),
+        (6, Fault::Errno(Errno::NOTEMPTY)),
+        (6, Fault::Errno(Errno::NOENT)),
+        (7, Fault::Alive),
     ] {
         let mut world = world(true, &[(n, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).now, Inside, "{fault:?}");
@@ -252,7 +253,7 @@ fn a_directory_that_somebody_got_at_is_given_up_and_another_made() {
         // Only what still has its name is ours to remove.
         assert_eq!(world.asked[..again].contains(&Discard), fault == Fault::Errno(Errno::NOTEMPTY));
     }
-    let mut refused = world(true, &[(5, Fault::Errno(Errno::BUSY))]);
+    let mut refused = world(true, &[(6, Fault::Errno(Errno::BUSY))]);
     assert_eq!(refused.enter(AS_ROOT, 1).refused, Some((Unlink, Fault::Errno(Errno::BUSY))));
     assert!(refused.agrees(Traces::default()));
 }
@@ -273,7 +274,7 @@ fn an_interrupted_call_is_asked_again_but_not_for_ever() {
 #[test]
 fn the_next_parent_is_tried_until_there_is_none() {
     // A parent that cannot be opened, one in which nothing can be made, one whose directories cannot be looked at.
-    let faults = [(2, IO), (4, PERM), (9, IO)];
+    let faults = [(3, IO), (5, PERM), (10, IO)];
     let mut fourth = world(true, &faults);
     let end = fourth.enter(AS_ROOT, 4);
     assert_eq!((end.now, end.parent), (Inside, 3));
@@ -287,11 +288,11 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
     let plan = Plan { root: Root::Detached, ..AS_ROOT };
     let mut privileged = world(true, &[]);
     assert_eq!(privileged.enter(plan, 1).now, Inside);
-    assert_eq!(privileged.asked, [Threads, WorkingDirectory, Mount, Enter, Chroot, Action::Root, Verify]);
+    assert_eq!(privileged.asked, [Threads, Unshare, WorkingDirectory, Mount, Enter, Chroot, Action::Root, Verify]);
     let mut unprivileged = world(false, &[]);
     assert_eq!(unprivileged.enter(plan, 1).now, Inside);
     assert_eq!(
-        unprivileged.asked[2..],
+        unprivileged.asked[3..],
         [
             Mount,
             Proc,
@@ -308,7 +309,7 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
         ]
     );
     // One who may mount but not chroot does not mount twice.
-    let mut half = world(true, &[(4, PERM)]);
+    let mut half = world(true, &[(5, PERM)]);
     assert_eq!(half.enter(plan, 1).now, Inside);
     assert_eq!(half.asked.iter().filter(|now| **now == Mount).count(), 1);
 }
@@ -316,13 +317,13 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
 #[test]
 fn auto_is_detached_when_no_parent_will_do_and_only_then() {
     let plan = Plan { detached_if_no_parent: true, ..AS_ROOT };
-    let mut none = world(true, &[(2, IO), (3, IO)]);
+    let mut none = world(true, &[(3, IO), (4, IO)]);
     let end = none.enter(plan, 2);
     assert_eq!((end.now, end.root), (Inside, Root::Detached));
-    assert_eq!(none.asked[2..], [Parent, Parent, Mount, Enter, Chroot, Action::Root, Verify]);
-    let end = world(true, &[(2, IO), (3, IO), (4, IO)]).enter(plan, 2);
+    assert_eq!(none.asked[3..], [Parent, Parent, Mount, Enter, Chroot, Action::Root, Verify]);
+    let end = world(true, &[(3, IO), (4, IO), (5, IO)]).enter(plan, 2);
     assert_eq!((end.now, end.refused), (Refused, Some((Mount, IO))));
-    let end = world(true, &[(5, IO)]).enter(plan, 2);
+    let end = world(true, &[(6, IO)]).enter(plan, 2);
     assert_eq!((end.now, end.refused), (Refused, Some((Unlink, IO))));
 }
 
@@ -333,8 +334,8 @@ fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made(
     let mut lets_in = world(false, &[]);
     let end = lets_in.enter(plan, 1);
     assert_eq!((end.now, end.has.no_new_privs), (Inside, true));
-    assert_eq!(lets_in.asked[8..], [Chroot, NoNewPrivs, Chroot, Action::Root, Verify]);
-    let mut refused = world(false, &[(10, PERM)]);
+    assert_eq!(lets_in.asked[9..], [Chroot, NoNewPrivs, Chroot, Action::Root, Verify]);
+    let mut refused = world(false, &[(11, PERM)]);
     let end = refused.enter(plan, 1);
     assert_eq!((end.now, end.refused), (Refused, Some((Chroot, PERM))));
     assert_eq!(end.has, Traces { no_new_privs: true, ..Traces::default() });
@@ -373,20 +374,20 @@ fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_an
 #[test]
 fn interruptions_and_names_are_counted_apart() {
     let (taken, interrupted) = (Fault::Errno(Errno::EXIST), Fault::Errno(Errno::INTR));
-    let mut both: Vec<_> = (3..19).map(|call| (call, interrupted)).collect();
-    both.extend((19..35).map(|call| (call, taken)));
+    let mut both: Vec<_> = (4..20).map(|call| (call, interrupted)).collect();
+    both.extend((20..36).map(|call| (call, taken)));
     assert_eq!(world(true, &both).enter(AS_ROOT, 1).now, Inside);
 }
 
 #[test]
 fn a_directory_that_could_not_be_discarded_is_told_of_when_the_entry_is_refused() {
     let not_empty = Fault::Errno(Errno::NOTEMPTY);
-    let mut world = world(true, &[(5, not_empty), (6, not_empty), (12, IO)]);
+    let mut world = world(true, &[(6, not_empty), (7, not_empty), (13, IO)]);
     let end = world.enter(AS_ROOT, 1);
     assert_eq!((end.now, end.refused), (Refused, Some((Chroot, IO))));
     assert_eq!(end.has, Traces { left: true, ..Traces::default() });
-    let end = self::world(true, &[(5, not_empty), (12, IO)]).enter(AS_ROOT, 1);
+    let end = self::world(true, &[(6, not_empty), (13, IO)]).enter(AS_ROOT, 1);
     assert_eq!(end.has, Traces::default(), "it was discarded");
-    let end = self::world(true, &[(6, Fault::Alive), (12, IO)]).enter(AS_ROOT, 1);
+    let end = self::world(true, &[(7, Fault::Alive), (13, IO)]).enter(AS_ROOT, 1);
     assert_eq!((end.refused, end.has.left), (Some((Chroot, IO)), true));
 }
