@@ -22,6 +22,8 @@ pub enum Cause {
     SharedMemory,
     /// A descriptor is open on a directory.
     OpenDirectory,
+    /// A descriptor is an `io_uring`.
+    OpenRing,
     /// There is no privilege to `chroot`, and a user namespace is not allowed by the caller.
     NoPrivilege,
     /// No directory of the list can be written.
@@ -66,6 +68,7 @@ impl fmt::Display for Cause {
                 "another process shares the memory (vfork, clone with CLONE_VM): enter in one that has its own"
             }
             Cause::OpenDirectory => "close that directory: a process leaves the jail through it",
+            Cause::OpenRing => "close that io_uring: a process opens files through a directory that is registered in it",
             Cause::NoPrivilege => "run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces",
             Cause::NoParent => "name a directory that can be written, or use the root \"detached\"",
             Cause::Seccomp => "a seccomp filter refuses unshare: run as root with CAP_SYS_CHROOT, or change the filter",
@@ -109,6 +112,7 @@ impl Error {
             (Step::Threads, Some(Errno::INVAL)) if another_thread_lives() == Some(false) => Some(Cause::SharedMemory),
             (Step::Threads, Some(Errno::INVAL)) => Some(Cause::Threads),
             (Step::Threads, _) if !self.traces.root && !exists(c"/proc/self/stat") => Some(Cause::NoProc),
+            (Step::OpenDirectories, None) if self.fault == Fault::OpenRing => Some(Cause::OpenRing),
             (Step::OpenDirectories, None) => Some(Cause::OpenDirectory),
             (Step::Parent | Step::Make | Step::Unlinked, _) if self.tried.iter().any(Option::is_some) => {
                 Some(Cause::NoParent)

@@ -22,7 +22,7 @@ pub enum Step {
     /// Linux: no other process may share the root, the working directory or the descriptors,
     /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Unshare,
-    /// No descriptor may be open on a directory.
+    /// No descriptor may be open on a directory or an `io_uring`.
     OpenDirectories,
     /// Open the working directory, to come back to it after a refusal.
     WorkingDirectory,
@@ -103,7 +103,7 @@ impl Step {
             Step::Options => "use these options",
             Step::Threads => "rule out other threads",
             Step::Unshare => "unshare the root and the descriptors",
-            Step::OpenDirectories => "rule out open directories",
+            Step::OpenDirectories => "accept the open descriptors",
             Step::WorkingDirectory => "save the working directory",
             Step::Parent => "use the parent directory",
             Step::Make => "create a directory in the parent directory",
@@ -159,6 +159,7 @@ pub(crate) enum Fault {
     NotEmpty,
     Unsafe,
     OpenDirectory,
+    OpenRing,
     NoSuchId,
     TooManyGroups,
     NotOwnId,
@@ -227,6 +228,7 @@ impl fmt::Display for Fault {
             Fault::NotEmpty => "it is not empty",
             Fault::Unsafe => " does not belong to root, or others can write to it",
             Fault::OpenDirectory => " is a directory",
+            Fault::OpenRing => " is an io_uring",
             Fault::NoSuchId => "4294967295 is no user or group id",
             Fault::TooManyGroups => "there are more than 65536 groups",
             Fault::NotOwnId => "a user namespace has no ids but one's own, and no groups",
@@ -290,7 +292,7 @@ impl Error {
         }
     }
 
-    /// The descriptor that is open on a directory, or cannot be looked at, after [`Step::OpenDirectories`].
+    /// The descriptor that is open on a directory or an `io_uring`, or cannot be looked at, after [`Step::OpenDirectories`].
     #[must_use]
     pub const fn fd(&self) -> Option<i32> {
         if let Step::OpenDirectories = self.step { self.number } else { None }
@@ -326,7 +328,7 @@ impl Error {
             Fault::Errno(Errno::NOTDIR | Errno::LOOP) if component => {
                 f.write_str(" is a symbolic link or no directory")
             }
-            Fault::Unsafe | Fault::OpenDirectory => fmt::Display::fmt(&self.fault, f),
+            Fault::Unsafe | Fault::OpenDirectory | Fault::OpenRing => fmt::Display::fmt(&self.fault, f),
             fault => f.write_str(": ").and_then(|()| fmt::Display::fmt(&fault, f)),
         }
     }

@@ -218,7 +218,8 @@ impl<'a> Jail<'a> {
         self
     }
 
-    /// Enter even if a descriptor is open on a directory, through which a process leaves the jail: `fchdir`, `openat`.
+    /// Enter even if a descriptor is open on a directory, through which a process leaves the jail (`fchdir`, `openat`), or on an
+    /// `io_uring`, in which a directory may be registered.
     ///
     /// Saves the system calls of [`Step::OpenDirectories`](crate::Step::OpenDirectories): at least three, and one for
     /// each number up to the last descriptor.

@@ -29,6 +29,7 @@ pub struct Jailed {
     stat: Option<(Pid, OwnedFd)>,
     unshared: bool,
     directories: OpenDirectories,
+    rings_checked: bool,
     parent: Option<&'static str>,
     place: Place,
 }
@@ -54,6 +55,7 @@ impl Jailed {
             stat: system.stat.take(),
             unshared: system.unshared,
             directories: system.directories,
+            rings_checked: system.rings_checked,
             parent: system.parent_of_the_list(jail, end.parent),
             place: system.place,
         }
@@ -128,6 +130,13 @@ impl Jailed {
     #[must_use]
     pub const fn ids_kept(&self) -> bool {
         self.ids_kept
+    }
+
+    /// Whether it is certain that no descriptor that was looked at is an `io_uring`: false where open directories are allowed, and
+    /// where a filter refuses `io_uring_enter` and `/proc` is not there to tell. Costs no system call.
+    #[must_use]
+    pub const fn rings_checked(&self) -> bool {
+        self.rings_checked
     }
 
     /// Whether it is certain that no other process shares the root, the working directory or the descriptors: false where threads are

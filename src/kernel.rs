@@ -26,7 +26,7 @@ mod threads;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unix;
 
-pub use audit::OpenDirectories;
+pub use audit::{LeadsTo, OpenDirectories, leads_to};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as os;
 pub(crate) use os::may_chroot_ever;
@@ -77,6 +77,8 @@ const NAME: [u8; 28] = *b"autochroot-................\0";
 /// The system, and what an entry holds of it; dropped, it closes every descriptor that it opened.
 pub(crate) struct System {
     pub(crate) directories: OpenDirectories,
+    /// There is no `io_uring` among the descriptors that were looked at.
+    pub(crate) rings_checked: bool,
     /// Tells of threads where `unshare` does not.
     pub(crate) stat: Option<(Pid, OwnedFd)>,
     /// No other process shares the root, the working directory or the descriptors.
@@ -99,6 +101,7 @@ impl System {
     pub(crate) fn new(jail: Jail<'_>) -> Self {
         System {
             directories: OpenDirectories::NotChecked,
+            rings_checked: false,
             stat: None,
             unshared: false,
             tried: [None; PARENTS],

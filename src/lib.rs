@@ -111,7 +111,8 @@ mod jailed;
 mod kernel;
 mod machine;
 mod parse;
-mod text;
+#[doc(hidden)]
+pub mod text;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use capabilities::Capabilities;
@@ -126,6 +127,9 @@ pub use jailed::Jailed;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use jailed::{Entered, Seal, Sealed};
 pub use kernel::{Findings, OpenDirectories};
+/// For the launcher alone.
+#[doc(hidden)]
+pub use kernel::{LeadsTo, leads_to};
 pub use parse::ParseError;
 
 #[cfg(all(any(doc, doctest), any(target_os = "linux", target_os = "android")))]

@@ -19,7 +19,6 @@ mod options;
 mod output;
 #[path = "launcher/program.rs"]
 mod program;
-mod text;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "launcher/user.rs"]
 mod user;

@@ -1,4 +1,4 @@
-//! Names of errnos, and decimal numbers. The library and the launcher each have this file: it is no part of the public API.
+//! Names of errnos, and decimal numbers, for the library and the launcher: no part of the public API.
 //!
 //! `core` could print and read them, in some kilobytes more.
 
@@ -7,7 +7,7 @@ use core::fmt;
 use rustix::io::Errno;
 
 /// Displayed as `EPERM (operation not permitted)`, one that is not in the list as `errno 999`.
-pub(crate) struct Named(pub(crate) Errno);
+pub struct Named(pub Errno);
 
 impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,7 +19,7 @@ impl fmt::Display for Named {
 }
 
 /// Write it in digits.
-pub(crate) fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
+pub fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
     if number > 9 {
         decimal(to, number / 10)?;
     }
@@ -27,7 +27,7 @@ pub(crate) fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
 }
 
 /// Digits and nothing else.
-pub(crate) fn number(digits: &[u8]) -> Option<u32> {
+pub fn number(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() {
         return None;
     }

@@ -300,7 +300,7 @@ fn an_open_directory_is_refused_with_its_number() {
         );
         assert_eq!(
             error.to_string(),
-            format!("cannot rule out open directories: descriptor {} is a directory", directory.as_raw_fd())
+            format!("cannot accept the open descriptors: descriptor {} is a directory", directory.as_raw_fd())
         );
         drop(directory);
         let path = fs::File::options().read(true).custom_flags(libc::O_PATH).open("/tmp").unwrap();
@@ -310,6 +310,50 @@ fn an_open_directory_is_refused_with_its_number() {
         let _file = fs::File::open("/etc/passwd").unwrap();
         let _socket = UnixStream::pair().unwrap();
         assert_eq!(Jail::auto().enter().unwrap().open_directories(), autochroot::OpenDirectories::None);
+    });
+}
+
+/// Files are opened through a directory that is registered in it, without a descriptor of the directory.
+#[test]
+fn a_ring_is_refused_with_its_number_and_nothing_else_that_has_no_file() {
+    if ring().is_none() {
+        return skipped("this kernel has no io_uring");
+    }
+    for filter in [None, Some(Errno::PERM), Some(Errno::ACCESS), Some(Errno::NOSYS), Some(Errno::IO)] {
+        as_each_user(|_| {
+            let ring = ring().unwrap();
+            if let Some(errno) = filter {
+                fake(libc::SYS_io_uring_enter, errno);
+            }
+            let error = Jail::auto().enter().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("cannot accept the open descriptors: descriptor {} is an io_uring", ring.as_raw_fd())
+            );
+            assert_eq!((error.fd(), error.is_partial()), (Some(ring.as_raw_fd()), false));
+            assert_eq!(error.cause(), Some(autochroot::Cause::OpenRing));
+            Jail::auto().allow_open_directories().enter().unwrap();
+        });
+    }
+    for filter in [None, Some(Errno::PERM), Some(Errno::NOSYS)] {
+        as_each_user(|_| {
+            let others = unsafe {
+                [libc::eventfd(0, 0), libc::epoll_create(1), libc::inotify_init(), libc::timerfd_create(0, 0)]
+            };
+            assert!(others.iter().all(|fd| *fd >= 0));
+            if let Some(errno) = filter {
+                fake(libc::SYS_io_uring_enter, errno);
+            }
+            assert!(Jail::auto().enter().unwrap().rings_checked());
+        });
+    }
+    root_only!();
+    as_user(User::Root, || {
+        let _other = unsafe { libc::eventfd(0, 0) };
+        fake(libc::SYS_io_uring_enter, Errno::PERM);
+        own_mounts();
+        mount_tmpfs(Path::new("/proc"), 0, "");
+        assert!(!Jail::auto().enter().unwrap().rings_checked(), "nothing tells what it is");
     });
 }
 

@@ -543,11 +543,29 @@ fn a_directory_is_not_kept_and_one_that_is_not_kept_does_not_matter() {
             with_files(user, &[raw(&of_a_dead_thread())]).arg("--keep-fds=0,1,2,3").arg(payload()).output().unwrap();
         assert_fails(&output, 125, "descriptor 3, which may be a directory: ENOENT (no such file or directory)");
         let output = with_files(user, &[raw(&directory)]).arg("--keep-fds=all").arg(payload()).output().unwrap();
-        let message = "cannot rule out open directories: descriptor 3 is a directory\n  \
+        let message = "cannot accept the open descriptors: descriptor 3 is a directory\n  \
                        hint: close that directory: a process leaves the jail through it";
         assert_fails(&output, 125, message);
         let output = autochroot(user).stdin(directory.try_clone().unwrap()).arg(payload()).output().unwrap();
         assert_fails(&output, 125, "descriptor 0 is a directory: a program can leave the jail through it");
+    }
+}
+
+/// An exec drops the mappings of a ring, but not the descriptor.
+#[test]
+fn a_ring_is_not_kept() {
+    let Some(ring) = ring() else { return skipped("this kernel has no io_uring") };
+    for user in users() {
+        let output = with_files(user, &[raw(&ring)]).arg(payload()).arg("fds").output().unwrap();
+        assert!(text(&output.stdout).ends_with("\nfds: [0, 1, 2]\n"), "{output:?}");
+        let output = with_files(user, &[raw(&ring)]).arg("--keep-fds=0,1,2,3").arg(payload()).output().unwrap();
+        assert_fails(&output, 125, "descriptor 3 is an io_uring: a program can leave the jail through it");
+        let output = autochroot(user).stdin(ring.try_clone().unwrap()).arg(payload()).output().unwrap();
+        assert_fails(&output, 125, "descriptor 0 is an io_uring: a program can leave the jail through it");
+        let output = with_files(user, &[raw(&ring)]).arg("--keep-fds=all").arg(payload()).output().unwrap();
+        let message = "cannot accept the open descriptors: descriptor 3 is an io_uring\n  \
+                       hint: close that io_uring: a process opens files through a directory that is registered in it";
+        assert_fails(&output, 125, message);
     }
 }
 

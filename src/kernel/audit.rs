@@ -1,11 +1,11 @@
-//! Open directories: each is a way out of a root directory.
+//! The open descriptors: a directory among them is a way out of the root, and so is an `io_uring`.
 
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::System;
+use super::{System, os};
 use crate::error::Fault;
 
 /// What is known of open directories.
@@ -32,18 +32,47 @@ impl System {
         Ok(())
     }
 
-    /// That this is not a descriptor of a directory, and whether it is one at all. `O_PATH` and mounts are seen too.
-    #[allow(unsafe_code, reason = "a descriptor that is not ours is looked at")]
+    /// Checks that this descriptor leads to no directory, by `openat` or by an `io_uring`, and returns whether it is open at all.
     pub(super) fn is_no_directory(&mut self, fd: i32) -> Result<bool, Fault> {
-        // SAFETY: it is borrowed for this one call, which finds out whether it is open. It is not -1: nobody gives a negative number, and
-        // `max` spares the program the panic of that case.
-        let seen = match fstat(unsafe { BorrowedFd::borrow_raw(fd.max(0)) }) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(Fault::OpenDirectory),
-            Ok(_) => Ok(true),
+        let seen = match leads_to(fd) {
+            Ok(LeadsTo::Directory) => Err(Fault::OpenDirectory),
+            Ok(LeadsTo::Ring) => Err(Fault::OpenRing),
+            Ok(LeadsTo::PerhapsARing) => {
+                self.rings_checked = false;
+                Ok(true)
+            }
+            Ok(LeadsTo::Neither) => Ok(true),
             Err(Errno::BADF) => Ok(false),
             Err(errno) => Err(errno.into()),
         };
         self.number = seen.err().map(|_| fd);
         seen
     }
+}
+
+/// Whether a process could open other files through a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeadsTo {
+    /// A directory, also one that is open with `O_PATH`, and mounts.
+    Directory,
+    /// An `io_uring`, in which directories may be registered.
+    Ring,
+    /// What is no file of any kind. Whether it is an `io_uring` cannot be asked: a filter refuses it, and `/proc` is not there.
+    PerhapsARing,
+    /// Neither of these.
+    Neither,
+}
+
+/// Looks at a descriptor, whoever has opened it. Fails with `EBADF` if it is not open.
+#[allow(unsafe_code, reason = "a descriptor that is not ours is looked at")]
+pub fn leads_to(fd: i32) -> Result<LeadsTo, Errno> {
+    // SAFETY: it is borrowed for this one call, which finds out whether it is open. It is not -1: nobody gives a negative number, and
+    // `max` spares the program the panic of that case.
+    let mode = fstat(unsafe { BorrowedFd::borrow_raw(fd.max(0)) })?.st_mode;
+    Ok(match FileType::from_raw_mode(mode) {
+        FileType::Directory => LeadsTo::Directory,
+        // Only what has no file behind it is of no type.
+        FileType::Unknown => os::is_a_ring(fd)?,
+        _ => LeadsTo::Neither,
+    })
 }

@@ -3,8 +3,11 @@
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
+use linux_raw_sys::general::__NR_io_uring_enter;
 use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, openat, stat, statfs};
+use rustix::fs::{
+    CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, fstatfs, openat, readlinkat_raw, stat, statfs,
+};
 use rustix::io::{Errno, write};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::process::{DumpableBehavior, dumpable_behavior, getegid, geteuid, getgid, getuid, set_dumpable_behavior};
@@ -14,7 +17,8 @@ use rustix::thread::{
     set_capabilities, unshare_unsafe,
 };
 
-use super::libc::{is_secure_execution, variable};
+use super::audit::LeadsTo;
+use super::libc::{call, is_secure_execution, variable};
 use super::privileges::{empty_bounding_set, lock_securebits};
 use super::threads::{only_thread, read_proc, unshare_root_and_descriptors};
 use super::{HELD, OpenDirectories, Place, System, absolute, held};
@@ -62,6 +66,51 @@ pub(super) fn open_tmpdir() -> Result<OwnedFd, Fault> {
     let Some(tmpdir) = (unsafe { variable(c"TMPDIR") }) else { return Err(Fault::Unset) };
     absolute(tmpdir.to_bytes())?;
     Ok(openat(CWD, tmpdir, HELD, Mode::empty())?)
+}
+
+/// Whether a descriptor without a file type is an `io_uring`: to all others, `eventfd` for example, the call says `EOPNOTSUPP`. It
+/// submits nothing and waits for nothing.
+#[allow(unsafe_code, reason = "a call that rustix does not have")]
+pub(super) fn is_a_ring(fd: i32) -> Result<LeadsTo, Errno> {
+    // SAFETY: without an entry to submit and without flags, the call takes no pointer.
+    match unsafe { call(__NR_io_uring_enter, [fd.unsigned_abs() as usize, 0, 0, 0]) } {
+        Err(Errno::OPNOTSUPP) => Ok(LeadsTo::Neither),
+        Err(Errno::BADF) => Err(Errno::BADF),
+        // The kernel has no rings or a filter refuses the call: the name of the file tells too.
+        Err(errno @ (Errno::NOSYS | Errno::PERM | Errno::ACCESS)) => Ok(match is_named_a_ring(fd) {
+            Some(true) => LeadsTo::Ring,
+            None if errno != Errno::NOSYS => LeadsTo::PerhapsARing,
+            Some(false) | None => LeadsTo::Neither,
+        }),
+        Ok(_) | Err(_) => Ok(LeadsTo::Ring),
+    }
+}
+
+fn is_named_a_ring(fd: i32) -> Option<bool> {
+    let descriptors = openat(CWD, c"/proc/thread-self/fd", HELD, Mode::empty()).ok()?;
+    if fstatfs(&descriptors).ok()?.f_type != PROC_SUPER_MAGIC {
+        return None;
+    }
+    let mut name = [0; 12];
+    for (place, digit) in name.iter_mut().zip(digits(fd.unsigned_abs()).trim_ascii_start()) {
+        *place = *digit;
+    }
+    let mut target = [MaybeUninit::uninit(); 32];
+    let (target, _) = readlinkat_raw(&descriptors, CStr::from_bytes_until_nul(&name).ok()?, &mut target).ok()?;
+    Some(*target == *b"anon_inode:[io_uring]")
+}
+
+/// A number in eleven places, with spaces before it.
+fn digits(number: u32) -> [u8; 11] {
+    let (mut digits, mut rest) = ([b' '; 11], number);
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    digits
 }
 
 /// A removed directory has no link left, on every file system that was tried.
@@ -121,15 +170,7 @@ impl System {
 
     /// Map an id onto itself. The kernel passes over the spaces before a number.
     fn write_map(&self, file: &CStr, id: u32) -> Result<(), Fault> {
-        let mut number = [b' '; 11];
-        let mut rest = id;
-        for place in number.iter_mut().rev() {
-            *place = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
+        let number = digits(id);
         self.write_proc(file, [number, number, *b"          1"].as_flattened())
     }
 
@@ -164,7 +205,7 @@ impl System {
     /// Look at every descriptor: at the first numbers until as many are found as /proc counts, or else at all that the table of
     /// descriptors has room for. /proc/self is the first thread, which may have descriptors of its own.
     pub(super) fn see_no_open_directory(&mut self, threads: bool) -> Result<(), Fault> {
-        self.directories = OpenDirectories::None;
+        (self.directories, self.rings_checked) = (OpenDirectories::None, true);
         let descriptors = if threads { c"/proc/thread-self/fd" } else { c"/proc/self/fd" };
         let is_proc = match statfs(descriptors) {
             Ok(proc) => proc.f_type == PROC_SUPER_MAGIC,

@@ -6,6 +6,7 @@ use rustix::io::{Errno, read};
 use rustix::process::Pid;
 
 use super::System;
+use super::audit::LeadsTo;
 use crate::error::Fault;
 use crate::jail::Plan;
 
@@ -52,6 +53,12 @@ pub(crate) const fn may_chroot_ever() -> bool {
     true
 }
 
+/// Only Linux has rings.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+pub(super) const fn is_a_ring(_: i32) -> Result<LeadsTo, Errno> {
+    Ok(LeadsTo::Neither)
+}
+
 /// Only Linux has them.
 pub(super) const fn takes_nameless_files() -> bool {
     false
@@ -83,6 +90,7 @@ pub(super) const fn set_no_new_privs() -> Result<(), Errno> {
 #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]
 impl System {
     pub(super) fn see_no_open_directory(&mut self, _: bool) -> Result<(), Fault> {
+        self.rings_checked = true;
         self.see_no_open_directory_below_the_limit()
     }
 

@@ -3,15 +3,15 @@
 
 use core::ffi::c_int;
 
+use autochroot::{LeadsTo, leads_to};
 use rustix::fd::BorrowedFd;
-use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, fcntl_getfd};
 use rustix::process::{Resource, getpid, getrlimit};
 
 use crate::FAILED;
 use crate::libc::{Strings, close_range};
 use crate::output::fail;
-use crate::text::number;
+use autochroot::text::number;
 
 /// The descriptors to keep, but for `All` as ranges.
 pub(crate) enum Kept {
@@ -70,10 +70,20 @@ impl Kept {
                 fail!(FAILED, "LISTEN_FDS: descriptor % is not open", fd.unsigned_abs());
             }
             let number = fd.unsigned_abs();
-            match is_directory(fd) {
-                Ok(false) | Err(Errno::BADF) => {}
-                Ok(true) => {
+            match leads_to(fd) {
+                Ok(LeadsTo::Neither) | Err(Errno::BADF) => {}
+                Ok(LeadsTo::Directory) => {
                     fail!(FAILED, "descriptor % is a directory: a program can leave the jail through it", number)
+                }
+                Ok(LeadsTo::Ring) => {
+                    fail!(FAILED, "descriptor % is an io_uring: a program can leave the jail through it", number)
+                }
+                Ok(LeadsTo::PerhapsARing) => {
+                    fail!(
+                        FAILED,
+                        "descriptor % may be an io_uring: a filter refuses to tell, and /proc is missing",
+                        number
+                    )
                 }
                 Err(errno) => fail!(FAILED, "descriptor %, which may be a directory: %", number, errno),
             }
@@ -121,12 +131,6 @@ fn close(first: c_int, last: c_int) -> Result<(), c_int> {
 fn is_open(fd: c_int) -> bool {
     // SAFETY: as above.
     fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) }).is_ok()
-}
-
-fn is_directory(fd: c_int) -> Result<bool, Errno> {
-    // SAFETY: as above.
-    let stat = fstat(unsafe { BorrowedFd::borrow_raw(fd) })?;
-    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 fn descriptor(digits: &[u8]) -> Option<c_int> {

@@ -7,7 +7,7 @@ use core::fmt::{self, Display, Write as _};
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, write};
 
-use crate::text::{Named, decimal};
+use autochroot::text::{Named, decimal};
 
 /// Print the line that a failure is, and return its exit status.
 macro_rules! fail {

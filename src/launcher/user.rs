@@ -9,7 +9,7 @@ use rustix::process::{getegid, geteuid, getgid, getuid};
 use crate::FAILED;
 use crate::libc::{GROUPS, supplementary_groups};
 use crate::output::fail;
-use crate::text::number;
+use autochroot::text::number;
 
 const PASSWD: &CStr = c"/etc/passwd";
 const GROUP: &CStr = c"/etc/group";

@@ -350,6 +350,15 @@ fn filter_where(number: libc::c_long, argument: Option<u32>, action: u32) {
     }
 }
 
+/// An `io_uring`, if this kernel has them.
+pub fn ring() -> Option<File> {
+    let mut parameters = [0_u32; 30];
+    // SAFETY: the parameters are 120 bytes long, as the call takes them.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) };
+    // SAFETY: it was just made.
+    (fd >= 0).then(|| unsafe { File::from_raw_fd(i32::try_from(fd).unwrap()) })
+}
+
 /// A mount namespace of one's own, in which mounts are nobody else's business.
 pub fn own_mounts() {
     unsafe {
