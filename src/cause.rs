@@ -50,6 +50,8 @@ pub enum Cause {
     NoProc,
     /// `/proc` is mounted read-only.
     ReadOnlyProc,
+    /// The process is not dumpable: it has changed its user, has file capabilities, or its program cannot be read.
+    NotDumpable,
     /// Uid 0 does not hold `CAP_SETFCAP`, without which it is not mapped (Linux 5.12).
     NoSetfcap,
     /// The kernel is too old for a detached mount (Linux 5.2).
@@ -87,6 +89,7 @@ impl fmt::Display for Cause {
             Cause::SeLinux => "SELinux is enforcing and refuses the user namespace: change the policy",
             Cause::NoProc => "mount /proc, or go without id maps",
             Cause::ReadOnlyProc => "/proc is read-only: mount it writable, or go without id maps",
+            Cause::NotDumpable => "enter before the process changes its user, or go without id maps",
             Cause::NoSetfcap => "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps",
             Cause::NothingKept => "in a user namespace no capability is kept: enter with privilege",
             Cause::NoSetuid => "to become another user takes CAP_SETGID and CAP_SETUID: run as root",
@@ -125,11 +128,14 @@ impl Error {
             (Step::Keep, None) if self.traces.user_namespace => Some(Cause::NothingKept),
             (Step::Proc, Some(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
             (Step::Proc, Some(Errno::NOENT)) => Some(Cause::NoProc),
+            (Step::Proc, None) if self.fault == Fault::NotDumpable => Some(Cause::NotDumpable),
             (Step::NewUserNamespace, Some(errno)) if cfg!(feature = "userns") => no_user_namespace(errno),
             (Step::MapUid, _) if self.fault == Fault::NoSetfcap => Some(Cause::NoSetfcap),
-            (Step::MapUid | Step::DenySetgroups | Step::MapGid, Some(Errno::ROFS)) => Some(Cause::ReadOnlyProc),
+            (Step::OpenMaps | Step::MapUid | Step::DenySetgroups | Step::MapGid, Some(Errno::ROFS)) => {
+                Some(Cause::ReadOnlyProc)
+            }
             (
-                Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,
+                Step::OpenMaps | Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,
                 Some(Errno::PERM | Errno::ACCESS),
             ) => apparmor(),
             _ => None,

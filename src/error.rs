@@ -7,6 +7,8 @@ use rustix::io::Errno;
 use crate::capabilities::Capabilities;
 use crate::kernel::{PARENTS, parent};
 use crate::machine::Traces;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::protection::Protection;
 use crate::text::{Named, decimal};
 
 /// The step of an entry that was refused.
@@ -48,6 +50,8 @@ pub enum Step {
     Proc,
     /// Linux: [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
     NewUserNamespace,
+    /// Linux: open `uid_map`, `setgroups` and `gid_map`.
+    OpenMaps,
     /// Linux: write `/proc/self/uid_map`.
     MapUid,
     /// Linux: write "deny" to `/proc/self/setgroups`.
@@ -59,6 +63,8 @@ pub enum Step {
     /// Linux: drop what the user namespace gave,
     /// [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html).
     Shed,
+    /// Linux: replace the session keyring by an empty one, [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html).
+    Keyring,
     /// See that what was asked for is so: that "/" is the directory that was made, that nothing can be made in it, that
     /// ids and capabilities are what they should be.
     Verify,
@@ -77,6 +83,7 @@ pub enum Step {
     /// Linux: see that the capabilities to keep are held.
     Keep,
     /// Linux: [`PR_SET_NO_NEW_PRIVS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html).
+    /// On the way in after `chroot`, unless the process is root for good; and in a seal.
     /// FreeBSD: [`procctl(2)`](https://man.freebsd.org/cgi/man.cgi?procctl(2)), on the way in, when `chroot` said `EPERM`.
     NoNewPrivs,
     /// Linux: empty the bounding set.
@@ -89,6 +96,13 @@ pub enum Step {
     DropCapabilities,
     /// Linux: enforce the ruleset.
     Restrict,
+    /// Linux: check that the required protections can be put in force.
+    Require,
+    /// Linux: install the filter, [`seccomp(2)`](https://man7.org/linux/man-pages/man2/seccomp.2.html).
+    Filter,
+    /// Linux: set the parent-death signal again, which a change of ids clears,
+    /// [`PR_SET_PDEATHSIG(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html).
+    DeathSignal,
 }
 
 impl Step {
@@ -116,6 +130,7 @@ impl Step {
             Step::Chroot => "chroot",
             Step::Proc => "open /proc/self",
             Step::NewUserNamespace => "create a user namespace",
+            Step::OpenMaps => "open the id maps",
             Step::MapUid => "write uid_map",
             Step::DenySetgroups => "write \"deny\" to setgroups",
             Step::MapGid => "write gid_map",
@@ -135,6 +150,10 @@ impl Step {
             Step::Securebits => "lock the securebits",
             Step::DropCapabilities => "drop the capabilities",
             Step::Restrict => "enforce the Landlock ruleset",
+            Step::Keyring => "replace the session keyring",
+            Step::Require => "put a required protection in force",
+            Step::Filter => "install the seccomp filter",
+            Step::DeathSignal => "set the parent-death signal",
         }
     }
 }
@@ -169,6 +188,8 @@ pub(crate) enum Fault {
     Unset,
     /// The capability with this number is not held.
     NotHeld(u8),
+    /// The process is not dumpable.
+    NotDumpable,
     /// A parent was named for a root that has none.
     ParentOfAnother,
     /// Something was required of a root that is not the caller's own directory.
@@ -177,6 +198,13 @@ pub(crate) enum Fault {
     NothingToEnter,
     /// Capabilities were to be kept by uid 0, which `run_as` takes none from.
     RootKeepsAll,
+    /// The supplementary groups are not those that were set.
+    Groups,
+    /// A call that the filter refuses is not refused.
+    NoFilter,
+    /// A required protection is missing.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Missing(Protection),
     /// The fork that tried was killed by this signal before it had answered.
     Killed(u8),
     /// The fork that tried ended without an answer.
@@ -235,12 +263,20 @@ impl fmt::Display for Fault {
             Fault::Reversible => "the old ids can be had again",
             Fault::NoNewPrivs => "no_new_privs is not set",
             Fault::Unset => "it is not set",
+            Fault::NotDumpable => "the process is not dumpable, so the id maps belong to root",
             Fault::ParentOfAnother => "only the roots auto and unlinked are made in a parent",
             Fault::NotADirectory => {
                 "only a directory of the caller's can be required to be empty, owned, unwritable or safe"
             }
             Fault::NothingToEnter => "a user namespace can only be demanded for a jail",
             Fault::RootKeepsAll => "uid 0 keeps all its capabilities: name those to keep to the seal",
+            Fault::Groups => "the supplementary groups are not those that were set",
+            Fault::NoFilter => "the seccomp filter is not in force",
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Fault::Missing(protection) => {
+                f.write_str(protection.name())?;
+                " is missing"
+            }
             Fault::NoAnswer => "that process ended without an answer",
             Fault::Killed(signal) => {
                 f.write_str("that process was killed by signal ")?;

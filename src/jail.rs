@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) bounding_set: bool,
     pub(crate) user_namespace: UserNamespace,
     pub(crate) id_map: IdMap,
+    /// May become dumpable to open the id maps.
+    pub(crate) dumpable: bool,
     /// Who has set `no_new_privs` may chroot, if the administrator lets him (FreeBSD).
     pub(crate) no_new_privs_helps: bool,
 }
@@ -101,6 +103,7 @@ impl<'a> Jail<'a> {
             bounding_set: false,
             user_namespace,
             id_map: IdMap::Identity,
+            dumpable: false,
             no_new_privs_helps: cfg!(target_os = "freebsd"),
         };
         Jail { path, auto: false, parent_of_another: false, plan }
@@ -259,7 +262,8 @@ impl<'a> Jail<'a> {
         self.check_options()?;
         let mut system = System::new(self);
         let parents = if self.path.is_some() { 1 } else { PARENTS };
-        let end = State::start(self.plan, parents).run(self.plan, |state| system.ask(self, state));
+        let end =
+            State::start(self.plan, parents, system.sets_no_new_privs).run(self.plan, |state| system.ask(self, state));
         if end.now == Action::Inside {
             return Ok(Jailed::new(self, &mut system, &end));
         }
@@ -298,6 +302,18 @@ impl Jail<'_> {
     #[cfg(feature = "userns")]
     pub const fn id_map(mut self, id_map: IdMap) -> Self {
         self.plan.id_map = id_map;
+        self
+    }
+
+    /// Lets a process that is not dumpable open its id maps, which belong to root otherwise: for that moment it is dumpable, and other
+    /// processes of its user can open its memory in `/proc` and trace it, for as long as they like. For a process that holds no secret.
+    ///
+    /// A process is not dumpable after a `setuid`, with file capabilities, and if its program cannot be read. Without this,
+    /// [`enter`](Jail::enter) refuses such a process at [`Step::Proc`](crate::Step::Proc), before anything has changed; it can enter
+    /// before the `setuid`, or go without id maps.
+    #[cfg(feature = "userns")]
+    pub const fn allow_dumpable(mut self) -> Self {
+        self.plan.dumpable = true;
         self
     }
 

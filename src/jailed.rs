@@ -10,11 +10,17 @@ use crate::error::Fault;
 use crate::error::{Error, Step};
 use crate::jail::{IdMap, Jail, Root};
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::kernel::privileges::{Layers, RunAs, Sealing};
+use crate::kernel::SessionKeyring;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::kernel::run_as::RunAs;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::kernel::seal::Sealing;
 use crate::kernel::{Findings, OpenDirectories, Place, System};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::machine::walk;
 use crate::machine::{State, Traces};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::protection::{InForce, Protection};
 
 /// Proof that the process is in a jail: only [`Jail::enter`](crate::Jail::enter) makes one.
 ///
@@ -28,6 +34,8 @@ pub struct Jailed {
     ids_kept: bool,
     stat: Option<(Pid, OwnedFd)>,
     unshared: bool,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    keyring: SessionKeyring,
     directories: OpenDirectories,
     rings_checked: bool,
     parent: Option<&'static str>,
@@ -54,6 +62,8 @@ impl Jailed {
             ids_kept: !user_namespace || jail.plan.id_map == IdMap::Identity,
             stat: system.stat.take(),
             unshared: system.unshared,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            keyring: system.keyring,
             directories: system.directories,
             rings_checked: system.rings_checked,
             parent: system.parent_of_the_list(jail, end.parent),
@@ -94,8 +104,8 @@ impl Jailed {
 
     /// What `walk` tells of a failure, as an error; whether changes were made before it comes last.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    const fn refused(&self, (step, fault, changed): (Step, Fault, bool)) -> Error {
-        Error::inside(step, fault, self.traces(changed))
+    fn refused(&self, (step, fault, changed): (impl Into<Step>, Fault, bool)) -> Error {
+        Error::inside(step.into(), fault, self.traces(changed))
     }
 
     pub(crate) const fn in_user_namespace(&self) -> bool {
@@ -130,6 +140,12 @@ impl Jailed {
     #[must_use]
     pub const fn ids_kept(&self) -> bool {
         self.ids_kept
+    }
+
+    /// Whose session keyring the process has. Costs no system call.
+    #[must_use]
+    pub const fn session_keyring(&self) -> SessionKeyring {
+        self.keyring
     }
 
     /// Whether it is certain that no descriptor that was looked at is an `io_uring`: false where open directories are allowed, and
@@ -183,10 +199,11 @@ impl Jailed {
     /// Those of `run_as`, [`Step::Keep`] for a capability that is not held, and
     /// [`Step::Ids`] for uid 0, which keeps all its capabilities until a [`Seal`] drops them; nothing has changed since the entry then.
     pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
-        let run_as = RunAs { jailed: &self, uid, gid, groups, keep };
+        let mut run_as = RunAs::new(&self, uid, gid, groups, keep);
         let changes = RunAs::changes(self.user_namespace, uid);
         walk(RunAs::CHECKS, changes, |step| run_as.ask(step)).map_err(|failure| self.refused(failure))?;
-        Ok(self)
+        let keyring = run_as.keyring;
+        Ok(Jailed { keyring, ..self })
     }
 
     /// Give away all that is left: [`seal_with`](Jailed::seal_with) nothing kept.
@@ -242,14 +259,16 @@ impl Jailed {
 pub struct Seal {
     pub(crate) keep: Capabilities,
     pub(crate) execute: Option<i32>,
-    pub(crate) require_landlock: bool,
+    pub(crate) rings: bool,
+    /// A bit for each protection.
+    required: u8,
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Seal {
-    /// Nothing is kept, and a kernel without Landlock is reported.
+    /// Nothing is kept, and a protection that cannot be put in force is reported.
     pub const fn new() -> Seal {
-        Seal { keep: Capabilities::NONE, execute: None, require_landlock: false }
+        Seal { keep: Capabilities::NONE, execute: None, rings: false, required: 0 }
     }
 
     /// Keep these capabilities; with [`allow_execute`](Seal::allow_execute) the program keeps them too.
@@ -265,10 +284,21 @@ impl Seal {
         self
     }
 
-    /// A kernel without Landlock is an error.
-    pub const fn require_landlock(mut self) -> Seal {
-        self.require_landlock = true;
+    /// Leaves `io_uring` usable, which the filter refuses otherwise: for a program whose runtime is built on it. Operations that the
+    /// kernel does in a ring are not seen by the filter.
+    pub const fn allow_io_uring(mut self) -> Seal {
+        self.rings = true;
         self
+    }
+
+    /// Makes it an error if this protection cannot be put in force. What can be known before is an error before anything has changed.
+    pub const fn require(mut self, protection: Protection) -> Seal {
+        self.required |= 1 << protection as u8;
+        self
+    }
+
+    pub(crate) const fn requires(&self, protection: Protection) -> bool {
+        self.required & 1 << protection as u8 != 0
     }
 }
 
@@ -277,7 +307,7 @@ impl Seal {
 #[derive(Debug)]
 pub struct Sealed {
     jailed: Jailed,
-    in_force: Layers,
+    in_force: InForce,
     kept: Capabilities,
 }
 
@@ -294,6 +324,18 @@ impl Sealed {
     #[must_use]
     pub const fn capabilities(&self) -> Capabilities {
         self.kept
+    }
+
+    /// Whether this protection is in force.
+    #[must_use]
+    pub const fn has(&self, protection: Protection) -> bool {
+        self.in_force.has(protection)
+    }
+
+    /// Whose session keyring the process has.
+    #[must_use]
+    pub const fn session_keyring(&self) -> SessionKeyring {
+        self.in_force.keyring
     }
 
     /// Whether no capability but those kept is in the bounding set.

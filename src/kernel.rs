@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{ABS, AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
-use rustix::process::{Pid, Uid, chdir, chroot, fchdir, geteuid};
+use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 
 use crate::error::Fault;
 use crate::jail::{Jail, Plan, Root};
@@ -14,19 +14,29 @@ use crate::machine::{Action, State};
 mod audit;
 mod directory;
 #[cfg(any(target_os = "linux", target_os = "android"))]
+mod keyring;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 mod landlock;
 pub(crate) mod libc;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod place;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) mod privileges;
+mod privileges;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod run_as;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod seal;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod seccomp;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod threads;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unix;
 
 pub use audit::{LeadsTo, OpenDirectories, leads_to};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use keyring::SessionKeyring;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as os;
 pub(crate) use os::may_chroot_ever;
@@ -83,8 +93,12 @@ pub(crate) struct System {
     pub(crate) stat: Option<(Pid, OwnedFd)>,
     /// No other process shares the root, the working directory or the descriptors.
     pub(crate) unshared: bool,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) keyring: SessionKeyring,
     tried: [Option<Fault>; PARENTS],
     uid: Uid,
+    /// An entry by privilege has to set `no_new_privs`.
+    pub(crate) sets_no_new_privs: bool,
     cwd: Option<OwnedFd>,
     parent: Option<OwnedFd>,
     name: [u8; NAME.len()],
@@ -99,13 +113,18 @@ pub(crate) struct System {
 
 impl System {
     pub(crate) fn new(jail: Jail<'_>) -> Self {
+        // Nobody asks without a jail.
+        let (uid, sets_no_new_privs) = if jail.plan.root == Root::Unjailed { (Uid::ROOT, false) } else { os::user() };
         System {
             directories: OpenDirectories::NotChecked,
             rings_checked: false,
             stat: None,
             unshared: false,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            keyring: SessionKeyring::Inherited,
             tried: [None; PARENTS],
-            uid: if jail.plan.root == Root::Unjailed { Uid::ROOT } else { geteuid() }, // nobody asks then
+            uid,
+            sets_no_new_privs,
             cwd: None,
             parent: None,
             name: NAME,
@@ -152,18 +171,22 @@ impl System {
             Action::Mount if os::DETACHED => self.mount(),
             Action::Proc if os::USERNS => self.open_proc(plan),
             Action::NewUserNamespace if os::USERNS => os::new_user_namespace(state.wants_mount()),
+            Action::OpenMaps if os::USERNS => self.open_maps(plan),
             Action::MapUid if os::USERNS => self.map_uid(),
             Action::DenySetgroups if os::USERNS => self.deny_setgroups(),
             Action::MapGid if os::USERNS => self.map_gid(),
             Action::Shed if os::USERNS => os::shed(plan),
+            Action::Keyring if os::USERNS => self.join_keyring(),
             Action::Directory
             | Action::Mount
             | Action::Proc
             | Action::NewUserNamespace
+            | Action::OpenMaps
             | Action::MapUid
             | Action::DenySetgroups
             | Action::MapGid
-            | Action::Shed => Err(Errno::NOSYS.into()),
+            | Action::Shed
+            | Action::Keyring => Err(Errno::NOSYS.into()),
             Action::Inside | Action::Refused => Ok(()),
         };
         if let (Action::Parent | Action::Make | Action::Unlinked, Err(fault), None) = (state.now, outcome, jail.path) {
@@ -262,7 +285,13 @@ impl System {
         if self.place.root == Root::Detached && mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) {
             return Err(Fault::Alive);
         }
-        if cfg!(feature = "userns") && state.has.user_namespace { self.verify_user_namespace(plan) } else { Ok(()) }
+        if cfg!(feature = "userns") && state.has.user_namespace {
+            self.verify_user_namespace(plan)
+        } else if state.has.no_new_privs {
+            self.verify_no_new_privs()
+        } else {
+            Ok(())
+        }
     }
 
     fn open_directory(&mut self, jail: Jail<'_>) -> Result<(), Fault> {

@@ -111,6 +111,8 @@ mod jailed;
 mod kernel;
 mod machine;
 mod parse;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod protection;
 #[doc(hidden)]
 pub mod text;
 
@@ -126,11 +128,15 @@ pub use jail::{Jail, Root};
 pub use jailed::Jailed;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use jailed::{Entered, Seal, Sealed};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use kernel::SessionKeyring;
 pub use kernel::{Findings, OpenDirectories};
 /// For the launcher alone.
 #[doc(hidden)]
 pub use kernel::{LeadsTo, leads_to};
 pub use parse::ParseError;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use protection::Protection;
 
 #[cfg(all(any(doc, doctest), any(target_os = "linux", target_os = "android")))]
 #[doc = include_str!("guide.md")]

@@ -28,12 +28,14 @@ pub(crate) enum Action {
     NoNewPrivs,
     Proc,
     NewUserNamespace,
+    OpenMaps,
     MapUid,
     DenySetgroups,
     MapGid,
     Root,
     /// Also taken on the way back.
     Shed,
+    Keyring,
     Verify,
     // The way back.
     /// Undo `Make`: remove the directory, which still has its name. Also taken before another one is made.
@@ -67,11 +69,13 @@ impl Action {
             NoNewPrivs => Step::NoNewPrivs,
             Proc => Step::Proc,
             NewUserNamespace => Step::NewUserNamespace,
+            OpenMaps => Step::OpenMaps,
             MapUid => Step::MapUid,
             DenySetgroups => Step::DenySetgroups,
             MapGid => Step::MapGid,
             Action::Root => Step::Root,
             Shed => Step::Shed,
+            Keyring => Step::Keyring,
             Verify | Inside | Refused => Step::Verify,
         }
     }
@@ -124,6 +128,8 @@ pub(crate) struct State {
     pub(crate) root: Root,
     /// The tmpfs is there.
     mounted: bool,
+    /// An entry by privilege sets `no_new_privs`.
+    sets_no_new_privs: bool,
     /// How many more names may be tried.
     names: u8,
     /// How many more calls may be interrupted.
@@ -133,15 +139,16 @@ pub(crate) struct State {
 }
 
 use Action::{
-    Chroot, DenySetgroups, Directory, Discard, Enter, Inside, Make, MapGid, MapUid, Mount, NewUserNamespace,
-    NoNewPrivs, Open, OpenDirectories, Parent, Proc, Refused, Return, Shed, Threads, Unlink, Unlinked, Unshare, Verify,
-    WorkingDirectory,
+    Chroot, DenySetgroups, Directory, Discard, Enter, Inside, Keyring, Make, MapGid, MapUid, Mount, NewUserNamespace,
+    NoNewPrivs, Open, OpenDirectories, OpenMaps, Parent, Proc, Refused, Return, Shed, Threads, Unlink, Unlinked,
+    Unshare, Verify, WorkingDirectory,
 };
 
 impl State {
-    /// The first state, where there are so many parents to try. Without a jail it is also the last.
+    /// The first state, where there are so many parents to try and an entry by privilege has to set `no_new_privs` or not. Without a jail
+    /// it is also the last.
     #[inline(never)] // or it adds 200 bytes
-    pub(crate) fn start(plan: Plan, parents: usize) -> State {
+    pub(crate) fn start(plan: Plan, parents: usize, sets_no_new_privs: bool) -> State {
         let now = match plan.root {
             Root::Unjailed => Inside,
             Root::Unlinked | Root::Detached | Root::Directory if plan.threads => after_threads(plan),
@@ -154,6 +161,7 @@ impl State {
             parents,
             root: plan.root,
             mounted: false,
+            sets_no_new_privs,
             names: 16,
             interruptions: 16,
             refused: None,
@@ -190,17 +198,19 @@ impl State {
             (Mount, Ok(()))            => { self.mounted = true; Enter }
             (Enter, Ok(()))            => { self.has.cwd = true; if always && !in_namespace { Proc } else { Chroot } }
             (Chroot, Ok(()))           => { self.has.root = true; Action::Root }
-            (NoNewPrivs, Ok(()))       => { self.has.no_new_privs = true; Chroot }
+            (NoNewPrivs, Ok(()))       => { self.has.no_new_privs = true; if self.has.root { Verify } else { Chroot } }
             (Proc, Ok(()))             => NewUserNamespace,
             (NewUserNamespace, Ok(())) => {
                 (self.has.user_namespace, self.has.capabilities) = (true, true);
-                if plan.id_map == IdMap::Identity { MapUid } else { back_to }
+                if plan.id_map == IdMap::Identity { OpenMaps } else { back_to }
             }
+            (OpenMaps, Ok(()))         => MapUid,
             (MapUid, Ok(()))           => DenySetgroups,
             (DenySetgroups, Ok(()))    => MapGid,
             (MapGid, Ok(()))           => back_to,
-            (Action::Root, Ok(()))     => if in_namespace { Shed } else { Verify },
-            (Shed, Ok(()))             => { self.has.capabilities = false; if self.refused.is_none() { Verify } else { Refused } }
+            (Action::Root, Ok(()))     => if in_namespace { Shed } else if self.sets_no_new_privs && !self.has.no_new_privs { NoNewPrivs } else { Verify },
+            (Shed, Ok(()))             => { self.has.capabilities = false; if self.refused.is_none() { Keyring } else { Refused } }
+            (Keyring, Ok(()))          => Verify,
             (Verify, Ok(()))           => Inside,
 
             // The detour, where it is not permitted to chroot or to mount.
@@ -286,13 +296,12 @@ const fn after_threads(plan: Plan) -> Action {
     if plan.directories { WorkingDirectory } else { OpenDirectories }
 }
 
-/// A straight way, on which there is no way back: all checks, then all changes, until one step fails. Of that one it also
-/// tells whether a change was made before it.
-pub(crate) fn walk(
-    checks: &[Step],
-    changes: &[Step],
-    mut ask: impl FnMut(Step) -> Result<(), Fault>,
-) -> Result<(), (Step, Fault, bool)> {
+/// Runs all checks, then all changes, and stops at the first failure: of that step it also returns whether a change was made before.
+pub(crate) fn walk<S: Copy>(
+    checks: &[S],
+    changes: &[S],
+    mut ask: impl FnMut(S) -> Result<(), Fault>,
+) -> Result<(), (S, Fault, bool)> {
     let mut steps = checks.iter().chain(changes).enumerate();
     steps.try_for_each(|(n, &step)| ask(step).map_err(|fault| (step, fault, n > checks.len())))
 }

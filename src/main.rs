@@ -167,6 +167,8 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
         let caps = options.caps()?;
         #[cfg(feature = "userns")]
         let jail = if options.seal { jail.empty_bounding_set() } else { jail };
+        #[cfg(feature = "userns")]
+        let jail = jail.allow_dumpable(); // nothing secret is in here
         let first = user.is_some() && options.never_by_privilege();
         // Who is that user already needs no privilege to become it. Root may still have other groups.
         let already = user.is_some_and(|user| (first || user.uid != 0) && user.is_this_process());

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use common::*;
 
-/// From `geteuid`, the first call of an entry, to the last `close`.
+/// From `getresuid`, the first call of an entry, to the last `close`.
 fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
     Some(trace_in_two(user, args)?.0)
 }
@@ -17,9 +17,7 @@ fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
 /// An entry, and what comes after it.
 fn trace_in_two(user: User, args: &[&str]) -> Option<(Vec<String>, Vec<String>)> {
     let mut calls = trace_all(user, args)?;
-    let asks = |calls: &[String]| calls.iter().position(|call| call == "geteuid()").unwrap();
-    calls.drain(..=asks(&calls)); // --check asks, to tell later
-    calls.drain(..asks(&calls));
+    calls.drain(..calls.iter().position(|call| call.starts_with("getresuid(")).unwrap());
     let end = calls.iter().rposition(|call| call == "chdir(\"/\")").unwrap();
     let end = end + calls[end..].iter().position(|call| call == "close(3)").unwrap();
     let closes = calls[end..].iter().take_while(|call| call.starts_with("close(")).count();
@@ -51,7 +49,7 @@ fn brief(line: &str) -> String {
     let call = line.rsplit_once(" = ").map_or(line, |(call, _)| call.trim_end());
     let (name, args) = call.split_once('(').unwrap_or((call, ")"));
     let args = match name {
-        "getrandom" => "…)".into(),
+        "getrandom" | "getresuid" => "…)".into(),
         "fstat" | "newfstatat" | "statfs" => args.split(", {").next().unwrap().to_owned() + ")",
         "capget" | "capset" => args.split_once("}, ").map_or("…)", |(_, sets)| sets).to_owned(),
         _ => match args.split_once("autochroot-") {
@@ -66,7 +64,7 @@ const HELD: &str = "O_RDONLY|O_CLOEXEC|O_PATH|O_DIRECTORY";
 
 fn to_the_chroot() -> Vec<String> {
     vec![
-        "geteuid()".into(),
+        "getresuid(…)".into(),
         "unshare(CLONE_VM)".into(),
         "unshare(CLONE_FS|CLONE_FILES)".into(),
         "statfs(\"/proc/self/fd\")".into(),
@@ -109,23 +107,16 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
     let Some(calls) = trace(plain(), &["--check", "--no-seal", "--keep-fds=all", "-p", "/dev/shm"]) else { return };
     let id = rustix::process::geteuid().as_raw();
     let id = if id == 0 { 12345 } else { id };
-    let map = |file: &str, line: &str| {
-        [
-            format!("openat(6, \"{file}\", O_WRONLY|O_CLOEXEC)"),
-            format!("write(7, \"{line}\", {})", line.len()),
-            "close(7)".to_owned(),
-        ]
-    };
+    let open = |file: &str| format!("openat(6, \"{file}\", O_WRONLY|O_CLOEXEC)");
+    let write = |fd: u32, line: &str| format!("write({fd}, \"{line}\", {})", line.len());
     let line = format!("{id:>11}{id:>11}{:>11}", 1);
     let expected = [
         to_the_chroot(),
         owned(&["getegid()"]),
         vec![format!("openat(AT_FDCWD, \"/proc/self\", {HELD})"), "unshare(CLONE_NEWUSER)".to_owned()],
-        map("uid_map", &line).into(),
-        map("setgroups", "deny").into(),
-        map("gid_map", &line).into(),
+        vec![open("uid_map"), open("setgroups"), open("gid_map"), write(7, &line), write(8, "deny"), write(9, &line)],
         owned(&["chroot(\".\")", "chdir(\"/\")", "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)"]),
-        owned(&["capset({effective=0, permitted=0, inheritable=0})"]),
+        owned(&["capset({effective=0, permitted=0, inheritable=0})", "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)"]),
         owned(&[
             "newfstatat(AT_FDCWD, \"/\")",
             "capget({effective=0, permitted=0, inheritable=0})",
@@ -133,11 +124,11 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
             "geteuid()",
             "getegid()",
         ]),
-        owned(&["close(3)", "close(4)", "close(5)", "close(6)"]),
+        owned(&["close(3)", "close(4)", "close(5)", "close(6)", "close(7)", "close(8)", "close(9)"]),
     ]
     .concat();
     assert_eq!(calls, expected);
-    assert_eq!(calls.len(), 46);
+    assert_eq!(calls.len(), 47);
 }
 
 /// Those that `Jailed::run_as` and `Jailed::seal` say they cost.
@@ -145,11 +136,11 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
 fn what_is_given_away_takes_as_many_calls_as_documented() {
     let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap();
     let capabilities = last.trim().parse::<usize>().unwrap() + 1;
-    let mut ways = vec![(plain(), vec![], 13 + capabilities)];
+    let mut ways = vec![(plain(), vec![], 15 + capabilities)];
     if rustix::process::geteuid().is_root() {
-        ways.push((User::Root, vec!["--user=7:7", "--no-seal"], 19 + capabilities));
-        ways.push((User::Root, vec![], 16 + 2 * capabilities));
-        ways.push((User::Root, vec!["--user=7:7"], 19 + capabilities + 13 + capabilities));
+        ways.push((User::Root, vec!["--user=7:7", "--no-seal"], 22 + capabilities));
+        ways.push((User::Root, vec![], 19 + 2 * capabilities));
+        ways.push((User::Root, vec!["--user=7:7"], 22 + capabilities + 15 + capabilities));
     }
     if landlock_abi().is_none() {
         return skipped("no Landlock");
@@ -198,6 +189,17 @@ fn no_jail_is_no_call() {
         assert_eq!(calls[own + 1..own + 3], ["geteuid()", "getegid()"], "{:?}", &calls[own..]);
         assert!(calls[own + 3].starts_with("getgroups("), "{:?}", &calls[own..]);
     }
+}
+
+/// As this user, whose id map belongs to root after the `setuid`: the process is dumpable while three files are opened, once.
+#[test]
+fn the_launcher_is_dumpable_for_three_calls() {
+    root_only!();
+    let Some(calls) = trace_all(User::Root, &["--check", "--user=12345:12345", "--userns=always"]) else { return };
+    let start = calls.iter().position(|call| call == "prctl(PR_SET_DUMPABLE, SUID_DUMP_USER)").unwrap();
+    assert!(calls[start + 1..start + 4].iter().all(|call| call.starts_with("openat(")), "{:?}", &calls[start..]);
+    assert_eq!(calls[start + 4], "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)");
+    assert!(!calls[start + 5..].iter().any(|call| call.contains("PR_SET_DUMPABLE")));
 }
 
 #[test]

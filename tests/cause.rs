@@ -146,6 +146,7 @@ fn proc_that_is_missing_hidden_or_read_only() {
             mount();
             let uid = Uid::from_raw(7);
             rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+            unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
             match jail.enter() {
                 Ok(_) => "entered".into(),
                 Err(error) => format!("{:?} {:?}", error.step(), error.cause()),
@@ -161,7 +162,7 @@ fn proc_that_is_missing_hidden_or_read_only() {
         assert_eq!(mounted, 0, "mount: {}", std::io::Error::last_os_error());
     };
     assert_eq!(as_seven(&missing, Jail::auto()), "Proc Some(NoProc)");
-    assert_eq!(as_seven(&|| proc(libc::MS_RDONLY, ""), Jail::auto()), "MapUid Some(ReadOnlyProc)");
+    assert_eq!(as_seven(&|| proc(libc::MS_RDONLY, ""), Jail::auto()), "OpenMaps Some(ReadOnlyProc)");
     assert_eq!(as_seven(&|| proc(0, "hidepid=2"), Jail::auto()), "entered");
     assert_eq!(as_seven(&|| proc(0, "subset=pid"), Jail::auto()), "entered");
     let everything_read_only = || {

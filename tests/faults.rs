@@ -188,7 +188,7 @@ fn fail_each_call(subject: Subject, judge: impl Fn(&Output) -> bool) {
         let root = root_in(kind, &parent);
         let Some(calls) = own_calls(subject, user, &root) else { return };
         // The ids can always be had, and rustix asserts in a debug build that `close` does not fail.
-        let mut never_fail = vec!["geteuid", "getegid", "getuid", "getgid", "getpid", "close"];
+        let mut never_fail = vec!["geteuid", "getresuid", "getegid", "getuid", "getgid", "getpid", "close"];
         if cfg!(target_arch = "x86") {
             never_fail.push("capget"); // strace counts those of the 64-bit payload anew
         }

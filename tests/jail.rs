@@ -149,7 +149,51 @@ fn cap_sys_chroot_alone_needs_no_user_namespace() {
         rustix::thread::set_capabilities(None, sets).unwrap();
         let jailed = Jail::auto().enter().unwrap();
         assert_eq!((jailed.entered(), held()), (Entered::Privilege, chroot.bits()));
+        // Or a set-id program would load what this user has put into the new root.
+        assert!(rustix::thread::no_new_privs().unwrap());
     });
+}
+
+/// Whoever may chroot without being root must not be able to have a set-id program load his own library.
+#[test]
+fn every_entry_sets_no_new_privs_unless_the_process_is_root_for_good() {
+    root_only!();
+    let ids = |real, effective, saved| unsafe { assert_eq!(libc::setresuid(real, effective, saved), 0) };
+    for (real, effective, saved, sets) in
+        [(0, 0, 0, false), (7, 0, 0, true), (0, 7, 0, true), (0, 0, 7, true), (7, 7, 7, true)]
+    {
+        for jail in [Jail::auto(), Jail::detached(), Jail::directory(b"/var")] {
+            as_user(User::Root, || {
+                rustix::thread::set_keep_capabilities(true).unwrap();
+                let sets_before = rustix::thread::capabilities(None).unwrap();
+                ids(real, effective, saved);
+                let all = sets_before.permitted;
+                let sets_now = rustix::thread::CapabilitySets { effective: all, permitted: all, ..sets_before };
+                rustix::thread::set_capabilities(None, sets_now).unwrap();
+                unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+                let jailed = jail.enter().unwrap();
+                assert_eq!(jailed.entered(), Entered::Privilege);
+                assert_eq!(rustix::thread::no_new_privs().unwrap(), sets, "{real} {effective} {saved}");
+            });
+            as_user(User::Root, || {
+                ids(real, effective, saved);
+                if effective != 0 {
+                    return; // entered by a user namespace
+                }
+                fake_where(libc::SYS_prctl, Some(libc::PR_SET_NO_NEW_PRIVS as u32), 0);
+                match jail.enter() {
+                    Ok(_) => assert!(!sets),
+                    Err(error) => {
+                        assert!(sets, "{error}");
+                        assert_eq!(
+                            (error.step(), error.raw_os_error(), error.is_partial()),
+                            (Step::Verify, None, true)
+                        );
+                    }
+                }
+            });
+        }
+    }
 }
 
 #[test]
@@ -308,7 +352,7 @@ fn a_refusal_inside_the_user_namespace_is_partial_and_leaves_no_capability() {
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
         let before = (std::env::current_dir().unwrap(), open_fds());
         let error = refusal(Jail::auto().parent(parent.bytes()));
-        assert_refused(error, Step::MapUid, Errno::ROFS);
+        assert_refused(error, Step::OpenMaps, Errno::ROFS);
         assert!(error.is_partial());
         assert!(error.to_string().ends_with("; the process is in the new user namespace"), "{error}");
         assert_eq!(held(), 0);
@@ -325,6 +369,7 @@ fn a_missing_proc_is_found_before_anything_has_changed() {
         mount_tmpfs(Path::new("/proc"), 0, "");
         let ids = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
         let error = refusal(Jail::auto());
         assert_refused(error, Step::Proc, Errno::NOENT);
         assert!(!error.is_partial());
@@ -334,14 +379,43 @@ fn a_missing_proc_is_found_before_anything_has_changed() {
 
 /// As after a `setuid`, with file capabilities, or of a program that may not be read.
 #[test]
-fn a_process_that_is_not_dumpable_keeps_its_ids_and_stays_so() {
+fn a_process_that_is_not_dumpable_is_refused_before_anything_changed_unless_allowed() {
+    let dumpable = || unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
+    let always = Jail::auto().user_namespace(UserNamespace::Always);
+    as_user(plain(), || {
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+        for jail in [Jail::auto(), always, Jail::detached()] {
+            let namespace = fs::read_link("/proc/self/ns/user").unwrap();
+            let error = refusal(jail);
+            assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Proc, None, false));
+            assert_eq!(
+                error.to_string(),
+                "cannot open /proc/self: the process is not dumpable, so the id maps belong to root"
+            );
+            assert_eq!(error.cause(), Some(autochroot::Cause::NotDumpable));
+            assert_eq!(fs::read_link("/proc/self/ns/user").unwrap(), namespace);
+        }
+        assert!(!always.id_map(IdMap::None).enter().unwrap().ids_kept());
+        assert_eq!(dumpable(), 0);
+    });
+    // Root's files are root's.
+    for user in users().into_iter().filter(|user| *user == User::Root) {
+        as_user(user, || {
+            unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+            fake_where(libc::SYS_prctl, Some(libc::PR_SET_DUMPABLE as u32), libc::EIO as u32);
+            assert!(always.enter().unwrap().ids_kept());
+        });
+    }
     as_each_user(|_| {
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
         let ids = (geteuid(), getegid());
-        let jailed = Jail::auto().user_namespace(UserNamespace::Always).enter().unwrap();
-        assert!(jailed.ids_kept());
-        assert_eq!((geteuid(), getegid()), ids);
-        assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 0);
+        assert!(always.allow_dumpable().enter().unwrap().ids_kept());
+        assert_eq!((geteuid(), getegid(), dumpable()), (ids.0, ids.1, 0));
+    });
+    // A process that is dumpable is not made to be anything else.
+    as_each_user(|_| {
+        fake_where(libc::SYS_prctl, Some(libc::PR_SET_DUMPABLE as u32), libc::EIO as u32);
+        always.allow_dumpable().enter().unwrap();
     });
 }
 
@@ -359,6 +433,7 @@ fn maps_that_only_seem_to_be_written_are_an_error() {
         }
         let ids = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
         let error = refusal(Jail::auto());
         assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true), "{error}");
         assert_eq!(held(), 0);

@@ -104,7 +104,7 @@ const CASES: [(&str, &str, &str); 8] = [
     (
         "read-only proc",
         "unlinked /tmp, privilege",
-        "autochroot: cannot write uid_map: EROFS (read-only file system); the process is in the new user namespace\n  \
+        "autochroot: cannot open the id maps: EROFS (read-only file system); the process is in the new user namespace\n  \
          hint: /proc is read-only: mount it writable, or go without id maps\n",
     ),
     (
@@ -112,7 +112,7 @@ const CASES: [(&str, &str, &str); 8] = [
         "detached none, privilege",
         "autochroot: cannot create a directory: in /dev/shm: ENOENT (no such file or directory), in /run: ENOENT (no such \
          file or directory), in /tmp: EROFS (read-only file system), in /var/tmp: ENOENT (no such file or directory), in \
-         /: EROFS (read-only file system); cannot write uid_map: EROFS (read-only file system); the process is in the new \
+         /: EROFS (read-only file system); cannot open the id maps: EROFS (read-only file system); the process is in the new \
          user namespace\n  hint: /proc is read-only: mount it writable, or go without id maps\n",
     ),
     ("read-only root", "detached none, privilege", "detached none, user namespace"),

@@ -7,7 +7,9 @@ mod common;
 
 use std::fs;
 
-use autochroot::{Capabilities, Error, IdMap, Jail, Jailed, Seal, Sealed, Step, UserNamespace};
+use autochroot::{
+    Capabilities, Error, IdMap, Jail, Jailed, Protection, Seal, Sealed, SessionKeyring, Step, UserNamespace,
+};
 use common::*;
 use rustix::io::Errno;
 use rustix::thread::{
@@ -51,6 +53,14 @@ fn assert_powerless(sealed: &Sealed) {
     assert_eq!(sealed.bounding_set_empty(), bounding() == 0);
     assert_eq!(sealed.securebits_locked(), capabilities_secure_bits().unwrap().bits() == 0xef);
     assert_eq!(sealed.landlock(), landlock_abi());
+    assert!(sealed.has(Protection::Seccomp) && is_filtered());
+    assert_eq!(sealed.session_keyring(), SessionKeyring::Own);
+}
+
+/// Whether a call that the filter refuses, and that could do nothing, is refused.
+fn is_filtered() -> bool {
+    unsafe { libc::setns(-1, 0) };
+    std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
 #[test]
@@ -79,8 +89,8 @@ fn a_kernel_without_landlock_is_reported_or_an_error_if_landlock_is_required() {
         fake(libc::SYS_landlock_create_ruleset, Errno::OPNOTSUPP);
         let jailed = Jail::auto().enter().unwrap();
         let before = (held(), bounding());
-        let error = jailed.seal_with(Seal::new().require_landlock()).unwrap_err();
-        assert_eq!(error.step(), Step::Ruleset);
+        let error = jailed.seal_with(Seal::new().require(Protection::Landlock)).unwrap_err();
+        assert_eq!(error.step(), Step::Require);
         assert!(!error.to_string().contains("privileges"), "{error}");
         assert_eq!((held(), bounding()), before);
     });

@@ -68,7 +68,7 @@ pub(crate) unsafe fn variable<'e>(name: &CStr) -> Option<&'e CStr> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
-/// The supplementary groups, as many as there is room for; an empty list asks for their number alone.
+/// Lists the supplementary groups and returns their number. `EINVAL`: there are more than the list has places for.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn supplementary_groups(list: &mut [u32]) -> Result<usize, Errno> {
     // SAFETY: the list has as many places as the call is told.
@@ -76,11 +76,12 @@ pub(crate) fn supplementary_groups(list: &mut [u32]) -> Result<usize, Errno> {
     usize::try_from(count).map_err(|_| errno())
 }
 
-/// Whether the real, effective and saved user ids are all 0.
+/// The real, effective and saved user ids.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn is_root_for_good() -> bool {
-    let mut uids = [1; 3];
-    let [real, effective, saved] = &mut uids;
+pub(crate) fn user_ids() -> [u32; 3] {
+    // Nobody's, for the case that a filter refuses the call: then nothing is taken for ours.
+    let [mut real, mut effective, mut saved] = [u32::MAX - 1; 3];
     // SAFETY: each pointer leads to a place for one user id.
-    (unsafe { getresuid(real, effective, saved) }) == 0 && uids == [0; 3]
+    unsafe { getresuid(&raw mut real, &raw mut effective, &raw mut saved) };
+    [real, effective, saved]
 }

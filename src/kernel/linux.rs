@@ -10,7 +10,9 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, write};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
-use rustix::process::{DumpableBehavior, dumpable_behavior, getegid, geteuid, getgid, getuid, set_dumpable_behavior};
+use rustix::process::{
+    DumpableBehavior, Uid, dumpable_behavior, getegid, geteuid, getgid, getuid, set_dumpable_behavior,
+};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, UnshareFlags, capabilities, capability_is_in_bounding_set, no_new_privs,
@@ -18,7 +20,8 @@ use rustix::thread::{
 };
 
 use super::audit::LeadsTo;
-use super::libc::{call, is_secure_execution, variable};
+use super::keyring;
+use super::libc::{call, is_secure_execution, user_ids, variable};
 use super::privileges::{empty_bounding_set, lock_securebits};
 use super::threads::{only_thread, read_proc, unshare_root_and_descriptors};
 use super::{HELD, OpenDirectories, Place, System, absolute, held};
@@ -40,12 +43,15 @@ const NOTHING: CapabilitySets = CapabilitySets {
     inheritable: CapabilitySet::empty(),
 };
 
-/// What the id maps need and only the time before the user namespace has.
+/// What the id maps take.
 #[derive(Default)]
 pub(super) struct Maps {
     gid: u32,
     no_setfcap: bool,
     proc: Option<OwnedFd>,
+    uid_map: Option<OwnedFd>,
+    setgroups: Option<OwnedFd>,
+    gid_map: Option<OwnedFd>,
 }
 
 /// `GRND_INSECURE` (Linux 5.6) does not wait for the entropy pool, so that an `/init` is not held up.
@@ -66,6 +72,16 @@ pub(super) fn open_tmpdir() -> Result<OwnedFd, Fault> {
     let Some(tmpdir) = (unsafe { variable(c"TMPDIR") }) else { return Err(Fault::Unset) };
     absolute(tmpdir.to_bytes())?;
     Ok(openat(CWD, tmpdir, HELD, Mode::empty())?)
+}
+
+/// Maps an id onto itself. The kernel passes over the spaces before a number.
+fn write_map(file: &Option<OwnedFd>, id: u32) -> Result<(), Fault> {
+    let number = digits(id);
+    write_whole(file, [number, number, *b"          1"].as_flattened())
+}
+
+fn write_whole(file: &Option<OwnedFd>, content: &[u8]) -> Result<(), Fault> {
+    if write(held(file), content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
 }
 
 /// Whether a descriptor without a file type is an `io_uring`: to all others, `eventfd` for example, the call says `EOPNOTSUPP`. It
@@ -129,21 +145,6 @@ impl System {
         Ok(())
     }
 
-    pub(super) fn map_uid(&self) -> Result<(), Fault> {
-        match self.write_map(c"uid_map", self.uid.as_raw()) {
-            Err(Fault::Errno(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NoSetfcap),
-            written => written,
-        }
-    }
-
-    pub(super) fn deny_setgroups(&self) -> Result<(), Fault> {
-        self.write_proc(c"setgroups", b"deny")
-    }
-
-    pub(super) fn map_gid(&self) -> Result<(), Fault> {
-        self.write_map(c"gid_map", self.maps.gid)
-    }
-
     /// A tmpfs that is mounted nowhere: its descriptor is the only way to it, and the root directory after that.
     pub(super) fn mount(&mut self) -> Result<(), Fault> {
         let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -158,34 +159,66 @@ impl System {
         Ok(())
     }
 
-    /// Opened before the user namespace is made, so that a missing /proc is found while everything can be undone.
+    /// Opens `/proc/self` before the user namespace is made, so that what stands in the way of the id maps is found while everything can
+    /// be undone.
     pub(super) fn open_proc(&mut self, plan: Plan) -> Result<(), Fault> {
         self.maps.gid = getegid().as_raw();
         self.maps.no_setfcap = self.uid.is_root() && !capabilities(None)?.effective.contains(CapabilitySet::SETFCAP);
         if plan.id_map == IdMap::Identity {
             self.maps.proc = Some(openat(CWD, c"/proc/self", HELD, Mode::empty())?);
+            if !plan.dumpable && !self.uid.is_root() && dumpable_behavior()? != DumpableBehavior::Dumpable {
+                return Err(Fault::NotDumpable);
+            }
         }
         Ok(())
     }
 
-    /// Map an id onto itself. The kernel passes over the spaces before a number.
-    fn write_map(&self, file: &CStr, id: u32) -> Result<(), Fault> {
-        let number = digits(id);
-        self.write_proc(file, [number, number, *b"          1"].as_flattened())
+    /// Opens the three files at once. If the process is not dumpable they belong to root: then, if the caller allows it, the process is
+    /// dumpable until they are open, and no longer.
+    pub(super) fn open_maps(&mut self, plan: Plan) -> Result<(), Fault> {
+        match self.open_all_maps() {
+            Err(Errno::ACCESS) if plan.dumpable && dumpable_behavior()? != DumpableBehavior::Dumpable => {
+                set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+                let opened = self.open_all_maps();
+                set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+                Ok(opened?)
+            }
+            opened => Ok(opened?),
+        }
     }
 
-    fn write_proc(&self, file: &CStr, content: &[u8]) -> Result<(), Fault> {
+    fn open_all_maps(&mut self) -> Result<(), Errno> {
         let proc = held(&self.maps.proc);
-        let open = || openat(proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-        let mut file = open();
-        // Of a process that is not dumpable, after a setuid or with file capabilities, these files belong to root.
-        if matches!(file, Err(Errno::ACCESS)) && dumpable_behavior().is_ok_and(|now| now != DumpableBehavior::Dumpable)
-        {
-            set_dumpable_behavior(DumpableBehavior::Dumpable)?;
-            file = open();
-            set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+        let open = |file: &CStr| openat(proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map(Some);
+        let files = (open(c"uid_map")?, open(c"setgroups")?, open(c"gid_map")?);
+        (self.maps.uid_map, self.maps.setgroups, self.maps.gid_map) = files;
+        Ok(())
+    }
+
+    pub(super) fn map_uid(&self) -> Result<(), Fault> {
+        match write_map(&self.maps.uid_map, self.uid.as_raw()) {
+            Err(Fault::Errno(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NoSetfcap),
+            written => written,
         }
-        if write(file?, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
+    }
+
+    pub(super) fn deny_setgroups(&self) -> Result<(), Fault> {
+        write_whole(&self.maps.setgroups, b"deny")
+    }
+
+    pub(super) fn map_gid(&self) -> Result<(), Fault> {
+        write_map(&self.maps.gid_map, self.maps.gid)
+    }
+
+    /// A kernel that refuses another keyring is no reason to refuse the entry: [`Jailed`](crate::Jailed) reports it.
+    pub(super) fn join_keyring(&mut self) -> Result<(), Fault> {
+        self.keyring = keyring::join();
+        Ok(())
+    }
+
+    /// Checks that `no_new_privs` is in force.
+    pub(super) fn verify_no_new_privs(&self) -> Result<(), Fault> {
+        if no_new_privs()? { Ok(()) } else { Err(Fault::NoNewPrivs) }
     }
 
     pub(super) fn verify_user_namespace(&self, plan: Plan) -> Result<(), Fault> {
@@ -193,9 +226,7 @@ impl System {
         if !(now.effective | now.permitted | now.inheritable).is_empty() {
             return Err(Fault::Capabilities);
         }
-        if !no_new_privs()? {
-            return Err(Fault::NoNewPrivs);
-        }
+        self.verify_no_new_privs()?;
         if plan.id_map == IdMap::Identity && (geteuid(), getegid().as_raw()) != (self.uid, self.maps.gid) {
             return Err(Fault::Ids);
         }
@@ -260,7 +291,13 @@ pub(super) fn new_user_namespace(to_mount: bool) -> Result<(), Fault> {
     Ok(unshare(UnshareFlags::NEWUSER | mount)?)
 }
 
-/// By privilege, a process needs it set afterwards only: see `System::perform`.
+/// The effective user id, and whether an entry by privilege has to set `no_new_privs`: unless the real, effective and saved ids are all
+/// root's. Who can chroot could otherwise have a set-id program load a library of his own.
+pub(super) fn user() -> (Uid, bool) {
+    let [real, effective, saved] = user_ids();
+    (Uid::from_raw(effective), [real, effective, saved] != [0; 3])
+}
+
 pub(super) fn set_no_new_privs() -> Result<(), Errno> {
     rustix::thread::set_no_new_privs(true)
 }

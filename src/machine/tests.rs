@@ -13,6 +13,7 @@ const AS_ROOT: Plan = Plan {
     bounding_set: false,
     user_namespace: UserNamespace::Auto,
     id_map: IdMap::Identity,
+    dumpable: false,
     no_new_privs_helps: false,
 };
 const PERM: Fault = Fault::Errno(Errno::PERM);
@@ -33,6 +34,7 @@ struct World {
     no_new_privs: bool,
     asked: Vec<Action>,
     may_chroot: bool,
+    sets_no_new_privs: bool,
     /// These calls, counted from 0, fail.
     faults: Vec<(usize, Fault)>,
 }
@@ -72,10 +74,12 @@ impl World {
             | Mount
             | Directory
             | Proc
+            | OpenMaps
             | MapUid
             | DenySetgroups
             | MapGid
             | Action::Root
+            | Keyring
             | Verify => {}
             Inside | Refused => panic!("nothing is asked at the end"),
         }
@@ -110,7 +114,7 @@ impl World {
 
     /// The last state of an entry into this world.
     fn enter(&mut self, plan: Plan, parents: usize) -> State {
-        State::start(plan, parents).run(plan, |state| self.ask(state))
+        State::start(plan, parents, self.sets_no_new_privs).run(plan, |state| self.ask(state))
     }
 }
 
@@ -159,7 +163,20 @@ fn an_unprivileged_entry_takes_the_detour_and_sheds_what_it_gained() {
     let end = world.enter(AS_ROOT, 5);
     assert_eq!(
         world.asked[9..],
-        [Chroot, Proc, NewUserNamespace, MapUid, DenySetgroups, MapGid, Chroot, Action::Root, Shed, Verify]
+        [
+            Chroot,
+            Proc,
+            NewUserNamespace,
+            OpenMaps,
+            MapUid,
+            DenySetgroups,
+            MapGid,
+            Chroot,
+            Action::Root,
+            Shed,
+            Keyring,
+            Verify
+        ]
     );
     assert_eq!(
         (end.now, end.has),
@@ -220,7 +237,7 @@ fn chroot_is_only_tried_again_after_eperm_and_only_once() {
         let mut world = world(true, &[(9, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Chroot, fault)));
     }
-    let mut world = world(true, &[(9, PERM), (15, PERM)]);
+    let mut world = world(true, &[(9, PERM), (16, PERM)]);
     let end = world.enter(AS_ROOT, 1);
     assert_eq!(end.refused, Some((Chroot, PERM)));
     assert_eq!(end.has, Traces { user_namespace: true, ..Traces::default() });
@@ -297,6 +314,7 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
             Mount,
             Proc,
             NewUserNamespace,
+            OpenMaps,
             MapUid,
             DenySetgroups,
             MapGid,
@@ -305,6 +323,7 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
             Chroot,
             Action::Root,
             Shed,
+            Keyring,
             Verify
         ]
     );
@@ -343,6 +362,26 @@ fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made(
     assert_eq!((end.now, end.has.no_new_privs), (Inside, false));
 }
 
+/// Linux, by privilege without being root: after chroot, which may be refused, and never in a user namespace, where `Shed` does it.
+#[test]
+fn whoever_is_not_root_for_good_sets_no_new_privs_in_the_new_root() {
+    for root in ROOTS {
+        let plan = Plan { root, ..AS_ROOT };
+        let mut privileged = World { sets_no_new_privs: true, ..world(true, &[]) };
+        let end = privileged.enter(plan, 1);
+        assert_eq!((end.now, end.has.no_new_privs), (Inside, true));
+        assert!(privileged.asked.ends_with(&[Chroot, Action::Root, NoNewPrivs, Verify]));
+        let last = privileged.asked.len() - 2;
+        let mut fails = World { sets_no_new_privs: true, ..world(true, &[(last, IO)]) };
+        let end = fails.enter(plan, 1);
+        assert_eq!((end.now, end.refused), (Refused, Some((NoNewPrivs, IO))));
+        assert!(fails.agrees(end.has));
+        let mut in_a_namespace = World { sets_no_new_privs: true, ..world(false, &[]) };
+        assert_eq!(in_a_namespace.enter(plan, 1).now, Inside);
+        assert!(!in_a_namespace.asked.contains(&NoNewPrivs));
+    }
+}
+
 #[test]
 fn unjailed_asks_for_nothing() {
     let mut world = world(false, &[]);
@@ -356,7 +395,7 @@ fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_an
     for (step, fault) in [(Open, Fault::NotOurs), (Unlink, Fault::Errno(Errno::NOENT)), (Unlinked, Fault::Alive)] {
         for parents in [1, 3] {
             let mut always = World { may_chroot: true, ..World::default() };
-            let end = State::start(AS_ROOT, parents).run(AS_ROOT, |state| {
+            let end = State::start(AS_ROOT, parents, false).run(AS_ROOT, |state| {
                 if state.now == step {
                     always.asked.push(state.now);
                     always.somebody_did(state.now, fault);

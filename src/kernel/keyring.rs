@@ -1,0 +1,41 @@
+//! The session keyring: whoever starts a program shares it with the program, and with it all keys in it (Linux).
+#![allow(unsafe_code, reason = "a call that rustix does not have")]
+
+use linux_raw_sys::general::__NR_keyctl;
+use rustix::io::Errno;
+
+use super::libc::call;
+
+/// Whose session keyring a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionKeyring {
+    /// Its own, which is empty: the keys of whoever started it cannot be found, read or cleared.
+    Own,
+    /// That of whoever started it. An entry by privilege leaves it so until `run_as` or `seal`.
+    Inherited,
+    /// That of whoever started it: the kernel refused another one with this errno. `ENOSYS`: it has no keys. `EDQUOT`: a user may have
+    /// 200. `EPERM`: a seccomp filter refuses it, as Docker's does.
+    Refused(i32),
+}
+
+/// Gives the process a session keyring of its own, which cannot be undone.
+///
+/// [`keyctl(2)`](https://man7.org/linux/man-pages/man2/keyctl.2.html)
+pub(super) fn join() -> SessionKeyring {
+    const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
+    // SAFETY: without a name the call takes no pointer.
+    match unsafe { call(__NR_keyctl, [KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0]) } {
+        Ok(_) => SessionKeyring::Own,
+        Err(errno) => SessionKeyring::Refused(errno.raw_os_error()),
+    }
+}
+
+/// Whether the kernel has keyrings, and no filter refuses them: asks for the number of the one in use.
+pub(super) fn is_available() -> bool {
+    const KEYCTL_GET_KEYRING_ID: usize = 0;
+    const KEY_SPEC_SESSION_KEYRING: usize = -3_isize as usize;
+    // SAFETY: the call takes no pointer.
+    let asked = unsafe { call(__NR_keyctl, [KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0, 0]) };
+    !matches!(asked, Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS))
+}

@@ -1,0 +1,250 @@
+//! Becoming another user in the jail (Linux).
+
+use core::ptr;
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::process::{
+    Gid, Pid, Signal, Uid, getegid, geteuid, getgid, getpid, getppid, getuid, kill_process,
+    parent_process_death_signal, set_parent_process_death_signal,
+};
+use rustix::thread::{
+    CapabilitiesSecureBits, CapabilitySet, capabilities_secure_bits, set_keep_capabilities, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
+
+use super::keyring::{self, SessionKeyring};
+use super::libc::supplementary_groups;
+use super::privileges::{
+    empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed, raise_ambient,
+};
+use super::threads::still_alone;
+use crate::capabilities::Capabilities;
+use crate::error::{Fault, Step};
+use crate::jailed::Jailed;
+
+/// What no id may be: to the system calls it means "leave it as it is".
+const NO_ID: u32 = u32::MAX;
+const NGROUPS_MAX: usize = 65536;
+
+/// A step of becoming another user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Become {
+    Threads,
+    Ids,
+    Keep,
+    SetGroups,
+    SetGid,
+    BoundingSet,
+    Ambient,
+    Securebits,
+    Keyring,
+    SetUid,
+    DropCapabilities,
+    DeathSignal,
+    Verify,
+}
+
+impl From<Become> for Step {
+    fn from(step: Become) -> Step {
+        match step {
+            Become::Threads => Step::Threads,
+            Become::Ids => Step::Ids,
+            Become::Keep => Step::Keep,
+            Become::SetGroups => Step::SetGroups,
+            Become::SetGid => Step::SetGid,
+            Become::BoundingSet => Step::BoundingSet,
+            Become::Ambient => Step::Ambient,
+            Become::Securebits => Step::Securebits,
+            Become::Keyring => Step::Keyring,
+            Become::SetUid => Step::SetUid,
+            Become::DropCapabilities => Step::DropCapabilities,
+            Become::DeathSignal => Step::DeathSignal,
+            Become::Verify => Step::Verify,
+        }
+    }
+}
+
+/// The user to become, and what is found on the way.
+pub(crate) struct RunAs<'a> {
+    jailed: &'a Jailed,
+    uid: u32,
+    gid: u32,
+    groups: &'a [u32],
+    keep: Capabilities,
+    /// The signal that this process gets when its parent ends, and the parent: the change of ids takes the signal away.
+    death: (Option<Signal>, Option<Pid>),
+    pub(crate) keyring: SessionKeyring,
+}
+
+impl<'a> RunAs<'a> {
+    /// The checks, which change nothing.
+    pub(crate) const CHECKS: &'static [Become] = &[Become::Threads, Become::Ids, Become::Keep];
+
+    /// The changes after the checks. In a user namespace no groups can be set; uid 0 keeps its capabilities.
+    pub(crate) const fn changes(in_user_namespace: bool, uid: u32) -> &'static [Become] {
+        use Become::{
+            Ambient, BoundingSet, DeathSignal, DropCapabilities, Keyring, Securebits, SetGid, SetGroups, SetUid, Verify,
+        };
+        match (in_user_namespace, uid) {
+            (true, _) => &[SetGid, SetUid, DeathSignal, Verify],
+            (false, 0) => &[SetGroups, SetGid, SetUid, DeathSignal, Verify],
+            (false, _) => &[
+                SetGroups,
+                SetGid,
+                BoundingSet,
+                Ambient,
+                Securebits,
+                Keyring,
+                SetUid,
+                DropCapabilities,
+                DeathSignal,
+                Verify,
+            ],
+        }
+    }
+
+    pub(crate) const fn new(jailed: &'a Jailed, uid: u32, gid: u32, groups: &'a [u32], keep: Capabilities) -> Self {
+        RunAs { jailed, uid, gid, groups, keep, death: (None, None), keyring: jailed.session_keyring() }
+    }
+
+    pub(crate) fn ask(&mut self, step: Become) -> Result<(), Fault> {
+        match step {
+            Become::Threads => still_alone(self.jailed.stat()),
+            Become::Ids => self.check(),
+            Become::Keep => held_of(self.keep),
+            Become::SetGroups => Ok(set_thread_groups(gids(self.groups))?),
+            Become::SetGid => {
+                let gid = Gid::from_raw(self.gid);
+                Ok(set_thread_res_gid(gid, gid, gid)?)
+            }
+            Become::BoundingSet => empty_bounding_set_if_allowed(self.keep),
+            Become::Ambient => raise_ambient(self.keep),
+            Become::Securebits => lock_securebits_if_allowed(),
+            Become::Keyring => {
+                self.keyring = keyring::join();
+                Ok(())
+            }
+            Become::SetUid => self.set_uid(),
+            Become::DropCapabilities => {
+                hold_only(self.keep, self.keep)?;
+                raise_ambient(self.keep) // without the securebits, setresuid took them
+            }
+            Become::DeathSignal => self.restore_death_signal(),
+            Become::Verify => self.verify(),
+        }
+    }
+
+    fn check(&mut self) -> Result<(), Fault> {
+        if self.uid == NO_ID || self.gid == NO_ID || self.groups.contains(&NO_ID) {
+            return Err(Fault::NoSuchId);
+        }
+        if self.uid == 0 && self.keep != Capabilities::NONE {
+            return Err(Fault::RootKeepsAll);
+        }
+        if self.groups.len() > NGROUPS_MAX {
+            return Err(Fault::TooManyGroups);
+        }
+        let own = (geteuid().as_raw(), getegid().as_raw()) == (self.uid, self.gid) && self.jailed.ids_kept();
+        if self.jailed.in_user_namespace() && !(own && self.groups.is_empty()) {
+            return Err(Fault::NotOwnId);
+        }
+        if let Some(signal) = parent_process_death_signal()? {
+            self.death = (Some(signal), getppid());
+        }
+        Ok(())
+    }
+
+    /// With the securebits set, capabilities survive it until the next step. Without the privilege to set them, that has
+    /// to be asked for, and is not where nothing is kept.
+    fn set_uid(&self) -> Result<(), Fault> {
+        let uid = Uid::from_raw(self.uid);
+        let ask = self.keep != Capabilities::NONE
+            && !capabilities_secure_bits()?.contains(CapabilitiesSecureBits::NO_SETUID_FIXUP);
+        if ask {
+            set_keep_capabilities(true)?;
+        }
+        set_thread_res_uid(uid, uid, uid)?;
+        if ask {
+            set_keep_capabilities(false)?;
+        }
+        Ok(())
+    }
+
+    /// If the parent ended while the signal was not set, it is sent now.
+    fn restore_death_signal(&self) -> Result<(), Fault> {
+        let (Some(signal), parent) = self.death else { return Ok(()) };
+        set_parent_process_death_signal(Some(signal))?;
+        if getppid() != parent {
+            kill_process(getpid(), signal)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the ids and groups are the new ones, that nothing is held but what is kept, and that the way back to root is closed,
+    /// unless a capability that is kept opens it.
+    fn verify(&self) -> Result<(), Fault> {
+        let ids = [getuid().as_raw(), geteuid().as_raw(), getgid().as_raw(), getegid().as_raw()];
+        if ids != [self.uid, self.uid, self.gid, self.gid] {
+            return Err(Fault::Ids);
+        }
+        // A user namespace shows groups that it does not map as the overflow id: nothing can be said of them.
+        if !self.jailed.in_user_namespace() && !groups_are(self.groups)? {
+            return Err(Fault::Groups);
+        }
+        if self.uid == 0 {
+            return Ok(());
+        }
+        if held()? != self.keep {
+            return Err(Fault::Capabilities);
+        }
+        let opens = |capability: CapabilitySet| self.keep.contains(Capabilities::from_bits(capability.bits()));
+        if !opens(CapabilitySet::SETUID) && set_thread_res_uid(None, Uid::ROOT, None).is_ok()
+            || !opens(CapabilitySet::SETGID) && self.gid != 0 && set_thread_res_gid(None, Gid::ROOT, None).is_ok()
+        {
+            return Err(Fault::Reversible);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the process has these supplementary groups and no others, in whatever order. Up to 64 are compared on the stack, more in
+/// memory that is mapped for it: there may be 65536.
+#[allow(unsafe_code, reason = "memory for a list of any length")]
+fn groups_are(wanted: &[u32]) -> Result<bool, Errno> {
+    let count = wanted.len();
+    let mut few = [0; 64];
+    if count <= few.len() {
+        return match supplementary_groups(&mut few) {
+            Ok(told) => Ok(told == count && few.get(..told).is_some_and(|few| are_the_same(few, wanted))),
+            Err(Errno::INVAL) => Ok(false), // there are more
+            Err(errno) => Err(errno),
+        };
+    }
+    let length = count * size_of::<u32>();
+    // SAFETY: a new mapping, which nothing else uses, aligned for any type and full of zeros.
+    let (memory, list) = unsafe {
+        let memory = mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
+        (memory, core::slice::from_raw_parts_mut(memory.cast::<u32>(), count))
+    };
+    let same = match supplementary_groups(list) {
+        Ok(told) => Ok(told == count && are_the_same(list, wanted)),
+        Err(Errno::INVAL) => Ok(false),
+        Err(errno) => Err(errno),
+    };
+    // SAFETY: the mapping made above, to which no reference is used any more.
+    unsafe { munmap(memory, length)? };
+    same
+}
+
+/// Whether each list has the ids of the other. The kernel sorts its own, so the search in that one is fast.
+fn are_the_same(sorted: &[u32], wanted: &[u32]) -> bool {
+    wanted.iter().all(|gid| sorted.binary_search(gid).is_ok()) && sorted.iter().all(|gid| wanted.contains(gid))
+}
+
+#[allow(unsafe_code, reason = "core has no safe cast of a slice")]
+const fn gids(groups: &[u32]) -> &[Gid] {
+    const { assert!(size_of::<Gid>() == size_of::<u32>() && align_of::<Gid>() == align_of::<u32>()) };
+    // SAFETY: `Gid` is a transparent wrapper of the `u32` that a gid is on Linux.
+    unsafe { core::slice::from_raw_parts(groups.as_ptr().cast(), groups.len()) }
+}

@@ -1,0 +1,186 @@
+//! The seal: what a process in the jail gives up for good (Linux).
+
+use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::thread::{no_new_privs, set_no_new_privs};
+
+use super::keyring::{self, SessionKeyring};
+use super::privileges::{
+    bounding_set_is_empty, empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed,
+    may_set_privileges, raise_ambient, securebits_are_locked,
+};
+use super::threads::still_alone;
+use super::{landlock, seccomp};
+use crate::capabilities::Capabilities;
+use crate::error::{Fault, Step};
+use crate::jail::Root;
+use crate::jailed::{Jailed, Seal};
+use crate::protection::{InForce, Protection};
+
+/// A step of a seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Give {
+    Threads,
+    Keep,
+    Ruleset,
+    Require,
+    NoNewPrivs,
+    BoundingSet,
+    Ambient,
+    Securebits,
+    DropCapabilities,
+    Keyring,
+    Restrict,
+    Filter,
+    Verify,
+}
+
+impl From<Give> for Step {
+    fn from(step: Give) -> Step {
+        match step {
+            Give::Threads => Step::Threads,
+            Give::Keep => Step::Keep,
+            Give::Ruleset => Step::Ruleset,
+            Give::Require => Step::Require,
+            Give::NoNewPrivs => Step::NoNewPrivs,
+            Give::BoundingSet => Step::BoundingSet,
+            Give::Ambient => Step::Ambient,
+            Give::Securebits => Step::Securebits,
+            Give::DropCapabilities => Step::DropCapabilities,
+            Give::Keyring => Step::Keyring,
+            Give::Restrict => Step::Restrict,
+            Give::Filter => Step::Filter,
+            Give::Verify => Step::Verify,
+        }
+    }
+}
+
+/// A seal that is being made.
+pub(crate) struct Sealing<'a> {
+    jailed: &'a Jailed,
+    seal: Seal,
+    abi: Option<i32>,
+    ruleset: Option<OwnedFd>,
+    pub(crate) in_force: InForce,
+}
+
+impl<'a> Sealing<'a> {
+    /// The checks, which change nothing.
+    pub(crate) const CHECKS: &'static [Give] = &[Give::Threads, Give::Keep, Give::Ruleset, Give::Require];
+
+    /// The changes after the checks. The first is one call, so that its failure changes nothing. The filter comes last: it refuses
+    /// calls that the steps before it make.
+    pub(crate) const CHANGES: &'static [Give] = &[
+        Give::NoNewPrivs,
+        Give::BoundingSet,
+        Give::Ambient,
+        Give::Securebits,
+        Give::DropCapabilities,
+        Give::Keyring,
+        Give::Restrict,
+        Give::Filter,
+        Give::Verify,
+    ];
+
+    pub(crate) const fn new(jailed: &'a Jailed, seal: Seal) -> Self {
+        let in_force = InForce::nothing(jailed.session_keyring());
+        Sealing { jailed, seal, abi: None, ruleset: None, in_force }
+    }
+
+    pub(crate) fn ask(&mut self, step: Give) -> Result<(), Fault> {
+        match step {
+            Give::Threads => still_alone(self.jailed.stat()),
+            Give::Keep => held_of(self.seal.keep),
+            Give::Ruleset => self.make_ruleset(),
+            Give::Require => self.check_required(),
+            Give::NoNewPrivs => Ok(set_no_new_privs(true)?),
+            Give::BoundingSet => empty_bounding_set_if_allowed(self.seal.keep),
+            Give::Ambient => raise_ambient(self.through_exec()),
+            Give::Securebits => lock_securebits_if_allowed(),
+            Give::DropCapabilities => Ok(hold_only(self.seal.keep, self.through_exec())?),
+            Give::Keyring => {
+                if self.in_force.keyring != SessionKeyring::Own {
+                    self.in_force.keyring = keyring::join();
+                }
+                Ok(())
+            }
+            Give::Restrict => self.restrict(),
+            Give::Filter => self.install_filter(),
+            Give::Verify => self.verify(),
+        }
+    }
+
+    /// What the program executed next is to hold: nothing, if none may be executed.
+    const fn through_exec(&self) -> Capabilities {
+        if self.seal.execute.is_some() { self.seal.keep } else { Capabilities::NONE }
+    }
+
+    /// Made before anything is changed, so that a lack of descriptors is found in time.
+    fn make_ruleset(&mut self) -> Result<(), Fault> {
+        let Some(abi) = landlock::abi() else { return Ok(()) };
+        let ruleset = landlock::deny_all(abi)?;
+        // The files of a directory of the caller's, and of no jail at all, are there to be used.
+        if matches!(self.jailed.root(), Root::Directory | Root::Unjailed) {
+            let root = openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            landlock::allow_beneath(&ruleset, root.as_raw_fd(), abi)?;
+        }
+        if let Some(program) = self.seal.execute {
+            landlock::allow_execute(&ruleset, program)?;
+        }
+        (self.abi, self.ruleset) = (Some(abi), Some(ruleset));
+        Ok(())
+    }
+
+    /// What is required and can be known to be missing is an error before anything has changed.
+    fn check_required(&self) -> Result<(), Fault> {
+        for protection in Protection::ALL.into_iter().filter(|protection| self.seal.requires(*protection)) {
+            let can_be = match protection {
+                Protection::BoundingSet => may_set_privileges()? || bounding_set_is_empty(self.seal.keep)?,
+                Protection::Securebits => may_set_privileges()? || securebits_are_locked()?,
+                Protection::Landlock => self.ruleset.is_some(),
+                Protection::Seccomp => seccomp::is_available(),
+                Protection::Keyring => self.in_force.keyring == SessionKeyring::Own || keyring::is_available(),
+            };
+            if !can_be {
+                return Err(Fault::Missing(protection));
+            }
+        }
+        Ok(())
+    }
+
+    fn restrict(&mut self) -> Result<(), Fault> {
+        if let Some(ruleset) = self.ruleset.take() {
+            landlock::restrict_self(&ruleset)?;
+            self.in_force.landlock = self.abi;
+        }
+        Ok(())
+    }
+
+    fn install_filter(&mut self) -> Result<(), Fault> {
+        self.in_force.seccomp = seccomp::install(seccomp::Leave {
+            rings: self.seal.rings,
+            tracing: self.in_force.landlock.is_some(),
+            user_namespaces: self.jailed.root() != Root::Unjailed,
+        })?;
+        Ok(())
+    }
+
+    fn verify(&mut self) -> Result<(), Fault> {
+        if held()? != self.seal.keep {
+            return Err(Fault::Capabilities);
+        }
+        if !no_new_privs()? {
+            return Err(Fault::NoNewPrivs);
+        }
+        if self.in_force.seccomp {
+            seccomp::verify()?;
+        }
+        self.in_force.bounding_set = bounding_set_is_empty(self.seal.keep)?;
+        self.in_force.securebits = securebits_are_locked()?;
+        let mut required = Protection::ALL.into_iter().filter(|protection| self.seal.requires(*protection));
+        match required.find(|protection| !self.in_force.has(*protection)) {
+            Some(missing) => Err(Fault::Missing(missing)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The protections of a seal, by name (Linux).
+
+use core::fmt;
+
+use crate::kernel::SessionKeyring;
+
+/// A protection that a seal puts in force where the kernel and the privilege allow it (Linux).
+///
+/// Displayed and [read](Protection::named) by the names that the launcher uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protection {
+    /// `bounding-set`: no program that is executed gains a capability that is not kept. Takes `CAP_SETPCAP`.
+    BoundingSet,
+    /// `securebits`: uid 0 is an ordinary user, for good. Takes `CAP_SETPCAP`.
+    Securebits,
+    /// `landlock`: no access to file systems; from ABI 6 on no signals and abstract sockets to processes outside. Takes Linux 5.13.
+    Landlock,
+    /// `seccomp`: no system call that leads out in other ways. Takes Linux 4.14.
+    Seccomp,
+    /// `keyring`: the keys of whoever started the process are out of reach.
+    Keyring,
+}
+
+impl Protection {
+    /// All that there are.
+    pub const ALL: [Protection; 5] = [
+        Protection::BoundingSet,
+        Protection::Securebits,
+        Protection::Landlock,
+        Protection::Seccomp,
+        Protection::Keyring,
+    ];
+
+    /// Returns the protection of this name.
+    #[must_use]
+    pub fn named(name: &[u8]) -> Option<Protection> {
+        Protection::ALL.into_iter().find(|protection| protection.name().as_bytes() == name)
+    }
+
+    /// Returns its name, as in `seccomp`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protection::BoundingSet => "bounding-set",
+            Protection::Securebits => "securebits",
+            Protection::Landlock => "landlock",
+            Protection::Seccomp => "seccomp",
+            Protection::Keyring => "keyring",
+        }
+    }
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which protections a seal has put in force; `no_new_privs` always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InForce {
+    pub(crate) bounding_set: bool,
+    pub(crate) securebits: bool,
+    pub(crate) landlock: Option<i32>,
+    pub(crate) seccomp: bool,
+    pub(crate) keyring: SessionKeyring,
+}
+
+impl InForce {
+    pub(crate) const fn nothing(keyring: SessionKeyring) -> InForce {
+        InForce { bounding_set: false, securebits: false, landlock: None, seccomp: false, keyring }
+    }
+
+    pub(crate) const fn has(&self, protection: Protection) -> bool {
+        match protection {
+            Protection::BoundingSet => self.bounding_set,
+            Protection::Securebits => self.securebits,
+            Protection::Landlock => self.landlock.is_some(),
+            Protection::Seccomp => self.seccomp,
+            Protection::Keyring => matches!(self.keyring, SessionKeyring::Own),
+        }
+    }
+}
