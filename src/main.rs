@@ -26,9 +26,11 @@ mod user;
 use core::ffi::{CStr, c_char, c_int};
 
 use autochroot::{Error, Jailed, Step};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use autochroot::{Protection, SessionKeyring};
 use rustix::fd::AsRawFd as _;
 use rustix::io::Errno;
-use rustix::process::{getegid, geteuid};
+use rustix::process::{getegid, geteuid, getgid, getuid};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
@@ -70,13 +72,15 @@ unsafe extern "C" fn main(_: c_int, args: *const *const c_char, environment: *co
 /// The exit status, either way.
 fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let options = Options::parse(args)?;
+    refuse_privilege_from_the_file()?;
     let kept = Kept::of(options.keep_fds, environment)?;
+    kept.check()?;
+    kept.fill_standard(options.check)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let user = options.user.map(User::find).transpose()?;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let user: Option<User> = None;
     let before = (geteuid().as_raw(), getegid().as_raw());
-    kept.check()?;
     match (options.check, args.peek()) {
         (true, None) => match enter(&options, &kept, user.as_ref(), None) {
             Ok(inside) => Ok(c_int::from(!check::report(&inside, before, options.jail.path(), Stream::out())?)),
@@ -132,6 +136,42 @@ fn run(
     }
     stream.flush();
     Err(CANNOT_RUN)
+}
+
+/// A launcher that is set-id or has file capabilities would give whoever starts it what root alone may do: to choose the root directory
+/// of a set-id program, for one.
+fn refuse_privilege_from_the_file() -> Result<(), c_int> {
+    if getuid() == geteuid() && getgid() == getegid() && !os::has_capabilities_from_the_file() {
+        return Ok(());
+    }
+    Stream::err()
+        .put("autochroot: refused: it got privilege from its own file, by a set-id bit or file capabilities\n", &[])
+        .put("  hint: remove them (chmod u-s,g-s or setcap -r), and start it with the privilege that it needs\n", &[])
+        .flush();
+    Err(FAILED)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod os {
+    use rustix::process::geteuid;
+    use rustix::thread::{CapabilitySet, capabilities, capability_is_in_ambient_set};
+
+    /// Ambient capabilities are not from the file: whoever starts the launcher holds them.
+    pub(super) fn has_capabilities_from_the_file() -> bool {
+        let permitted = capabilities(None).map_or(CapabilitySet::empty(), |held| held.permitted);
+        let is_from_the_file = |one: u32| {
+            let one = CapabilitySet::from_bits_retain(1 << one);
+            permitted.contains(one) && capability_is_in_ambient_set(one) != Ok(true)
+        };
+        autochroot::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod os {
+    pub(super) const fn has_capabilities_from_the_file() -> bool {
+        false
+    }
 }
 
 /// A jail, sealed unless the options say otherwise.
@@ -199,11 +239,15 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
             _ => {}
         }
         if options.seal {
-            let mut seal = autochroot::Seal::new().keep(caps);
+            let mut seal = options.seal()?.keep(caps);
             if let Some(program) = program {
                 seal = seal.allow_execute(program);
             }
-            return jailed.seal_with(seal).map(Inside::Sealed).map_err(refused);
+            let sealed = jailed.seal_with(seal).map_err(refused)?;
+            if !(options.quiet || options.check) {
+                warn(&sealed);
+            }
+            return Ok(Inside::Sealed(sealed));
         }
         Ok(Inside::Jailed(jailed))
     }
@@ -211,6 +255,25 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
     {
         let _ = (program, user);
         jail.enter().map(Inside::Jailed).map_err(refused)
+    }
+}
+
+/// One line with the protections that are missing, if any is. Where the filter is in force, or the kernel has no keys, it does not matter
+/// whose session keyring it is.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn warn(sealed: &autochroot::Sealed) {
+    let no_keys = sealed.session_keyring() == SessionKeyring::Refused(Errno::NOSYS.raw_os_error());
+    let mut stream = Stream::err();
+    let mut before = "autochroot: warning: not in force: ";
+    for protection in Protection::ALL.into_iter().filter(|protection| !sealed.has(*protection)) {
+        if protection == Protection::Keyring && (no_keys || sealed.has(Protection::Seccomp)) {
+            continue;
+        }
+        stream.put("%%", &[&before, &protection.name()]);
+        before = ", ";
+    }
+    if before == ", " {
+        stream.put("\n", &[]).flush();
     }
 }
 

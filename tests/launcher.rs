@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use common::*;
+use rustix::io::Errno;
 
 /// The launcher as `user`, with neither arguments nor a TMPDIR.
 fn autochroot(user: User) -> Command {
@@ -276,7 +277,7 @@ fn check_says_what_it_found() {
         let expected = format!(
             "root: unlinked\nparent: {}\nempty: yes\nwritable: no\nmode: changeable\nopen-directories: none\n\
              entered: {entered}\nidentity: kept\ncapabilities: none\nno-new-privs: yes\nbounding-set: none\n\
-             securebits: locked\nlandlock: {landlock}\nthreads: 1\njailed: yes\n",
+             securebits: locked\nlandlock: {landlock}\nseccomp: yes\nkeyring: own\nthreads: 1\nshared: no\njailed: yes\n",
             parent.0.display()
         );
         // Those of whoever runs the tests.
@@ -510,16 +511,11 @@ fn only_the_standard_descriptors_are_kept_unless_others_are_named() {
     for user in users() {
         for (keep, fds) in [
             (None, "[0, 1, 2]"),
-            (Some("--keep-fds=1,5,3,5"), "[1, 3, 5]"),
+            (Some("--keep-fds=1,5,3,5"), "[0, 1, 2, 3, 5]"),
             (Some("--keep-fds=0,1,2,6"), "[0, 1, 2, 6]"),
             (Some("--keep-fds=all"), "[0, 1, 2, 3, 4, 5, 6]"),
         ] {
             let output = with_files(user, &files).args(keep).arg(payload()).arg("fds").output().unwrap();
-            // Without a standard descriptor, Rust opens /dev/null in its place, which is not there.
-            if keep == Some("--keep-fds=1,5,3,5") {
-                assert!(!output.status.success() || text(&output.stdout).contains(fds), "{output:?}");
-                continue;
-            }
             assert!(text(&output.stdout).ends_with(&format!("\nfds: {fds}\n")), "{user:?} {keep:?}: {output:?}");
         }
     }
@@ -569,25 +565,117 @@ fn a_ring_is_not_kept() {
     }
 }
 
+/// A filter refuses it, as Docker's older profiles do, or the kernel is older than 5.9: as long as there are descriptors, whatever their
+/// numbers and the limit.
 #[test]
-fn where_close_range_is_missing_descriptors_are_closed_one_by_one() {
+fn where_close_range_is_refused_no_other_descriptor_survives() {
     let file = fs::File::open("/etc/passwd").unwrap();
-    for user in users() {
-        let mut command = with_files(user, &[raw(&file); 3]);
-        // SAFETY: the filter and the limit are for the child alone.
+    let directory = fs::File::open("/").unwrap();
+    for errno in [Errno::NOSYS, Errno::PERM, Errno::ACCESS, Errno::INVAL, Errno::IO] {
+        for user in users() {
+            let mut command = with_files(user, &[raw(&file), raw(&file), raw(&file), raw(&directory)]);
+            // SAFETY: the filter and the limit are for the child alone.
+            unsafe {
+                command.pre_exec(move || {
+                    let high = if is_root() { 300_000 } else { 1000 };
+                    let limit = libc::rlimit { rlim_cur: high + 1, rlim_max: high + 1 };
+                    libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+                    // Above the limit that is in force then.
+                    libc::dup2(6, libc::c_int::try_from(high).unwrap());
+                    let limit = libc::rlimit { rlim_cur: 64, rlim_max: high + 1 };
+                    libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+                    fake(libc::SYS_close_range, errno);
+                    Ok(())
+                });
+            }
+            let started = std::time::Instant::now();
+            let output = command.arg("--keep-fds=0,1,2,4").arg(payload()).args(["fds", "open-fds"]).output().unwrap();
+            assert!(text(&output.stdout).contains("\nfds: [0, 1, 2, 4]\nopen: 4\n"), "{errno} {user:?}: {output:?}");
+            assert!(started.elapsed().as_secs() < 20, "a call for each number");
+        }
+    }
+    root_only!();
+    let launcher = launcher();
+    let said = ask_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/proc"), 0, "");
+        fake(libc::SYS_close_range, Errno::PERM);
+        let output = Command::new(launcher).arg("--check").stdin(Stdio::null()).output().unwrap();
+        format!("{}{}{:?}", text(&output.stdout), text(&output.stderr), output.status.code())
+    });
+    let message = "cannot close the other descriptors: close_range is refused, and /proc does not list them";
+    assert_eq!(said, format!("jailed: no\nautochroot: {message}\nSome(1)"));
+}
+
+/// What PROGRAM opens first must not become its standard output.
+#[test]
+fn a_standard_descriptor_that_is_closed_or_not_kept_is_dev_null() {
+    let closing = |user, fds: &'static [i32]| {
+        let mut command = autochroot(user);
+        // SAFETY: it is the child's.
         unsafe {
-            command.pre_exec(|| {
-                // One above the limit that is in force then.
-                libc::dup2(3, 250);
-                let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
-                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-                fake(libc::SYS_close_range, rustix::io::Errno::NOSYS);
+            command.pre_exec(move || {
+                fds.iter().for_each(|fd| _ = libc::close(*fd));
                 Ok(())
             });
         }
-        let output = command.arg("--keep-fds=0,1,2,4").arg(payload()).arg("fds").output().unwrap();
-        assert!(text(&output.stdout).ends_with("\nfds: [0, 1, 2, 4]\n"), "{user:?}: {output:?}");
+        command
+    };
+    for user in users() {
+        for (closed, kept) in [
+            (&[0][..], None),
+            (&[1], None),
+            (&[2], None),
+            (&[0, 1, 2], None),
+            (&[], Some("--keep-fds=1")),
+            (&[0], Some("--keep-fds=2,1")),
+            (&[1], Some("--keep-fds=all")),
+        ] {
+            let mut command = closing(user, closed);
+            let status = command.args(kept).arg(payload()).arg("null-exit").output().unwrap().status;
+            let kept_fds: Vec<i32> = match kept {
+                None | Some("--keep-fds=all") => (0..3).filter(|fd| !closed.contains(fd)).collect(),
+                Some("--keep-fds=1") => vec![1],
+                Some(_) => vec![1, 2],
+            };
+            // A bit for each that is /dev/null: the standard input always is, in this test.
+            let expected: i32 = (0..3).filter(|fd| *fd == 0 || !kept_fds.contains(fd)).map(|fd| 1 << fd).sum();
+            assert_eq!(status.code(), Some(expected), "{user:?} {closed:?} {kept:?}");
+        }
+        // A refusal is told on the standard error that the launcher was started with.
+        let output = autochroot(user).args(["--keep-fds=0,1", "--root=/nowhere", "true"]).output().unwrap();
+        let message = "cannot use the directory: ENOENT (no such file or directory) (--root /nowhere)";
+        assert_fails(&output, 125, message);
+        let output = autochroot(user).args(["--keep-fds=0,1", "/nowhere"]).output().unwrap();
+        assert_fails(&output, 127, "/nowhere: not found");
+        let output = autochroot(user).args(["--keep-fds=0,1", "/bin/ls"]).output().unwrap();
+        assert!(text(&output.stderr).starts_with("autochroot: /bin/ls: is not static"), "{output:?}");
+        // What is printed by --check is not lost.
+        let output = autochroot(user).args(["--keep-fds=0", "--check"]).output().unwrap();
+        assert!(text(&output.stdout).ends_with("\njailed: yes\n"), "{output:?}");
     }
+    root_only!();
+    // Without /dev/null they stay closed, and what the launcher opens does not take their numbers.
+    let Some(busybox) = busybox() else { return skipped("no static busybox") };
+    let launcher = launcher();
+    as_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/dev"), 0, "");
+        for what in [None, Some("not the device")] {
+            if let Some(content) = what {
+                fs::write("/dev/null", content).unwrap();
+            }
+            let mut command = command(launcher);
+            command.args([busybox, "sh", "-c", "(exec 5<&0) || (exec 5>&1) || (exec 5>&2) || exit 7"]);
+            unsafe {
+                command.pre_exec(|| {
+                    (0..3).for_each(|fd| _ = libc::close(fd));
+                    Ok(())
+                });
+            }
+            assert_eq!(command.status().unwrap().code(), Some(7), "{what:?}");
+        }
+    });
 }
 
 /// Not even by a descriptor that the launcher itself opens, and that would have its number.

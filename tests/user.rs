@@ -133,14 +133,14 @@ fn who_is_not_there_is_refused_before_anything_is_done() {
         (":5", GROUP, "\":5\" is not USER or USER:GROUP"),
         ("+nis", GROUP, "there is no user \"+nis\" in /etc/passwd"),
         ("nobody", GROUP, "there is no user \"nobody\" in /etc/passwd"),
-        ("half", GROUP, "there is no user \"half\" in /etc/passwd"),
-        ("bad", GROUP, "there is no user \"bad\" in /etc/passwd"),
+        ("half", GROUP, "line 6 of /etc/passwd, of \"half\", is malformed"),
+        ("bad", GROUP, "line 7 of /etc/passwd, of \"bad\", is malformed"),
         ("8001", GROUP, "8001 is not in /etc/passwd: name a group, as in 8001:8001"),
         ("99999999999:1", GROUP, "there is no user \"99999999999\" in /etc/passwd"),
         ("-1:1", GROUP, "there is no user \"-1\" in /etc/passwd"),
         ("svc:", GROUP, "\"svc:\" is not USER or USER:GROUP"),
         ("svc:1:2", GROUP, "there is no group \"1:2\" in /etc/group"),
-        ("svc:bad", GROUP, "there is no group \"bad\" in /etc/group"),
+        ("svc:bad", GROUP, "line 6 of /etc/group, of \"bad\", is malformed"),
         ("svc:nogroup", GROUP, "there is no group \"nogroup\" in /etc/group"),
         ("none", GROUP, "4294967295 is no user or group id"),
         ("4294967295:1", GROUP, "4294967295 is no user or group id"),
@@ -309,6 +309,73 @@ fn an_ordinary_user_can_be_nobody_else() {
         assert_eq!(both(&output), ("", &*format!("autochroot: {message} (--user {other})\n  hint: {hint}\n")));
         assert_eq!(output.status.code(), Some(125));
     });
+}
+
+/// Malformed entries, comments and the like give nobody the ids of anybody else, by name or by number: getpwnam(3) and getgrnam(3) do not
+/// know them either, or not with these ids.
+#[test]
+fn a_malformed_line_is_nobody() {
+    root_only!();
+    for (passwd, user) in [
+        ("svc:x:7001,0:7002,0::/:", "svc"),
+        ("svc:x:7001:7002,0::/:", "svc"),
+        ("svc:x:,7001:7002::/:", "svc"),
+        ("svc:x: 7001:7002::/:", "svc"),
+        ("svc:x:7001 :7002::/:", "svc"),
+        ("svc:x:7001\r:7002::/:", "svc"),
+        ("svc:x:+7001:7002::/:", "svc"),
+        ("svc:x:-1:7002::/:", "svc"),
+        ("svc:x:0x1:7002::/:", "svc"),
+        ("svc:x::7002::/:", "svc"),
+        ("svc:x:7001:::/:", "svc"),
+        ("svc:x:7001", "svc"),
+        ("svc:x:7001:7002", "svc"),
+        ("svc:x:7001:7002\r", "svc"),
+        ("svc:x:00000007001:7002::/:", "svc"),
+        ("svc:x:4294967296:7002::/:", "svc"),
+        ("svc:x:18446744073709551616:7002::/:", "svc"),
+        ("svc\0:x:7001:7002::/:", "svc"),
+        ("svc:x:7001:7002:\0:/:", "svc"),
+        ("#svc:x:7001:0:::", "7001"),
+        ("#svc:x:7001:0:::", "#svc"),
+        (" svc:x:7001:0:::", "7001"),
+        (" svc:x:7001:0:::", "svc"),
+        ("+svc:x:7001:0:::", "7001"),
+        ("-svc:x:7001:0:::", "-svc"),
+        (":x:7001:0:::", "7001"),
+        ("svc,a:x:7001:0:::", "7001"),
+        ("x,svc:x:7001:7002::/:", "svc"),
+        ("svc :x:7001:7002::/:", "svc"),
+        ("svc\r:x:7001:7002::/:", "svc"),
+        ("a:x:1:1::/:\\nsvc:x:7001:7002::/:", "svc"),
+    ] {
+        let output = ids(Some(passwd), Some(""), &["--user", user]);
+        assert_eq!((both(&output).0, output.status.code()), ("", Some(125)), "{passwd:?} {user}: {output:?}");
+        assert!(both(&output).1.starts_with("autochroot: --user: "), "{output:?}");
+    }
+    let passwd = Some("svc:x:7001:7002::/:\n");
+    for group in [
+        "web:x:7,0:",
+        "web:x: 7:",
+        "web:x:7\r:",
+        "web:x:+7:",
+        "web:x::",
+        "web:x:7",
+        "#web:x:7:",
+        " web:x:7:",
+        "web,x:x:7:",
+        "web:x:99999999999:",
+        "+web:x:7:",
+    ] {
+        let output = ids(passwd, Some(group), &["--user=svc:web"]);
+        assert_eq!((both(&output).0, output.status.code()), ("", Some(125)), "{group:?}: {output:?}");
+        // Whoever is a member of such a group is in none.
+        let output = ids(passwd, Some(&format!("{group}svc\n")), &["--user=svc"]);
+        assert!(both(&output).0.contains("\nids: 7001 7001 7002 7002 [7002]\n"), "{group:?}: {output:?}");
+    }
+    // The shell may hold anything, a colon too; the ids may begin with zeros.
+    let output = ids(Some("svc:x:07001:07002:a, b:/:/bin/sh:x,\r\n"), None, &["--user=svc"]);
+    assert!(both(&output).0.contains("\nids: 7001 7001 7002 7002 [7002]\n"), "{output:?}");
 }
 
 /// Whatever is in the two files, somebody is found or not, and no more.

@@ -49,7 +49,8 @@ pub(crate) unsafe fn call(number: u32, args: [usize; 4]) -> Result<c_int, Errno>
 
 /// Whether the process got privilege from the file of its program: a set-id bit or file capabilities.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn is_secure_execution() -> bool {
+#[must_use]
+pub fn is_secure_execution() -> bool {
     const AT_SECURE: c_ulong = 23;
     // SAFETY: the call takes any number, and returns 0 for one that it does not know.
     unsafe { getauxval(AT_SECURE) != 0 }

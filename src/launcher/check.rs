@@ -69,11 +69,13 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod os {
-    use autochroot::{Capabilities, Entered, Jailed, Sealed};
+    use autochroot::{Capabilities, Entered, Jailed, Protection, Sealed, SessionKeyring};
+    use rustix::io::Errno;
     use rustix::thread::{
         CapabilitySet, capabilities, capabilities_secure_bits, capability_is_in_bounding_set, no_new_privs,
     };
 
+    use super::Root;
     use crate::Inside;
     use crate::libc::{GROUPS, supplementary_groups};
     use crate::output::{Shown, Stream};
@@ -135,7 +137,18 @@ mod os {
             }
             None => stream.line("landlock", &"no"),
         }
+        let filtered = sealed.is_some_and(|sealed| sealed.has(Protection::Seccomp));
+        stream.line("seccomp", &if filtered { "yes" } else { "no" });
+        match sealed.map_or(inside.jailed().session_keyring(), Sealed::session_keyring) {
+            SessionKeyring::Own => stream.line("keyring", &"own"),
+            SessionKeyring::Refused(errno) => {
+                stream.put("keyring: inherited, another one was refused: %\n", &[&Errno::from_raw_os_error(errno)]);
+            }
+            _ => stream.line("keyring", &"inherited"),
+        }
         stream.line("threads", &"1");
+        let shared = inside.jailed().root() != Root::Unjailed && inside.jailed().is_unshared();
+        stream.line("shared", &if shared { "no" } else { "not checked" });
     }
 }
 

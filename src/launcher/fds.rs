@@ -2,16 +2,25 @@
 #![allow(unsafe_code, reason = "descriptors that others have opened, and close_range")]
 
 use core::ffi::c_int;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use core::mem::MaybeUninit;
 
+use autochroot::text::number;
 use autochroot::{LeadsTo, leads_to};
-use rustix::fd::BorrowedFd;
-use rustix::io::{Errno, fcntl_getfd};
-use rustix::process::{Resource, getpid, getrlimit};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fd::AsRawFd as _;
+use rustix::fd::{BorrowedFd, IntoRawFd as _, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, major, minor, openat};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::{PROC_SUPER_MAGIC, RawDir, fstatfs};
+use rustix::io::{Errno, fcntl_dupfd_cloexec, fcntl_getfd};
+use rustix::process::getpid;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use rustix::process::{Resource, getrlimit};
 
 use crate::FAILED;
 use crate::libc::{Strings, close_range};
-use crate::output::fail;
-use autochroot::text::number;
+use crate::output::{self, fail};
 
 /// The descriptors to keep, but for `All` as ranges.
 pub(crate) enum Kept {
@@ -92,44 +101,128 @@ impl Kept {
         Ok(())
     }
 
-    /// Close all others but `program`, which the `execve` closes.
+    /// Whether PROGRAM keeps this standard descriptor.
+    fn keeps(&self, standard: c_int) -> bool {
+        matches!(self, Kept::All) || self.next(standard) == Some(standard)
+    }
+
+    /// Puts /dev/null in the place of each standard descriptor that is closed or not kept: what PROGRAM opens first must not become its
+    /// standard output. Our own descriptors are above then. `check` prints to the standard output in any case.
+    pub(crate) fn fill_standard(&self, check: bool) -> Result<(), c_int> {
+        if is_open(2) && !self.keeps(2) {
+            // SAFETY: it is open, and borrowed for this call.
+            match fcntl_dupfd_cloexec(unsafe { BorrowedFd::borrow_raw(2) }, 3) {
+                Ok(copy) => output::write_errors_to(copy.into_raw_fd()),
+                Err(errno) => fail!(FAILED, "cannot copy the standard error: %", errno),
+            }
+        }
+        for fd in 0..3 {
+            if is_open(fd) {
+                if self.keeps(fd) || check && fd == 1 {
+                    continue;
+                }
+                // SAFETY: nothing here owns it.
+                unsafe { rustix::io::close(fd) };
+            }
+            // The lowest number that is free is this one.
+            match open_null() {
+                Ok(null) => _ = null.into_raw_fd(),
+                Err(errno) => {
+                    fail!(FAILED, "cannot open anything in the place of descriptor %: %", fd.unsigned_abs(), errno)
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes all others but `program`, which the `execve` closes.
     pub(crate) fn close_others(&self, program: Option<c_int>) -> Result<(), c_int> {
         if let Kept::All = self {
             return Ok(());
         }
-        let mut least = 0;
-        while let Some(fd) = self.next(least).into_iter().chain(program.filter(|fd| *fd >= least)).min() {
-            if fd > least {
-                close(least, fd - 1)?;
+        let ours = [program, output::error_copy()];
+        let next = |least: c_int| {
+            self.next(least).into_iter().chain(ours.into_iter().flatten().filter(|fd| *fd >= least)).min()
+        };
+        let mut least = 3;
+        loop {
+            let kept = next(least);
+            let last = kept.map_or(c_int::MAX, |fd| fd - 1);
+            if last >= least && close_range(least.unsigned_abs(), last.unsigned_abs()).is_err() {
+                return close_one_by_one(least, &|fd| next(fd) == Some(fd));
             }
-            least = fd + 1;
+            match kept {
+                Some(fd) => least = fd + 1,
+                None => return Ok(()),
+            }
         }
-        close(least, c_int::MAX)
     }
 }
 
-/// `close_range` does it in one call from Linux 5.11 on, otherwise it is one call for each number that a descriptor can
-/// have: the limit may have been lowered since one was opened, `fs.nr_open` seldom is raised above its default.
-fn close(first: c_int, last: c_int) -> Result<(), c_int> {
-    match close_range(first.unsigned_abs(), last.unsigned_abs()) {
-        Ok(()) => Ok(()),
-        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
-            const NR_OPEN: c_int = 1 << 20;
-            let limit = getrlimit(Resource::Nofile).maximum.and_then(|limit| c_int::try_from(limit).ok());
-            for fd in first..=last.min(limit.map_or(NR_OPEN, |limit| limit.max(NR_OPEN))) {
-                if is_open(fd) {
-                    // SAFETY: nothing here owns it.
-                    unsafe { rustix::io::close(fd) };
-                }
-            }
-            Ok(())
-        }
-        Err(errno) => fail!(FAILED, "cannot close the other descriptors: %", errno),
+/// The real /dev/null or, where there is none, something that only holds the number until PROGRAM is executed.
+fn open_null() -> Result<OwnedFd, Errno> {
+    match openat(CWD, c"/dev/null", OFlags::RDWR, Mode::empty()) {
+        Ok(null) if is_null(&null) => Ok(null),
+        _ => placeholder(),
     }
+}
+
+fn is_null(file: &OwnedFd) -> bool {
+    fstat(file).is_ok_and(|stat| {
+        let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+        is_device && (!cfg!(target_os = "linux") || (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3))
+    })
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn placeholder() -> Result<OwnedFd, Errno> {
+    rustix::fs::memfd_create(c"", rustix::fs::MemfdFlags::CLOEXEC)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn placeholder() -> Result<OwnedFd, Errno> {
+    Err(Errno::NOENT)
+}
+
+/// Where `close_range` is missing (before Linux 5.9) or a filter refuses it: as many calls as there are descriptors. Without a list of
+/// them some might stay open, whatever their limit says now.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let list = openat(CWD, c"/proc/self/fd", flags, Mode::empty());
+    let Some(list) = list.ok().filter(|list| fstatfs(list).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC)) else {
+        fail!(FAILED, "cannot close the other descriptors: close_range is refused, and /proc does not list them")
+    };
+    let own = list.as_raw_fd();
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(&list, &mut buffer);
+    while let Some(entry) = entries.next() {
+        match entry.map(|entry| descriptor(entry.file_name().to_bytes())) {
+            // SAFETY: nothing here owns it.
+            Ok(Some(fd)) if fd >= first && fd != own && !keeps(fd) => unsafe { rustix::io::close(fd) },
+            Ok(_) => {}
+            Err(errno) => fail!(FAILED, "cannot close the other descriptors: %", errno),
+        }
+    }
+    Ok(())
+}
+
+/// One call for each number that a descriptor can have.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
+    const MOST: c_int = 1 << 20;
+    let limit = getrlimit(Resource::Nofile).maximum.and_then(|limit| c_int::try_from(limit).ok());
+    for fd in (first..limit.map_or(MOST, |limit| limit.max(MOST))).filter(|fd| !keeps(*fd)) {
+        if is_open(fd) {
+            // SAFETY: nothing here owns it.
+            unsafe { rustix::io::close(fd) };
+        }
+    }
+    Ok(())
 }
 
 fn is_open(fd: c_int) -> bool {
-    // SAFETY: as above.
+    // SAFETY: it is borrowed for this call, which finds out whether it is open.
     fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) }).is_ok()
 }
 

@@ -2,9 +2,9 @@
 
 use core::ffi::{CStr, c_int};
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use autochroot::Capabilities;
 use autochroot::Jail;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use autochroot::{Capabilities, Protection, Seal};
 #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
 use autochroot::{IdMap, UserNamespace};
 
@@ -34,8 +34,12 @@ and environment; without a slash it is looked up in PATH, before the jail.
       --keep-fds N,...  descriptors that it keeps, no directory, or all
                         [0,1,2 and, with LISTEN_PID, those of LISTEN_FDS]
       --no-seal         only the root; what a user namespace gave is dropped
+      --require PROTECTION,...  fail if one is not in force: landlock, seccomp,
+                        bounding-set, securebits, keyring
+      --allow-io-uring  leave io_uring to PROGRAM, which the seal refuses
       --check           enter and seal, print what is found inside, run nothing
   -v, --verbose         print that on standard error, and run PROGRAM
+  -q, --quiet           no warning about protections that are not in force
   -h, --help            print this
   -V, --version         print the version
 
@@ -55,14 +59,17 @@ enum Name {
     Caps,
     KeepFds,
     NoSeal,
+    Require,
+    AllowIoUring,
     Check,
     Verbose,
+    Quiet,
     Help,
     Version,
 }
 
 /// The letter is 0 where there is none.
-const OPTIONS: [(u8, &[u8], Name); 12] = [
+const OPTIONS: [(u8, &[u8], Name); 15] = [
     (b'r', b"root", Name::Root),
     (b'p', b"parent", Name::Parent),
     (b'u', b"user", Name::User),
@@ -71,8 +78,11 @@ const OPTIONS: [(u8, &[u8], Name); 12] = [
     (0, b"caps", Name::Caps),
     (0, b"keep-fds", Name::KeepFds),
     (0, b"no-seal", Name::NoSeal),
+    (0, b"require", Name::Require),
+    (0, b"allow-io-uring", Name::AllowIoUring),
     (0, b"check", Name::Check),
     (b'v', b"verbose", Name::Verbose),
+    (b'q', b"quiet", Name::Quiet),
     (b'h', b"help", Name::Help),
     (b'V', b"version", Name::Version),
 ];
@@ -85,11 +95,37 @@ impl Name {
     }
 
     const fn takes_a_value(self) -> bool {
-        !matches!(self, Name::NoSeal | Name::Check | Name::Verbose | Name::Help | Name::Version)
+        match self {
+            Name::Root
+            | Name::Parent
+            | Name::User
+            | Name::Userns
+            | Name::IdMap
+            | Name::Caps
+            | Name::KeepFds
+            | Name::Require => true,
+            Name::NoSeal
+            | Name::AllowIoUring
+            | Name::Check
+            | Name::Verbose
+            | Name::Quiet
+            | Name::Help
+            | Name::Version => false,
+        }
     }
 
     const fn is_of_linux(self) -> bool {
-        matches!(self, Name::User | Name::Userns | Name::IdMap | Name::Caps | Name::NoSeal)
+        matches!(
+            self,
+            Name::User
+                | Name::Userns
+                | Name::IdMap
+                | Name::Caps
+                | Name::NoSeal
+                | Name::Require
+                | Name::AllowIoUring
+                | Name::Quiet
+        )
     }
 }
 
@@ -101,8 +137,11 @@ pub(crate) struct Options {
     pub(crate) caps: Option<&'static [u8]>,
     pub(crate) keep_fds: Option<&'static [u8]>,
     pub(crate) seal: bool,
+    pub(crate) require: Option<&'static [u8]>,
+    pub(crate) rings: bool,
     pub(crate) check: bool,
     pub(crate) verbose: bool,
+    pub(crate) quiet: bool,
     #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
     pub(crate) userns: UserNamespace,
     #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
@@ -121,8 +160,11 @@ impl Options {
             caps: None,
             keep_fds: None,
             seal: true,
+            require: None,
+            rings: false,
             check: false,
             verbose: false,
+            quiet: false,
             #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
             userns: UserNamespace::Auto,
             #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
@@ -170,6 +212,9 @@ impl Options {
         if !options.seal && options.caps.is_some() {
             fail!(FAILED, "--caps is part of the seal: it does not go with --no-seal");
         }
+        if !options.seal && (options.require.is_some() || options.rings) {
+            fail!(FAILED, "--require and --allow-io-uring are about the seal: they do not go with --no-seal");
+        }
         #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
         if options.userns == UserNamespace::Always && options.caps.is_some_and(|caps| caps != b"none") {
             fail!(FAILED, "--caps does not go with --userns always: in a user namespace nothing is kept");
@@ -179,7 +224,10 @@ impl Options {
             fail!(FAILED, "--userns always does not go with --root /: there is no jail to enter");
         }
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        options.caps()?; // a bad name is found now; what "all" means, later
+        {
+            options.caps()?; // a bad name is found now; what "all" means, later
+            let _ = options.seal()?;
+        }
         Ok(options)
     }
 
@@ -210,8 +258,11 @@ impl Options {
             Name::Caps => self.caps = Some(value),
             Name::KeepFds => self.keep_fds = Some(value),
             Name::NoSeal => self.seal = false,
+            Name::Require => self.require = Some(value),
+            Name::AllowIoUring => self.rings = true,
             Name::Check => self.check = true,
             Name::Verbose => self.verbose = true,
+            Name::Quiet => self.quiet = true,
             Name::Help | Name::Version => {
                 let version = concat!("autochroot ", env!("CARGO_PKG_VERSION"), "\n");
                 if !Stream::out().put("%", &[&(if name == Name::Help { HELP } else { version })]).flush() {
@@ -237,6 +288,18 @@ impl Options {
         }
         let held = rustix::thread::capabilities(None).map(|held| held.effective);
         !held.is_ok_and(|held| held.contains(rustix::thread::CapabilitySet::SYS_CHROOT))
+    }
+
+    /// The seal that is asked for, but for the capabilities to keep.
+    pub(crate) fn seal(&self) -> Result<Seal, c_int> {
+        let mut seal = if self.rings { Seal::new().allow_io_uring() } else { Seal::new() };
+        for name in self.require.into_iter().flat_map(|names| names.split(|&byte| byte == b',')) {
+            seal = match Protection::named(name) {
+                Some(protection) => seal.require(protection),
+                None => fail!(FAILED, "--require: there is no protection \"%\"", name),
+            };
+        }
+        Ok(seal)
     }
 
     /// What PROGRAM is to keep.

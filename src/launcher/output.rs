@@ -3,6 +3,7 @@
 
 use core::ffi::c_int;
 use core::fmt::{self, Display, Write as _};
+use core::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, write};
@@ -30,6 +31,18 @@ pub(crate) const fn places(text: &str) -> usize {
     places
 }
 
+/// Where messages go: to the standard error that we were started with, even if PROGRAM does not keep it.
+static ERRORS: AtomicI32 = AtomicI32::new(2);
+
+pub(crate) fn write_errors_to(copy: c_int) {
+    ERRORS.store(copy, Ordering::Relaxed);
+}
+
+/// The copy of the standard error, if it is one.
+pub(crate) fn error_copy() -> Option<c_int> {
+    Some(ERRORS.load(Ordering::Relaxed)).filter(|fd| *fd != 2)
+}
+
 /// One line on standard error.
 #[cold]
 #[inline(never)]
@@ -53,7 +66,7 @@ impl Stream {
 
     /// What is lost of standard error is no reason to fail.
     pub(crate) const fn is_err(&self) -> bool {
-        self.fd == 2
+        self.fd != 1
     }
 
     /// The text, with the next part in the place of each `%`.
@@ -79,8 +92,8 @@ impl Stream {
         Stream::to(1)
     }
 
-    pub(crate) const fn err() -> Stream {
-        Stream::to(2)
+    pub(crate) fn err() -> Stream {
+        Stream::to(ERRORS.load(Ordering::Relaxed))
     }
 
     #[inline(never)]

@@ -56,13 +56,12 @@ impl User {
         };
         let mut user = User { uid, gid, groups: [0; GROUPS], count: 0 };
         let mut fits = user.add(gid);
-        if let (None, Some((login, _, _))) = (group, &login) {
-            let mut gid = None;
-            each_token(GROUP, &mut |column, token| match (column, gid) {
-                (0, _) => gid = None,
-                (2, _) => gid = number(token),
-                (3, Some(gid)) if token == login.text() => fits &= user.add(gid),
-                _ => {}
+        if let (None, Some(member)) = (group, login.as_ref().and_then(|(login, _, _)| login.get())) {
+            each_entry(GROUP, member, &mut |line| {
+                if let (true, Some(gid)) = (line.member, line.gid_of_group()) {
+                    fits &= user.add(gid);
+                }
+                false
             })?;
         }
         if !fits {
@@ -95,22 +94,23 @@ impl User {
     }
 }
 
-/// The first entry of this name or id: its name, uid and gid. Those of NIS, `+` and `-`, are none.
-fn find_login(name: &[u8], id: Option<u32>) -> Result<Option<(Name, u32, u32)>, c_int> {
-    let (mut here, mut login, mut entry, mut found) = (false, Name::NONE, None, None);
-    each_token(PASSWD, &mut |column, token| match column {
-        0 => {
-            entry = None;
-            here = !matches!(token.first(), None | Some(b'+' | b'-')) && (id.is_some() || token == name);
-            if here && found.is_none() {
-                login = Name::of(token);
-            }
+/// The first entry of this name or id: its name, uid and gid.
+fn find_login(name: &[u8], id: Option<u32>) -> Result<Option<(Text<NAME>, u32, u32)>, c_int> {
+    let mut found = None;
+    each_entry(PASSWD, b"", &mut |line| {
+        let ids = line.ids(6);
+        match (id, line.name.get(), ids) {
+            (None, Some(its), _) if its == name => found = Some((line.number, line.name, ids)),
+            (Some(id), Some(_), Some((uid, _))) if id == uid => found = Some((line.number, line.name, ids)),
+            _ => {}
         }
-        2 => entry = number(token).filter(|uid| here && id.is_none_or(|id| id == *uid)),
-        3 if found.is_none() => found = entry.zip(number(token)).map(|(uid, gid)| (login, uid, gid)),
-        _ => {}
+        found.is_some()
     })?;
-    Ok(found)
+    match found {
+        None => Ok(None),
+        Some((_, login, Some((uid, gid)))) => Ok(Some((login, uid, gid))),
+        Some((number, ..)) => fail!(FAILED, "--user: line % of /etc/passwd, of \"%\", is malformed", number, name),
+    }
 }
 
 /// The id that `group` is, or that of the first entry of this name.
@@ -118,72 +118,130 @@ fn find_group(group: &[u8]) -> Result<u32, c_int> {
     if let Some(gid) = number(group) {
         return Ok(gid);
     }
-    let (mut here, mut found) = (false, None);
-    each_token(GROUP, &mut |column, token| match column {
-        0 => here = found.is_none() && token == group,
-        2 if here => found = number(token),
-        _ => {}
+    let mut found = None;
+    each_entry(GROUP, b"", &mut |line| {
+        if line.name.get() == Some(group) {
+            found = Some((line.number, line.gid_of_group()));
+        }
+        found.is_some()
     })?;
     match found {
-        Some(gid) => Ok(gid),
+        Some((_, Some(gid))) => Ok(gid),
+        Some((number, None)) => fail!(FAILED, "--user: line % of /etc/group, of \"%\", is malformed", number, group),
         None => fail!(FAILED, "--user: there is no group \"%\" in /etc/group", group),
     }
 }
 
+/// A text of at most so many bytes: of what is longer nothing is there.
 #[derive(Clone, Copy)]
-struct Name([u8; NAME], usize);
+struct Text<const MOST: usize> {
+    bytes: [u8; MOST],
+    length: usize,
+}
 
-impl Name {
-    const NONE: Name = Name([0; NAME], 0);
+impl<const MOST: usize> Text<MOST> {
+    const EMPTY: Self = Text { bytes: [0; MOST], length: 0 };
 
-    fn of(text: &[u8]) -> Name {
-        let mut name = Name::NONE;
-        for byte in text {
-            name.push(*byte);
-        }
-        name
-    }
-
-    /// Of what is too long, nothing that could be a name is left.
     fn push(&mut self, byte: u8) {
-        match self.0.get_mut(self.1) {
-            Some(place) => (*place, self.1) = (byte, self.1 + 1),
-            None => self.0 = [b':'; NAME],
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
         }
+        self.length = self.length.saturating_add(1);
     }
 
-    fn text(&self) -> &[u8] {
-        self.0.get(..self.1).unwrap_or_default().trim_ascii()
+    fn get(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.length)
     }
 }
 
-/// Hand over every token of `path` with the number of colons before it in its line: what stands between colons, commas and line
-/// ends. A file that is not there has none.
-fn each_token(path: &CStr, each: &mut dyn FnMut(usize, &[u8])) -> Result<(), c_int> {
-    match read_tokens(path, each) {
+/// What is needed of a line of either file, `passwd(5)` and `group(5)`.
+struct Line {
+    /// Counted from 1.
+    number: u32,
+    colons: usize,
+    name: Text<NAME>,
+    third: Text<10>,
+    /// Of a group these are its members.
+    fourth: Text<10>,
+    /// The member that was looked for is one.
+    member: bool,
+    /// A byte that no line has: a NUL, or in the name a blank, a comma or a control character.
+    bad: bool,
+}
+
+impl Line {
+    const fn start(number: u32) -> Line {
+        Line {
+            number,
+            colons: 0,
+            name: Text::EMPTY,
+            third: Text::EMPTY,
+            fourth: Text::EMPTY,
+            member: false,
+            bad: false,
+        }
+    }
+
+    /// Comments are none, nor are those of NIS, `+` and `-`.
+    fn is_entry(&self) -> bool {
+        !matches!(self.name.bytes.first(), None | Some(0 | b'#' | b'+' | b'-'))
+    }
+
+    /// The ids in the third and fourth field, if the line is well-formed: an id is digits and nothing else.
+    fn ids(&self, colons: usize) -> Option<(u32, u32)> {
+        if self.bad || self.colons < colons { None } else { number(self.third.get()?).zip(number(self.fourth.get()?)) }
+    }
+
+    fn gid_of_group(&self) -> Option<u32> {
+        if self.bad || self.colons < 3 { None } else { number(self.third.get()?) }
+    }
+}
+
+/// Calls `each` with the entries of `path`, until it returns true. A file that is not there has none.
+fn each_entry(path: &CStr, member: &[u8], each: &mut dyn FnMut(&Line) -> bool) -> Result<(), c_int> {
+    match read_entries(path, member, each) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => fail!(FAILED, "--user: cannot read %: %", path.to_bytes(), errno),
     }
 }
 
-fn read_tokens(path: &CStr, each: &mut dyn FnMut(usize, &[u8])) -> Result<(), Errno> {
+fn read_entries(path: &CStr, member: &[u8], each: &mut dyn FnMut(&Line) -> bool) -> Result<(), Errno> {
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut buffer = [0; 4096];
-    let (mut column, mut token) = (0, Name::NONE);
+    let (mut line, mut token) = (Line::start(1), Text::<NAME>::EMPTY);
     loop {
-        let length = read(&file, &mut buffer)?;
+        let length = match read(&file, &mut buffer) {
+            Err(Errno::INTR) => continue,
+            length => length?,
+        };
+        // The last line may have no end.
         let bytes = if length == 0 { b"\n" } else { buffer.get(..length).unwrap_or_default() };
         for &byte in bytes {
-            if !matches!(byte, b':' | b',' | b'\n') {
-                token.push(byte);
-                continue;
+            if line.colons == 3 && matches!(byte, b',' | b':' | b'\n') {
+                line.member |= token.get().is_some_and(|token| !member.is_empty() && token.trim_ascii() == member);
+                token = Text::EMPTY;
             }
-            each(column, token.text());
-            token = Name::NONE;
-            match byte {
-                b':' => column += 1,
-                b'\n' => column = 0,
-                _ => {}
+            match (byte, line.colons) {
+                (b'\n', _) => {
+                    if line.is_entry() && each(&line) {
+                        return Ok(());
+                    }
+                    line = Line::start(line.number.saturating_add(1));
+                }
+                (b':', _) => line.colons += 1,
+                (_, 0) => {
+                    line.bad |= matches!(byte, 0..=b' ' | b',' | 127);
+                    line.name.push(byte);
+                }
+                (_, 2) => line.third.push(byte),
+                (_, 3) => {
+                    line.bad |= byte == 0;
+                    line.fourth.push(byte);
+                    if byte != b',' {
+                        token.push(byte);
+                    }
+                }
+                _ => line.bad |= byte == 0,
             }
         }
         if length == 0 {

@@ -55,6 +55,9 @@ fn main() {
             }
             arg if arg.starts_with("serve=") => serve(&arg["serve=".len()..]),
             "fds" => println!("fds: {:?}", (0..300).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).collect::<Vec<_>>()),
+            "open-fds" => println!("open: {}", (0..2_000_000).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).count()),
+            // A bit for each standard descriptor that is /dev/null; that is closed.
+            "null-exit" => std::process::exit((0..3).filter(|fd| is_null(*fd)).map(|fd| 1 << fd).sum()),
             "abort" => std::process::abort(),
             arg if arg.starts_with("has=") => println!("{arg}: {}", std::path::Path::new(&arg["has=".len()..]).exists()),
             arg if arg.starts_with("attack=") => attack(&arg["attack=".len()..]),
@@ -64,6 +67,13 @@ fn main() {
             },
         }
     }
+}
+
+/// Whether it is the device 1:3.
+fn is_null(fd: i32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
+    file.metadata().is_ok_and(|stat| stat.mode() & 0o170_000 == 0o020_000 && stat.rdev() == 0x103)
 }
 
 /// As a service that binds itself, inside: say so, and answer one client.
