@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use attacks::{ATTACKS, Attack, Outside};
-use autochroot::{Jail, Jailed, Step};
+use autochroot::{Jail, Jailed, Root, Step};
 use common::*;
 use rustix::io::Errno;
 
@@ -31,7 +31,7 @@ struct Stage<'s> {
     parent: &'s Scratch,
     /// Open as long as the attack takes.
     _kept: Vec<fs::File>,
-    _peers: [UnixStream; 2],
+    _peers: [UnixStream; 3],
     _listener: std::os::unix::net::UnixListener,
 }
 
@@ -42,9 +42,13 @@ impl Stage<'_> {
         let path = fs::File::options().read(true).custom_flags(libc::O_PATH).open("/").unwrap();
         let (socket, peer) = UnixStream::pair().unwrap();
         send_fd(&peer, &directory);
-        let listener = format!("autochroot-test-{}", std::process::id()).into_bytes();
+        let listener = listener_name();
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&listener).unwrap();
-        let (pid, alive) = outsider(victim);
+        let name = listener_name();
+        let (pid, alive) = outsider(victim, || make_a_queue(&name), || remove_the_queue(&name));
+        let in_a_namespace = || unsafe { assert_eq!(libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS), 0) };
+        let (owner, owns) = outsider(victim, in_a_namespace, || {});
+        make_a_key();
         let [program, capable] = powerful_payloads().each_ref().map(|path| fs::File::open(path).unwrap());
         Stage {
             outside: Outside {
@@ -53,13 +57,15 @@ impl Stage<'_> {
                 socket,
                 pid,
                 handle: handle_of_a_file_in(parent),
+                user_namespace: handle_of(&format!("/proc/{owner}/ns/user")).unwrap_or_default(),
+                mount_namespace: handle_of(&format!("/proc/{owner}/ns/mnt")).unwrap_or_default(),
                 program: program.as_raw_fd(),
                 capable: capable.as_raw_fd(),
                 listener,
             },
             parent,
             _kept: vec![directory, path, program, capable],
-            _peers: [peer, alive],
+            _peers: [peer, alive, owns],
             _listener: std::os::unix::net::UnixListener::bind_addr(&address).unwrap(),
         }
     }
@@ -80,13 +86,18 @@ impl Stage<'_> {
     }
 
     /// Ours, but for the check of open directories: these attacks are about what happens if one is open all the same.
-    fn jail(&self) -> Jailed {
-        Jail::auto().allow_open_directories().parent(self.parent.bytes()).enter().unwrap()
+    fn jail(&self, root: Root) -> Jailed {
+        let jail = if root == Root::Detached { Jail::detached() } else { Jail::unlinked().parent(self.parent.bytes()) };
+        jail.allow_open_directories().enter().unwrap()
     }
 }
 
-/// A process of the user `uid`, outside, that ends with this one.
-fn outsider(uid: u32) -> (i32, UnixStream) {
+fn listener_name() -> Vec<u8> {
+    format!("autochroot-test-{}", std::process::id()).into_bytes()
+}
+
+/// A process of the user `uid`, outside, that ends with this one, and what it does first and last.
+fn outsider(uid: u32, first: impl FnOnce(), last: impl FnOnce()) -> (i32, UnixStream) {
     let (ready, is_ready) = UnixStream::pair().unwrap();
     let pid = unsafe { libc::fork() };
     if pid == 0 {
@@ -96,14 +107,50 @@ fn outsider(uid: u32) -> (i32, UnixStream) {
                 assert_eq!(libc::setresgid(uid, uid, uid) | libc::setresuid(uid, uid, uid), 0);
             }
             libc::prctl(libc::PR_SET_DUMPABLE, 1);
+            first();
             let _ = (&is_ready).write_all(b".");
             // A signal at the parent's death would not come: Landlock holds it back.
             let _ = (&is_ready).read(&mut [0]);
+            last();
             libc::_exit(0);
         }
     }
     (&ready).read_exact(&mut [0]).unwrap();
     (pid, ready)
+}
+
+/// A key in the session keyring, as whoever starts a service may have one.
+fn make_a_key() {
+    const JOIN: usize = 1;
+    unsafe {
+        if libc::syscall(libc::SYS_keyctl, JOIN, 0) < 0 {
+            return; // this kernel has none
+        }
+        let key = libc::syscall(
+            libc::SYS_add_key,
+            c"user".as_ptr(),
+            attacks::KEY.as_ptr(),
+            b"secret".as_ptr(),
+            6_usize,
+            -3_isize,
+        );
+        assert!(key > 0, "add_key: {}", std::io::Error::last_os_error());
+    }
+}
+
+/// A POSIX message queue, that goes with the process that makes it, which is not jailed.
+fn make_a_queue(name: &[u8]) {
+    let name = std::ffi::CString::new([b"/", name].concat()).unwrap();
+    unsafe {
+        let mut small: libc::mq_attr = std::mem::zeroed();
+        (small.mq_maxmsg, small.mq_msgsize) = (1, 16);
+        libc::mq_open(name.as_ptr(), libc::O_CREAT | libc::O_RDWR | libc::O_CLOEXEC, 0o600, &raw mut small);
+    }
+}
+
+fn remove_the_queue(name: &[u8]) {
+    let name = std::ffi::CString::new([b"/", name].concat()).unwrap();
+    unsafe { libc::mq_unlink(name.as_ptr()) };
 }
 
 fn send_fd(socket: &UnixStream, file: &fs::File) {
@@ -125,7 +172,12 @@ fn send_fd(socket: &UnixStream, file: &fs::File) {
 fn handle_of_a_file_in(parent: &Scratch) -> Vec<u8> {
     let file = parent.0.join("secret");
     fs::write(&file, "").unwrap();
-    let path = std::ffi::CString::new(file.to_str().unwrap()).unwrap();
+    handle_of(file.to_str().unwrap()).unwrap()
+}
+
+/// Namespaces have handles from Linux 6.18 on.
+fn handle_of(path: &str) -> Option<Vec<u8>> {
+    let path = std::ffi::CString::new(path).unwrap();
     let mut handle = vec![0_u8; 8 + 128];
     handle[0] = 128;
     let mut mount = 0_i32;
@@ -136,11 +188,13 @@ fn handle_of_a_file_in(parent: &Scratch) -> Vec<u8> {
             path.as_ptr(),
             handle.as_mut_ptr(),
             &raw mut mount,
-            0,
+            libc::AT_SYMLINK_FOLLOW,
         )
     };
-    assert_eq!(named, 0, "name_to_handle_at: {}", std::io::Error::last_os_error());
-    handle
+    (named == 0).then(|| {
+        handle.truncate(8 + usize::from(handle[0]));
+        handle
+    })
 }
 
 /// The payload as root's set-uid program, and with all file capabilities; if we are not root, as it is.
@@ -180,7 +234,7 @@ enum Kind {
 }
 
 /// Whether the attack gets anywhere from that jail.
-fn gets_out(user: User, kind: Kind, attack: Attack) -> bool {
+fn gets_out(user: User, kind: Kind, root: Root, attack: Attack) -> bool {
     powerful_payloads(); // not in the fork
     let parent = Scratch::new();
     let answer = ask_user(user, || {
@@ -199,19 +253,21 @@ fn gets_out(user: User, kind: Kind, attack: Attack) -> bool {
                 assert_eq!(done, 0);
             }
             Kind::Entered => {
-                stage.jail();
+                stage.jail(root);
             }
             Kind::Sealed if user == User::Root => {
-                stage.jail().run_as(service, service, &[]).unwrap().seal().unwrap();
+                stage.jail(root).run_as(service, service, &[]).unwrap().seal().unwrap();
             }
             Kind::Sealed | Kind::SealedAsRoot => {
-                stage.jail().seal().unwrap();
+                stage.jail(root).seal().unwrap();
             }
         }
         attack(&stage.outside).to_string()
     });
     answer == "true"
 }
+
+const ROOTS: [Root; 2] = [Root::Unlinked, Root::Detached];
 
 /// The attacks that get out of a plain jail, of each kind that this process can make.
 fn out_of_a_plain_jail(attack: Attack) -> Vec<(User, Kind)> {
@@ -220,7 +276,7 @@ fn out_of_a_plain_jail(attack: Attack) -> Vec<(User, Kind)> {
     } else {
         vec![(plain(), Kind::Plain)]
     };
-    plain.into_iter().filter(|(user, kind)| gets_out(*user, *kind, attack)).collect()
+    plain.into_iter().filter(|(user, kind)| gets_out(*user, *kind, Root::Unlinked, attack)).collect()
 }
 
 /// Those that no plain jail lets through: the kernel refuses them to every chrooted process.
@@ -246,7 +302,9 @@ fn no_attack_gets_out_of_a_sealed_jail() {
             continue;
         }
         for (user, kind) in &sealed {
-            assert!(!gets_out(*user, *kind, *attack), "{name} from {kind:?} as {user:?}");
+            for root in ROOTS {
+                assert!(!gets_out(*user, *kind, root, *attack), "{name} from {kind:?} {root:?} as {user:?}");
+            }
         }
     }
 }
@@ -254,11 +312,25 @@ fn no_attack_gets_out_of_a_sealed_jail() {
 /// What `enter` alone closes for an ordinary user, without a seal.
 #[test]
 fn no_capability_of_the_user_namespace_is_of_use_after_enter() {
-    for name in
-        ["setns", "fsopen", "open_tree", "proc", "mknod", "handle", "fanotify", "exec", "setuid", "chroot", "userns"]
-    {
+    for name in [
+        "setns",
+        "fsopen",
+        "open_tree",
+        "proc",
+        "mknod",
+        "handle",
+        "fanotify",
+        "exec",
+        "setuid",
+        "chroot",
+        "userns",
+        "namespace",
+        "keyring",
+    ] {
         let (_, attack) = ATTACKS.iter().find(|(known, _)| *known == name).unwrap();
-        assert!(!gets_out(plain(), Kind::Entered, *attack), "{name}");
+        for root in ROOTS {
+            assert!(!gets_out(plain(), Kind::Entered, root, *attack), "{name} {root:?}");
+        }
     }
 }
 
@@ -266,8 +338,10 @@ fn no_capability_of_the_user_namespace_is_of_use_after_enter() {
 #[test]
 fn what_is_open_without_a_seal_and_stays_open_with_one() {
     let find = |name: &str| ATTACKS.iter().find(|(known, _)| *known == name).unwrap().1;
-    for name in ["directory", "o_path", "openat", "received", "kill", "abstract"] {
-        assert!(gets_out(plain(), Kind::Entered, find(name)), "{name}");
+    for name in ["directory", "o_path", "openat", "received", "kill", "abstract", "mq_open", "prlimit"] {
+        for root in ROOTS {
+            assert!(gets_out(plain(), Kind::Entered, root, find(name)), "{name} {root:?}");
+        }
     }
     if landlock_abi().is_none() {
         return skipped("this kernel has no Landlock");
@@ -277,7 +351,7 @@ fn what_is_open_without_a_seal_and_stays_open_with_one() {
     let looks: Attack = |outside| unsafe {
         libc::fchdir(outside.directory) == 0 && fs::metadata("etc/passwd").is_ok() && fs::read("etc/passwd").is_err()
     };
-    assert!(gets_out(plain(), Kind::Sealed, looks));
+    assert!(ROOTS.iter().all(|root| gets_out(plain(), Kind::Sealed, *root, looks)));
     let own = Scratch::new();
     as_each_user(|_| {
         let file = own.0.join(std::process::id().to_string());
@@ -571,45 +645,61 @@ fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
     });
 }
 
-/// The launcher's payload makes the same attacks, with what the launcher lets it have.
+/// The launcher's payload makes the same attacks, with what the launcher lets it have: by privilege as root and as another user, and by
+/// a user namespace.
 #[test]
 fn no_attack_gets_out_of_the_launcher() {
     powerful_payloads();
-    let (launcher, payload) = (launcher(), payload());
-    for user in users() {
-        for (name, _) in ATTACKS.iter().filter(|(name, _)| *name != "handle") {
-            if matches!(*name, "kill" | "abstract") && landlock_abi().is_none_or(|abi| abi < 6) {
-                skipped(&format!("{name}: Landlock of this kernel does not hold it back"));
-                continue;
-            }
-            let uid = if let User::Plain(id) = user { id } else { 0 };
-            let parent = Scratch::new();
-            let said = ask_user(user, || {
-                let stage = Stage::set(&parent, uid);
-                let outside = &stage.outside;
-                let socket = outside.socket.as_raw_fd();
-                // All of them would be inherited.
-                for fd in [outside.directory, outside.path, socket, outside.program, outside.capable] {
-                    assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }, 0);
+    let mut ways: Vec<(User, Option<u32>)> = users().into_iter().map(|user| (user, None)).collect();
+    if is_root() {
+        ways.push((User::Root, Some(SERVICE)));
+    }
+    for (user, service) in ways {
+        for root in ["unlinked", "detached"] {
+            for (name, _) in ATTACKS.iter().filter(|(name, _)| *name != "handle") {
+                if matches!(*name, "kill" | "abstract") && landlock_abi().is_none_or(|abi| abi < 6) {
+                    skipped(&format!("{name}: Landlock of this kernel does not hold it back"));
+                    continue;
                 }
-                let attack = format!(
-                    "attack={name},{},{},{socket},{},{},{},{}",
-                    outside.directory,
-                    outside.path,
-                    outside.pid,
-                    std::str::from_utf8(&outside.listener).unwrap(),
-                    outside.program,
-                    outside.capable
-                );
-                let keep = format!("--keep-fds=0,1,2,{socket},{},{}", outside.program, outside.capable);
-                let output = std::process::Command::new(launcher)
-                    .args([keep.as_ref(), "--".as_ref(), payload.as_os_str(), attack.as_ref()])
-                    .stdin(Stdio::null())
-                    .output()
-                    .unwrap();
-                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-            });
-            assert!(said.ends_with(&format!("\n{name}: closed\n")), "{user:?}: {said}");
+                let said = attack_from_the_launcher(user, service, root, name);
+                assert!(said.ends_with(&format!("\n{name}: closed\n")), "{user:?} {service:?} {root}: {said}");
+            }
         }
     }
+}
+
+fn attack_from_the_launcher(user: User, service: Option<u32>, root: &str, name: &str) -> String {
+    let (launcher, payload) = (launcher(), payload());
+    let uid = service.unwrap_or(if let User::Plain(id) = user { id } else { 0 });
+    let parent = Scratch::new();
+    ask_user(user, || {
+        let stage = Stage::set(&parent, uid);
+        let outside = &stage.outside;
+        let socket = outside.socket.as_raw_fd();
+        // All of them would be inherited.
+        for fd in [outside.directory, outside.path, socket, outside.program, outside.capable] {
+            assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }, 0);
+        }
+        let digits = |handle: &[u8]| handle.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let attack = format!(
+            "attack={name},{},{},{socket},{},{},{},{},{},{}",
+            outside.directory,
+            outside.path,
+            outside.pid,
+            std::str::from_utf8(&outside.listener).unwrap(),
+            outside.program,
+            outside.capable,
+            digits(&outside.user_namespace),
+            digits(&outside.mount_namespace),
+        );
+        let keep = format!("--keep-fds=0,1,2,{socket},{},{}", outside.program, outside.capable);
+        let output = std::process::Command::new(launcher)
+            .args([&*keep, "--quiet", "--root", root])
+            .args(service.map(|id| format!("--user={id}:{id}")))
+            .args(["--".as_ref(), payload.as_os_str(), attack.as_ref()])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    })
 }

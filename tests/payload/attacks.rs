@@ -34,8 +34,20 @@ unsafe extern "C" {
     fn fork() -> c_int;
     fn fexecve(fd: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int;
     fn _exit(status: c_int) -> !;
+    fn mq_open(name: *const c_char, flags: c_int, ...) -> c_int;
+    fn mq_unlink(name: *const c_char) -> c_int;
+    fn prlimit(pid: c_int, resource: c_int, new: *const c_void, old: *mut c_void) -> c_int;
 }
 
+/// Numbers that differ from one architecture to the next: keyctl, bpf, perf_event_open, userfaultfd.
+#[cfg(target_arch = "x86_64")]
+const NUMBERS: [c_long; 4] = [250, 321, 298, 323];
+#[cfg(target_arch = "x86")]
+const NUMBERS: [c_long; 4] = [288, 357, 336, 374];
+#[cfg(target_arch = "aarch64")]
+const NUMBERS: [c_long; 4] = [219, 280, 241, 282];
+
+const IO_URING_SETUP: c_long = 425;
 const PIDFD_OPEN: c_long = 434;
 const PIDFD_GETFD: c_long = 438;
 const OPEN_TREE: c_long = 428;
@@ -65,6 +77,10 @@ pub struct Outside {
     pub listener: Vec<u8>,
     /// The `struct file_handle` of a file on the file system that the jail is made on.
     pub handle: Vec<u8>,
+    /// A user namespace that another process of this user has made, and the mount namespace that belongs to it: their file handles,
+    /// which are empty where the kernel has none for namespaces.
+    pub user_namespace: Vec<u8>,
+    pub mount_namespace: Vec<u8>,
     /// The payload, set-uid root; and with file capabilities.
     pub program: c_int,
     pub capable: c_int,
@@ -92,6 +108,15 @@ pub const ATTACKS: &[(&str, Attack)] = &[
     ("setuid", execute_setuid),
     ("exec", execute_as_root),
     ("file-capabilities", execute_with_file_capabilities),
+    ("namespace", join_a_namespace_by_handle),
+    ("keyring", read_a_key),
+    ("mq_open", open_a_queue),
+    ("mq_unlink", remove_a_queue),
+    ("prlimit", limit_another),
+    ("io_uring", make_a_ring),
+    ("bpf", make_a_map),
+    ("perf", count_events),
+    ("userfaultfd", handle_faults),
     ("chroot", chroot_again_and_climb),
     ("userns", new_user_namespace),
 ];
@@ -163,6 +188,75 @@ fn make_a_device(_: &Outside) -> bool {
 fn open_by_handle(outside: &Outside) -> bool {
     let mut handle = outside.handle.clone();
     unsafe { open_by_handle_at(open(c"/".as_ptr(), 0), handle.as_mut_ptr().cast(), 0) >= 0 }
+}
+
+/// The owner of a child user namespace has all capabilities in it, and setns does not ask about a chroot.
+fn join_a_namespace_by_handle(outside: &Outside) -> bool {
+    const FD_NSFS_ROOT: c_int = -10003;
+    let join = |handle: &[u8], kind| unsafe {
+        let mut handle = handle.to_vec();
+        !handle.is_empty() && setns(open_by_handle_at(FD_NSFS_ROOT, handle.as_mut_ptr().cast(), 0), kind) == 0
+    };
+    join(&outside.user_namespace, CLONE_NEWUSER)
+        && unsafe { unshare(CLONE_FS) == 0 }
+        && join(&outside.mount_namespace, CLONE_NEWNS)
+        && opens(c"/etc/passwd")
+}
+
+/// The name of the key that whoever starts us has in the session keyring.
+pub const KEY: &CStr = c"autochroot-test";
+
+fn read_a_key(_: &Outside) -> bool {
+    const SESSION: isize = -3;
+    const SEARCH: c_int = 10;
+    const READ: c_int = 11;
+    let mut secret = [0_u8; 16];
+    unsafe {
+        let key = syscall(NUMBERS[0], SEARCH, SESSION, c"user".as_ptr(), KEY.as_ptr(), 0_usize);
+        key > 0 && syscall(NUMBERS[0], READ, key, secret.as_mut_ptr(), secret.len(), 0_usize) > 0
+    }
+}
+
+fn queue(outside: &Outside) -> std::ffi::CString {
+    std::ffi::CString::new([b"/", &outside.listener[..]].concat()).unwrap()
+}
+
+fn open_a_queue(outside: &Outside) -> bool {
+    unsafe { mq_open(queue(outside).as_ptr(), 0) >= 0 }
+}
+
+fn remove_a_queue(outside: &Outside) -> bool {
+    unsafe { mq_unlink(queue(outside).as_ptr()) == 0 }
+}
+
+/// One second of CPU time kills it at the next tick.
+fn limit_another(outside: &Outside) -> bool {
+    let mut limits = [0_u64; 2];
+    unsafe { prlimit(outside.pid, 0, null(), limits.as_mut_ptr().cast()) == 0 }
+}
+
+fn make_a_ring(_: &Outside) -> bool {
+    let mut parameters = [0_u32; 30];
+    unsafe { syscall(IO_URING_SETUP, 4, parameters.as_mut_ptr()) >= 0 }
+}
+
+fn make_a_map(_: &Outside) -> bool {
+    // BPF_MAP_CREATE of an array with one place of four bytes.
+    let attributes = [2_u32, 4, 4, 1, 0, 0, 0, 0];
+    unsafe { syscall(NUMBERS[1], 0, attributes.as_ptr(), size_of_val(&attributes)) >= 0 }
+}
+
+/// A software event of the process outside: the CPU clock, outside the kernel.
+fn count_events(outside: &Outside) -> bool {
+    let mut attributes = [0_u64; 8];
+    attributes[0] = 1 | 64 << 32;
+    attributes[5] = 0b1100000;
+    unsafe { syscall(NUMBERS[2], attributes.as_ptr(), outside.pid, -1, -1, 0) >= 0 }
+}
+
+fn handle_faults(_: &Outside) -> bool {
+    const USER_MODE_ONLY: c_int = 1;
+    unsafe { syscall(NUMBERS[3], USER_MODE_ONLY) >= 0 }
 }
 
 fn watch_the_file_system(_: &Outside) -> bool {

@@ -110,11 +110,16 @@ unsafe fn has_capabilities() -> bool {
     effective | permitted != 0
 }
 
-/// `NAME,DIRECTORY,PATH,SOCKET,PID,LISTENER,PROGRAM,CAPABLE`: make this attack, with what came through the launcher. It is handed no directory: what
+/// `NAME,DIRECTORY,PATH,SOCKET,PID,LISTENER,PROGRAM,CAPABLE,USER,MOUNT`, the last two in hexadecimal digits: make this attack, with what came through the launcher. It is handed no directory: what
 /// was one outside is tried under its old number.
 fn attack(args: &str) {
     let args: Vec<_> = args.split(',').collect();
-    let [name, directory, path, socket, pid, listener, program, capable] = args[..] else { panic!("{args:?}") };
+    let [name, directory, path, socket, pid, listener, program, capable, user, mount] = args[..] else {
+        panic!("{args:?}")
+    };
+    let bytes = |digits: &str| {
+        (0..digits.len() / 2).map(|n| u8::from_str_radix(&digits[2 * n..2 * n + 2], 16).unwrap()).collect()
+    };
     let outside = Outside {
         directory: directory.parse().unwrap(),
         path: path.parse().unwrap(),
@@ -122,6 +127,8 @@ fn attack(args: &str) {
         pid: pid.parse().unwrap(),
         listener: listener.into(),
         handle: Vec::new(),
+        user_namespace: bytes(user),
+        mount_namespace: bytes(mount),
         program: program.parse().unwrap(),
         capable: capable.parse().unwrap(),
     };
