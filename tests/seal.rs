@@ -96,6 +96,292 @@ fn a_kernel_without_landlock_is_reported_or_an_error_if_landlock_is_required() {
     });
 }
 
+type Args = [usize; 4];
+
+/// What a system call says: 0 or an errno.
+fn errno_of(number: libc::c_long, args: Args) -> i32 {
+    let [a, b, c, d] = args;
+    match unsafe { libc::syscall(number, a, b, c, d, 0_usize, 0_usize) } {
+        -1 => std::io::Error::last_os_error().raw_os_error().unwrap(),
+        _ => 0,
+    }
+}
+
+const BAD: usize = usize::MAX;
+
+/// The calls that the filter refuses, each so that it could do nothing.
+const REFUSED: [(libc::c_long, Args); 14] = [
+    (libc::SYS_setns, [BAD, 0, 0, 0]),
+    (libc::SYS_open_by_handle_at, [BAD, 0, 0, 0]),
+    (libc::SYS_mq_open, [0; 4]),
+    (libc::SYS_mq_unlink, [0; 4]),
+    (libc::SYS_add_key, [0; 4]),
+    (libc::SYS_keyctl, [BAD, 0, 0, 0]),
+    (libc::SYS_request_key, [0; 4]),
+    (libc::SYS_bpf, [BAD, 0, 0, 0]),
+    (libc::SYS_perf_event_open, [0; 4]),
+    (libc::SYS_userfaultfd, [BAD, 0, 0, 0]),
+    (libc::SYS_prlimit64, [1, 0, 0, 0]),
+    // Only the low 32 bits of a pid and of a command count for the kernel.
+    #[cfg(target_pointer_width = "64")]
+    (libc::SYS_prlimit64, [1 | 1 << 32, 0, 0, 0]),
+    #[cfg(target_pointer_width = "32")]
+    (libc::SYS_prlimit64, [2, 0, 0, 0]),
+    (libc::SYS_ioctl, [BAD, 0x5412, 0, 0]),
+    (libc::SYS_ioctl, [BAD, 0x541c, 0, 0]),
+];
+const RINGS: [(libc::c_long, Args); 3] = [
+    (libc::SYS_io_uring_setup, [0; 4]),
+    (libc::SYS_io_uring_enter, [BAD, 0, 0, 0]),
+    (libc::SYS_io_uring_register, [BAD, BAD, 0, 0]),
+];
+const TRACING: [(libc::c_long, Args); 4] = [
+    (libc::SYS_ptrace, [BAD, BAD, 0, 0]),
+    (libc::SYS_process_vm_readv, [0, 0, 0, 0]),
+    (libc::SYS_process_vm_writev, [0, 0, 0, 0]),
+    (libc::SYS_pidfd_getfd, [BAD, 0, 0, 0]),
+];
+
+#[track_caller]
+fn assert_refused(calls: &[(libc::c_long, Args)], refused: bool) {
+    for (number, args) in calls {
+        assert_eq!(errno_of(*number, *args) == libc::EPERM, refused, "{number} {args:?}: {}", errno_of(*number, *args));
+    }
+}
+
+#[test]
+fn the_filter_refuses_what_it_should_and_nothing_else() {
+    // Without it, none of them says EPERM for such arguments.
+    as_user(plain(), || assert_refused(&[&RINGS[1..2], &TRACING[3..]].concat(), false));
+    for run_as in [false, true] {
+        as_each_user(|user| {
+            let mut jailed = Jail::auto().enter().unwrap();
+            if run_as && user == User::Root {
+                jailed = jailed.run_as(7, 8, &[]).unwrap();
+            }
+            let sealed = jailed.seal().unwrap();
+            assert!(sealed.has(Protection::Seccomp));
+            assert_refused(&REFUSED, true);
+            assert_refused(&RINGS, true);
+            #[cfg(target_pointer_width = "64")]
+            for command in [0x5412, 0x541c] {
+                assert_eq!(errno_of(libc::SYS_ioctl, [BAD, command | 1 << 32, 0, 0]), libc::EPERM);
+            }
+            // Landlock holds tracing back, but for processes in the same jail.
+            assert_refused(&TRACING, landlock_abi().is_none());
+            let mut limit = [0_u64; 2];
+            let own = errno_of(libc::SYS_prlimit64, [0, 7, 0, limit.as_mut_ptr() as usize]);
+            let other_command = errno_of(libc::SYS_ioctl, [0, 0x5401, limit.as_mut_ptr() as usize, 0]);
+            assert!(own == 0 && other_command != libc::EPERM);
+            // The rest of a program's life: threads, forks, pipes, sockets, memory files.
+            std::thread::spawn(|| ()).join().unwrap();
+            std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            assert!(unsafe { libc::memfd_create(c"".as_ptr(), 0) } >= 0);
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                // It is inherited.
+                unsafe { libc::_exit(i32::from(!is_filtered())) };
+            }
+            assert_eq!(exit_status(pid), 0);
+        });
+    }
+}
+
+/// The other ABIs of the same kernel have other numbers for the calls.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_filter_knows_the_calls_of_32_bit_programs() {
+    /// With the number and arguments of i386; what it returns is the negative errno.
+    fn call_i386(number: u32, a: u32, b: u32) -> i32 {
+        let mut result = number;
+        // SAFETY: the calls below do nothing.
+        unsafe {
+            std::arch::asm!("push rbx", "mov ebx, {a:e}", "int 0x80", "pop rbx", a = in(reg) a,
+                inout("eax") result, in("ecx") b, in("edx") 0, in("esi") 0, in("edi") 0,
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+        }
+        result.cast_signed()
+    }
+    as_each_user(|_| {
+        let getpid = call_i386(20, 0, 0);
+        if getpid == -libc::ENOSYS {
+            return; // this kernel runs none
+        }
+        let refused = [
+            (346, u32::MAX),
+            (342, u32::MAX),
+            (277, 0),
+            (278, 0),
+            (286, 0),
+            (288, u32::MAX),
+            (287, 0),
+            (357, u32::MAX),
+            (336, 0),
+            (374, u32::MAX),
+            (340, 1),
+            (425, 0),
+            (426, u32::MAX),
+            (427, u32::MAX),
+        ];
+        let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        for (number, a) in refused {
+            assert_eq!(call_i386(number, a, 0), -libc::EPERM, "{number}");
+        }
+        assert_eq!((call_i386(54, u32::MAX, 0x5412), call_i386(54, u32::MAX, 0x5401)), (-libc::EPERM, -libc::EBADF));
+        assert_eq!(call_i386(20, 0, 0), getpid);
+        // x32: where the kernel has it, the number has another bit.
+        assert_eq!(errno_of(libc::SYS_getpid | 1 << 30, [0; 4]), libc::ENOSYS);
+        assert_eq!(errno_of(libc::SYS_setns | 1 << 30, [BAD, 0, 0, 0]), libc::ENOSYS);
+    });
+}
+
+#[test]
+fn rings_are_left_if_allowed_and_tracing_is_refused_without_landlock() {
+    as_each_user(|_| {
+        let _sealed = Jail::auto().enter().unwrap().seal_with(Seal::new().allow_io_uring()).unwrap();
+        assert_refused(&RINGS, false);
+        assert_refused(&REFUSED, true);
+    });
+    as_each_user(|_| {
+        fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);
+        let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        assert_refused(&TRACING, true);
+    });
+}
+
+/// Without a chroot the kernel would make one, with all capabilities in it.
+#[test]
+fn a_seal_without_a_jail_refuses_new_user_namespaces() {
+    const NEWUSER: usize = libc::CLONE_NEWUSER as usize;
+    as_each_user(|_| {
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            unsafe { libc::_exit(i32::from(errno_of(libc::SYS_unshare, [NEWUSER, 0, 0, 0]) != 0)) };
+        }
+        assert_eq!(exit_status(pid), 0, "without a seal it can");
+        let _sealed = Jail::unjailed().enter().unwrap().seal().unwrap();
+        assert_eq!(errno_of(libc::SYS_unshare, [NEWUSER, 0, 0, 0]), libc::EPERM);
+        assert_eq!(errno_of(libc::SYS_clone, [NEWUSER | libc::SIGCHLD as usize, 0, 0, 0]), libc::EPERM);
+        assert_eq!(errno_of(libc::SYS_clone3, [0; 4]), libc::ENOSYS, "its flags are in memory");
+        std::thread::spawn(|| ()).join().unwrap();
+        assert!(fs::metadata("/etc").is_ok());
+    });
+    as_each_user(|_| {
+        let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        assert_eq!(errno_of(libc::SYS_clone3, [0; 4]), libc::EINVAL);
+        assert_eq!(errno_of(libc::SYS_unshare, [NEWUSER, 0, 0, 0]), libc::EPERM, "the kernel's own");
+    });
+}
+
+#[test]
+fn a_filter_that_cannot_be_installed_is_reported_or_an_error_if_required() {
+    let require = Seal::new().require(Protection::Seccomp);
+    for errno in [Errno::NOSYS, Errno::INVAL, Errno::PERM, Errno::ACCESS] {
+        as_each_user(|_| {
+            fake(libc::SYS_seccomp, errno);
+            let sealed = Jail::auto().enter().unwrap().seal().unwrap();
+            assert!(!sealed.has(Protection::Seccomp) && !is_filtered());
+        });
+        as_each_user(|_| {
+            let jailed = Jail::auto().enter().unwrap();
+            fake(libc::SYS_seccomp, errno);
+            let before = (held(), bounding(), no_new_privs());
+            let error = jailed.seal_with(require).unwrap_err();
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Require, None));
+            assert!(error.to_string().starts_with("cannot put a required protection in force: seccomp is missing"));
+            assert_eq!((held(), bounding(), no_new_privs()), before);
+        });
+        // The kernel has filters, but something refuses another one.
+        as_each_user(|_| {
+            fake_where(libc::SYS_seccomp, Some(1), u32::try_from(errno.raw_os_error()).unwrap());
+            let error = Jail::auto().enter().unwrap().seal_with(require).unwrap_err();
+            assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true));
+        });
+    }
+    as_each_user(|_| {
+        fake(libc::SYS_seccomp, Errno::NOMEM);
+        let error = Jail::auto().enter().unwrap().seal().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Filter, Some(libc::ENOMEM)));
+    });
+    // A kernel before 4.17 does not know the flag.
+    as_each_user(|_| {
+        let sealed = Jail::auto().enter().unwrap();
+        filter_second_argument(libc::SYS_seccomp, 4, Errno::INVAL);
+        assert!(sealed.seal().unwrap().has(Protection::Seccomp) && is_filtered());
+    });
+    as_each_user(|_| {
+        fake_success(libc::SYS_seccomp);
+        let error = Jail::auto().enter().unwrap().seal().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true));
+        assert!(error.to_string().contains("the seccomp filter is not in force"), "{error}");
+    });
+}
+
+/// Nobody finds the keys of whoever started the process, once it is in a user namespace, is another user, or is sealed.
+#[test]
+fn the_session_keyring_is_replaced_or_it_is_reported_why_not() {
+    if errno_of(libc::SYS_keyctl, [0, usize::MAX - 2, 0, 0]) == libc::ENOSYS {
+        return skipped("this kernel has no keys");
+    }
+    let session = || unsafe { libc::syscall(libc::SYS_keyctl, 0, -3_isize, 0) };
+    as_each_user(|user| {
+        assert!(unsafe { libc::syscall(libc::SYS_keyctl, 1, 0) } > 0);
+        let before = session();
+        let jailed = Jail::auto().enter().unwrap();
+        let privileged = user == User::Root;
+        let expected = if privileged { SessionKeyring::Inherited } else { SessionKeyring::Own };
+        assert_eq!((jailed.session_keyring(), session() == before), (expected, privileged));
+        if privileged {
+            let jailed = jailed.run_as(7, 8, &[]).unwrap();
+            assert_eq!((jailed.session_keyring(), session() == before), (SessionKeyring::Own, false));
+        }
+    });
+    for errno in [Errno::NOSYS, Errno::PERM, Errno::DQUOT] {
+        let refused = SessionKeyring::Refused(errno.raw_os_error());
+        as_each_user(|user| {
+            fake(libc::SYS_keyctl, errno);
+            let mut jailed = Jail::auto().enter().unwrap();
+            if user == User::Root {
+                jailed = jailed.run_as(7, 8, &[]).unwrap();
+            }
+            assert_eq!(jailed.session_keyring(), refused);
+            let sealed = jailed.seal().unwrap();
+            assert_eq!((sealed.session_keyring(), sealed.has(Protection::Keyring)), (refused, false));
+        });
+        as_each_user(|_| {
+            fake(libc::SYS_keyctl, errno);
+            let error = Jail::auto().enter().unwrap().seal_with(Seal::new().require(Protection::Keyring)).unwrap_err();
+            // Only the quota is not known before.
+            let step = if errno == Errno::DQUOT { Step::Verify } else { Step::Require };
+            assert_eq!(error.step(), step, "{error}");
+            assert!(error.to_string().contains("keyring is missing"), "{error}");
+        });
+    }
+}
+
+#[test]
+fn what_is_required_and_takes_a_capability_is_known_before_anything_has_changed() {
+    for (protection, name) in [(Protection::BoundingSet, "bounding-set"), (Protection::Securebits, "securebits")] {
+        assert_eq!(Protection::named(name.as_bytes()), Some(protection));
+        as_user(plain(), || {
+            let error = Jail::auto().enter().unwrap().seal_with(Seal::new().require(protection)).unwrap_err();
+            assert_eq!(error.step(), Step::Require);
+            assert!(error.to_string().contains(&format!("{name} is missing")), "{error}");
+        });
+        as_user(plain(), || {
+            let jailed = Jail::auto().empty_bounding_set().enter().unwrap();
+            assert!(jailed.seal_with(Seal::new().require(protection)).unwrap().has(protection));
+        });
+    }
+    as_each_user(|_| {
+        let all = Protection::ALL.into_iter().filter(|one| *one != Protection::Landlock || landlock_abi().is_some());
+        let seal = all.clone().fold(Seal::new(), Seal::require);
+        let sealed = Jail::auto().empty_bounding_set().enter().unwrap().seal_with(seal).unwrap();
+        assert!(all.into_iter().all(|protection| sealed.has(protection)));
+    });
+    assert_eq!(Protection::named(b"Seccomp"), None);
+}
+
 /// Each version of Landlock has its own set of accesses and size of structure, and a kernel refuses a newer one.
 #[test]
 fn what_landlock_is_asked_for_is_what_the_kernel_knows() {
@@ -380,6 +666,53 @@ fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
         let _thread = Thread::start();
         let error = Jail::unjailed().enter().unwrap().run_as(7, 7, &[]).unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EINVAL)));
+    });
+}
+
+#[test]
+fn groups_that_are_not_those_asked_for_are_an_error() {
+    root_only!();
+    let many: Vec<u32> = (100..400).rev().collect();
+    for (now, wanted) in
+        [(&[3][..], &[][..]), (&[3], &[4]), (&[3, 4], &[4]), (&[], &[4]), (&[3, 4], &[4, 4]), (&many, &many[1..])]
+    {
+        as_user(User::Root, || {
+            assert_eq!(unsafe { libc::setgroups(now.len(), now.as_ptr()) }, 0);
+            fake_success(SET_IDS[2]);
+            let error = Jail::auto().enter().unwrap().run_as(7, 8, wanted).unwrap_err();
+            assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true));
+            assert!(error.to_string().contains("the supplementary groups are not those that were set"), "{error}");
+        });
+    }
+    for wanted in [&[][..], &[9], &[9, 8, 9, 7], &many, &many[..64], &many[..65]] {
+        for uid in [0, 7] {
+            as_user(User::Root, || {
+                Jail::auto().enter().unwrap().run_as(uid, 8, wanted).unwrap();
+            });
+        }
+    }
+}
+
+#[test]
+fn the_parent_death_signal_survives_a_change_of_user() {
+    root_only!();
+    let signal = || {
+        let mut signal = 0;
+        assert_eq!(unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) }, 0);
+        signal
+    };
+    for (uid, gid) in [(7, 8), (0, 8), (7, 0)] {
+        as_user(User::Root, || {
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1) };
+            let jailed = Jail::auto().enter().unwrap().run_as(uid, gid, &[]).unwrap();
+            assert_eq!(signal(), libc::SIGUSR1);
+            jailed.seal().unwrap();
+            assert_eq!(signal(), libc::SIGUSR1);
+        });
+    }
+    as_user(User::Root, || {
+        Jail::auto().enter().unwrap().run_as(7, 8, &[]).unwrap();
+        assert_eq!(signal(), 0);
     });
 }
 

@@ -323,19 +323,29 @@ pub fn trap_where(number: libc::c_long, argument: u32) {
     filter_where(number, Some(argument), libc::SECCOMP_RET_TRAP);
 }
 
+/// The system call says `errno` where its second argument is `argument`.
+pub fn filter_second_argument(number: libc::c_long, argument: u32, errno: Errno) {
+    filter_argument(number, Some((1, argument)), libc::SECCOMP_RET_ERRNO | errno.raw_os_error().unsigned_abs());
+}
+
 /// The system call kills the process, with a `SIGSYS`.
 pub fn kill_at(number: libc::c_long) {
     filter_where(number, None, libc::SECCOMP_RET_KILL_PROCESS);
 }
 
 fn filter_where(number: libc::c_long, argument: Option<u32>, action: u32) {
+    filter_argument(number, argument.map(|argument| (0, argument)), action);
+}
+
+/// Where the argument with this number, counted from 0, is this one.
+fn filter_argument(number: libc::c_long, argument: Option<(u32, u32)>, action: u32) {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
     let code = |code: u32, k: u32, jf: u8| sock_filter { code: u16::try_from(code).unwrap(), jt: 0, jf, k };
     let mut filter =
         vec![code(BPF_LD | BPF_W | BPF_ABS, 0, 0), code(BPF_JMP | BPF_JEQ | BPF_K, u32::try_from(number).unwrap(), 1)];
-    if let Some(argument) = argument {
+    if let Some((nth, argument)) = argument {
         filter[1].jf = 3;
-        filter.push(code(BPF_LD | BPF_W | BPF_ABS, 16, 0));
+        filter.push(code(BPF_LD | BPF_W | BPF_ABS, 16 + 8 * nth, 0));
         filter.push(code(BPF_JMP | BPF_JEQ | BPF_K, argument, 1));
     }
     filter.push(code(BPF_RET | BPF_K, action, 0));
