@@ -171,6 +171,141 @@ fn a_set_id_program_gains_nothing() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
+/// Give the file all capabilities that the process itself may pass on, or these.
+fn set_file_capabilities(path: &Path, capabilities: u64) {
+    // Version 2, effective; permitted and inheritable, twice 32 bits.
+    let low = u32::try_from(capabilities & 0xffff_ffff).unwrap();
+    let high = u32::try_from(capabilities >> 32).unwrap();
+    let bytes: Vec<u8> = [0x0200_0001_u32, low, 0, high, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    let name = c"security.capability";
+    let set = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), bytes.as_ptr().cast(), bytes.len(), 0) };
+    assert_eq!(set, 0, "setxattr: {}", std::io::Error::last_os_error());
+}
+
+/// Or any user could choose the root of a set-id program, or become root.
+#[test]
+fn a_launcher_with_privilege_from_its_file_refuses_to_run() {
+    root_only!();
+    const SYS_CHROOT: u64 = 1 << 18;
+    let copies = Scratch::new();
+    let copy = |name: &str, mode: u32| {
+        let path = copies.0.join(name);
+        copy_program(launcher(), &path, mode);
+        path
+    };
+    let (set_uid, set_gid, capable) = (copy("set-uid", 0o4755), copy("set-gid", 0o2755), copy("capable", 0o755));
+    set_file_capabilities(&capable, SYS_CHROOT);
+    let message = "refused: it got privilege from its own file, by a set-id bit or file capabilities\n  \
+                   hint: remove them (chmod u-s,g-s or setcap -r), and start it with the privilege that it needs";
+    for program in [&set_uid, &set_gid, &capable] {
+        for args in [&["--no-seal", "-r/", "true"][..], &["--check"], &["-uroot", "true"], &["true"]] {
+            let mut command = command(program);
+            start_as(&mut command, SOMEBODY);
+            assert_fails(&command.args(args).output().unwrap(), 125, message);
+        }
+        // For whoever has that privilege anyway, it makes no difference.
+        let output = command(program).arg("--check").output().unwrap();
+        assert!(text(&output.stdout).ends_with("\njailed: yes\n"), "{output:?}");
+    }
+    // Ambient capabilities are those of whoever starts it.
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args([
+        "--reuid=12345",
+        "--regid=12345",
+        "--clear-groups",
+        "--inh-caps=+sys_chroot",
+        "--ambient-caps=+sys_chroot",
+    ]);
+    let output = setpriv.arg(launcher()).arg("--check").current_dir("/").output().unwrap();
+    assert!(text(&output.stdout).contains("\nentered: privilege\n"), "{output:?}");
+}
+
+/// The right of an ordinary user to chroot would let a set-id program load his own library.
+#[test]
+fn a_set_id_program_gains_nothing_from_a_user_who_may_chroot() {
+    root_only!();
+    let scratch = Scratch::new();
+    copy_program(payload(), &scratch.0.join("payload"), 0o4755);
+    for root in ["--root=/", "--root=."] {
+        let root = root.replace('.', scratch.0.to_str().unwrap());
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args([
+            "--reuid=12345",
+            "--regid=12345",
+            "--clear-groups",
+            "--inh-caps=+sys_chroot",
+            "--ambient-caps=+sys_chroot",
+        ]);
+        setpriv.arg(launcher()).args(["--no-seal", &root]).arg(scratch.0.join("payload")).arg("is-root");
+        let status = setpriv.current_dir("/").status().unwrap();
+        // Without a jail nothing has changed, and it is a set-id program as any other.
+        assert_eq!(status.code(), Some(if root == "--root=/" { 42 } else { 0 }), "{root}");
+    }
+}
+
+#[test]
+fn a_protection_that_is_missing_is_a_warning_or_an_error() {
+    let run = |user, errno: Errno, calls: &'static [libc::c_long], options: &[&str]| {
+        let mut command = autochroot(user);
+        // SAFETY: the filter is for the child alone.
+        unsafe {
+            command.pre_exec(move || {
+                calls.iter().for_each(|call| fake(*call, errno));
+                Ok(())
+            });
+        }
+        let output = command.args(options).arg(payload()).arg("exit=3").output().unwrap();
+        (text(&output.stderr).to_owned(), output.status.code())
+    };
+    let landlock = if landlock_abi().is_some() { "" } else { "landlock, " };
+    for user in users() {
+        for (calls, errno, missing) in [
+            (&[libc::SYS_seccomp][..], Errno::NOSYS, format!("{landlock}seccomp")),
+            (&[libc::SYS_landlock_create_ruleset], Errno::OPNOTSUPP, "landlock".into()),
+            (&[libc::SYS_seccomp, libc::SYS_keyctl], Errno::PERM, format!("{landlock}seccomp, keyring")),
+        ] {
+            let warning = format!("autochroot: warning: not in force: {missing}\n");
+            assert_eq!(run(user, errno, calls, &[]), (warning, Some(3)));
+            assert_eq!(run(user, errno, calls, &["-q"]), (String::new(), Some(3)));
+            for option in missing.split(", ") {
+                let (told, status) = run(user, errno, calls, &["--require", option]);
+                let start = format!("autochroot: cannot put a required protection in force: {option} is missing");
+                assert!(told.starts_with(&start) && status == Some(125), "{told}");
+            }
+        }
+        if landlock.is_empty() {
+            let all = "--require=landlock,seccomp,bounding-set,securebits,keyring";
+            assert_eq!(run(user, Errno::NOSYS, &[], &[all]), (String::new(), Some(3)));
+            // Without a key it does not matter, nor if the filter keeps the program from them.
+            assert_eq!(run(user, Errno::NOSYS, &[libc::SYS_keyctl], &[]), (String::new(), Some(3)));
+            assert_eq!(run(user, Errno::DQUOT, &[libc::SYS_keyctl], &[]), (String::new(), Some(3)));
+        }
+    }
+}
+
+#[test]
+fn the_parent_death_signal_passes_through() {
+    for user in users() {
+        let mut ways = vec![vec![]];
+        if user == User::Root {
+            ways.extend([vec!["--user=7:8"], vec!["--user=7:8", "--userns=always"], vec!["--user=0:0"]]);
+        }
+        for options in ways {
+            let mut command = autochroot(user);
+            // SAFETY: the call is safe in a fork.
+            unsafe {
+                command.pre_exec(|| {
+                    libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1);
+                    Ok(())
+                });
+            }
+            let output = command.args(&options).arg(payload()).arg("death-signal").output().unwrap();
+            assert!(text(&output.stdout).ends_with("\ndeath signal: 10\n"), "{user:?} {options:?}: {output:?}");
+        }
+    }
+}
+
 /// What a client of the service at `address` gets for "hello".
 fn ask_service(address: &str) -> String {
     let mut stream = std::net::TcpStream::connect(address).unwrap();
@@ -381,6 +516,19 @@ fn bad_options_are_refused_with_125() {
             (&["--keep-fds=-1", "--check"], "--keep-fds: \"-1\" is no file descriptor"),
             (&["--keep-fds=99999999999", "--check"], "--keep-fds: \"99999999999\" is no file descriptor"),
             (&["--keep-fds=1,2147483647", "--check"], "--keep-fds: descriptor 2147483647 is not open"),
+            (&["--require=", "--check"], "--require: there is no protection \"\""),
+            (&["--require=landlock,Seccomp", "--check"], "--require: there is no protection \"Seccomp\""),
+            (&["--require", "--check"], "--require: there is no protection \"--check\""),
+            (
+                &["--require=landlock", "--no-seal", "true"],
+                "--require and --allow-io-uring are about the seal: they do not go with --no-seal",
+            ),
+            (
+                &["--allow-io-uring", "--no-seal", "true"],
+                "--require and --allow-io-uring are about the seal: they do not go with --no-seal",
+            ),
+            (&["--allow-io-uring=1", "true"], "--allow-io-uring takes no value"),
+            (&["-qx", "true"], "-q takes no value"),
             (
                 &["--userns=always", "--root=/", "true"],
                 "--userns always does not go with --root /: there is no jail to enter",

@@ -56,6 +56,11 @@ fn main() {
             arg if arg.starts_with("serve=") => serve(&arg["serve=".len()..]),
             "fds" => println!("fds: {:?}", (0..300).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).collect::<Vec<_>>()),
             "open-fds" => println!("open: {}", (0..2_000_000).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).count()),
+            "death-signal" => unsafe {
+                let mut signal = 0;
+                prctl(2, &raw mut signal);
+                println!("death signal: {signal}");
+            },
             // A bit for each standard descriptor that is /dev/null; that is closed.
             "null-exit" => std::process::exit((0..3).filter(|fd| is_null(*fd)).map(|fd| 1 << fd).sum()),
             "abort" => std::process::abort(),
@@ -94,6 +99,7 @@ unsafe extern "C" {
     fn sigprocmask(how: i32, set: *const u64, old: *mut u64) -> i32;
     fn sigaction(signal: i32, new: *const [usize; 32], old: *mut [usize; 32]) -> i32;
     fn geteuid() -> u32;
+    fn prctl(option: i32, ...) -> i32;
     fn fcntl(fd: i32, command: i32, ...) -> i32;
     fn capget(header: *mut [u32; 2], data: *mut [u32; 6]) -> i32;
 }
