@@ -89,11 +89,12 @@ impl Jailed {
         self.directories
     }
 
-    /// See once more that the jail holds: "/" is the directory that was made, and so are ".." and the working directory;
-    /// it is empty, has no name, and neither `mkdir` nor `creat` makes anything in it. Of a directory of the caller's only
-    /// the first is asked, and where no jail was wanted nothing: what is not asked is not ruled out.
+    /// Checks once more that the jail holds: "/" is the directory that was made, and so are ".." and the working directory; it is empty,
+    /// has no name, and neither `mkdir` nor `creat` makes anything in it. Of a directory of the caller's only "/" and ".." are checked,
+    /// without a jail nothing.
     ///
-    /// Returns what can still be done to it all the same. Costs at most 11 system calls.
+    /// Returns what can still be done to the root of a jail that holds. Changes nothing, not even the times of the root. Costs at
+    /// most 12 system calls.
     ///
     /// # Errors
     ///

@@ -766,6 +766,26 @@ fn verify_tells_what_read_only_means() {
 }
 
 #[test]
+fn verify_changes_nothing() {
+    use std::os::unix::fs::MetadataExt;
+    as_each_user(|_| {
+        let jailed = Jail::unlinked().parent(b"/dev/shm").enter().unwrap();
+        let state = || {
+            let root = fs::metadata("/").unwrap();
+            (root.mode(), root.uid(), root.ctime(), root.ctime_nsec(), root.mtime_nsec(), root.atime_nsec())
+        };
+        for mode in [0o555, 0o700] {
+            fs::set_permissions("/", std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            let before = state();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(jailed.verify().unwrap().mode_can_change());
+            let after = state();
+            assert_eq!((before.0, before.1, before.2, before.3), (after.0, after.1, after.2, after.3));
+        }
+    });
+}
+
+#[test]
 fn verify_sees_a_process_that_got_out() {
     root_only!();
     as_user(User::Root, || {

@@ -338,6 +338,12 @@ pub(super) fn see_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether this process may change the mode of what this is the status of: its owner may, and `CAP_FOWNER`.
+pub(super) fn may_change_mode(stat: &Stat) -> bool {
+    stat.st_uid == geteuid().as_raw()
+        || capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::FOWNER))
+}
+
 pub(super) fn takes_nameless_files() -> bool {
     openat(CWD, c"/", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR).is_ok()
 }

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, chmodat, mkdirat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, mkdirat, openat, statat, unlinkat};
 
 use super::{MODE, os};
 use crate::error::Fault;
@@ -25,11 +25,11 @@ impl Place {
         Place { root, device: stat.st_dev as u64, inode: stat.st_ino as u64 }
     }
 
-    /// That `path` is this directory, and that it has no name if it should have none.
-    pub(super) fn is_at(self, path: &CStr) -> Result<(), Fault> {
+    /// Checks that `path` is this directory, and that it has no name if it should have none.
+    pub(super) fn is_at(self, path: &CStr) -> Result<Stat, Fault> {
         let stat = statat(CWD, path, AtFlags::empty())?;
         let unnamed = self.root != Root::Unlinked || os::has_no_links(&stat);
-        if Place::of(self.root, &stat) == self && unnamed { Ok(()) } else { Err(Fault::NotTheRoot) }
+        if Place::of(self.root, &stat) == self && unnamed { Ok(stat) } else { Err(Fault::NotTheRoot) }
     }
 
     /// The checks of [`Jailed::verify`](crate::Jailed::verify). A directory of the caller's is not touched.
@@ -38,7 +38,7 @@ impl Place {
         if self.root == Root::Unjailed {
             return Ok(untouched);
         }
-        self.is_at(c"/")?;
+        let root = self.is_at(c"/")?;
         self.is_at(c"/..")?;
         if self.root == Root::Directory {
             return Ok(untouched);
@@ -57,7 +57,8 @@ impl Place {
         os::see_empty_root()?;
         Ok(Findings {
             nameless_files: os::takes_nameless_files(),
-            mode: chmodat(CWD, c"/", MODE, AtFlags::empty()).is_ok(),
+            // Not tried, or its times would change.
+            mode: self.root == Root::Unlinked && os::may_change_mode(&root),
         })
     }
 }

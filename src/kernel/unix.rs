@@ -53,6 +53,11 @@ pub(crate) const fn may_chroot_ever() -> bool {
     true
 }
 
+/// Whether this process may change the mode of what this is the status of: its owner may, and root.
+pub(super) fn may_change_mode(stat: &Stat) -> bool {
+    geteuid().is_root() || stat.st_uid == geteuid().as_raw()
+}
+
 /// Only Linux has rings.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
 pub(super) const fn is_a_ring(_: i32) -> Result<LeadsTo, Errno> {
