@@ -24,6 +24,8 @@ mod place;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod privileges;
 #[cfg(any(target_os = "linux", target_os = "android"))]
+mod proc;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod run_as;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod seal;

@@ -229,7 +229,7 @@ fn where_unshare_is_filtered_proc_tells_whether_there_are_threads() {
         fs::create_dir("/proc/self").unwrap();
         let one = "1 (it has) 1) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 1";
         fs::write("/proc/self/stat", one).unwrap();
-        assert_refused(refusal(Jail::auto()), Step::Threads, Errno::INVAL);
+        assert_refused(refusal(Jail::auto()), Step::Threads, Errno::PERM);
         Jail::auto().allow_threads().enter().unwrap();
     });
 }

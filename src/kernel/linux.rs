@@ -5,9 +5,7 @@ use core::mem::MaybeUninit;
 
 use linux_raw_sys::general::__NR_io_uring_enter;
 use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{
-    CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, fstatfs, openat, readlinkat_raw, stat, statfs,
-};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, Stat, fstat, openat, readlinkat_raw, stat, statfs};
 use rustix::io::{Errno, write};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::process::{
@@ -23,7 +21,8 @@ use super::audit::LeadsTo;
 use super::keyring;
 use super::libc::{call, is_secure_execution, user_ids, variable};
 use super::privileges::{empty_bounding_set, lock_securebits};
-use super::threads::{only_thread, read_proc, unshare_root_and_descriptors};
+use super::proc;
+use super::threads::{only_thread, unshare_root_and_descriptors};
 use super::{HELD, OpenDirectories, Place, System, absolute, held};
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
@@ -103,10 +102,7 @@ pub(super) fn is_a_ring(fd: i32) -> Result<LeadsTo, Errno> {
 }
 
 fn is_named_a_ring(fd: i32) -> Option<bool> {
-    let descriptors = openat(CWD, c"/proc/thread-self/fd", HELD, Mode::empty()).ok()?;
-    if fstatfs(&descriptors).ok()?.f_type != PROC_SUPER_MAGIC {
-        return None;
-    }
+    let descriptors = proc::open_directory(CWD, c"/proc/thread-self/fd").ok()?;
     let mut name = [0; 12];
     for (place, digit) in name.iter_mut().zip(digits(fd.unsigned_abs()).trim_ascii_start()) {
         *place = *digit;
@@ -233,8 +229,8 @@ impl System {
         Ok(())
     }
 
-    /// Look at every descriptor: at the first numbers until as many are found as /proc counts, or else at all that the table of
-    /// descriptors has room for. /proc/self is the first thread, which may have descriptors of its own.
+    /// Looks at every descriptor: at the first numbers until as many are found as `/proc` counts, or else at all that it lists.
+    /// `/proc/self` is the first thread, which may have descriptors of its own.
     pub(super) fn see_no_open_directory(&mut self, threads: bool) -> Result<(), Fault> {
         (self.directories, self.rings_checked) = (OpenDirectories::None, true);
         let descriptors = if threads { c"/proc/thread-self/fd" } else { c"/proc/self/fd" };
@@ -243,14 +239,18 @@ impl System {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => false,
             Err(errno) => return Err(errno.into()),
         };
-        if is_proc && self.see_as_many_as_there_are(descriptors)? {
+        if !is_proc {
+            return self.see_no_open_directory_below_the_limit();
+        }
+        if self.see_as_many_as_there_are(descriptors)? {
             return Ok(());
         }
-        let size = if is_proc { size_of_the_table()? } else { None };
-        match size {
-            Some(size) => (0..size).try_for_each(|fd| self.is_no_directory(fd).map(drop)),
-            None => self.see_no_open_directory_below_the_limit(),
-        }
+        let list = proc::open_directory(CWD, descriptors)?;
+        let own = list.as_raw_fd();
+        proc::list(&list, &mut |name| match number(name.to_bytes()).and_then(|fd| i32::try_from(fd).ok()) {
+            Some(fd) if fd != own => self.is_no_directory(fd).map(drop),
+            _ => Ok(()),
+        })
     }
 
     /// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Whether as many were found, and neither a signal
@@ -270,19 +270,6 @@ impl System {
         }
         Ok(false)
     }
-}
-
-/// `FDSize`, `proc_pid_status(5)`, of this thread: all its descriptors are below. It comes before all that has no fixed length. `None`
-/// before Linux 3.17.
-fn size_of_the_table() -> Result<Option<i32>, Errno> {
-    let status = match openat(CWD, c"/proc/thread-self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        opened => opened?,
-    };
-    let mut text = [0; 512];
-    read_proc(&status, &mut text)?;
-    let size = text.split(|&byte| byte == b'\n').find_map(|line| number(line.strip_prefix(b"FDSize:\t")?));
-    Ok(size.and_then(|size| i32::try_from(size).ok()))
 }
 
 /// A tmpfs takes a mount namespace that belongs to the user namespace.

@@ -1,14 +1,15 @@
 //! Checks that nothing else shares the process: no thread, no other process (Linux).
 
-use core::mem::MaybeUninit;
+use core::ffi::CStr;
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, fstatfs, openat};
-use rustix::io::{Errno, pread};
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, OFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
 use rustix::thread::{Timespec, UnshareFlags, nanosleep};
 
 use super::linux::unshare;
+use super::proc;
 use crate::error::Fault;
 
 /// Checks that the process has one thread and shares its memory with no other process. Returns a descriptor of `/proc/self/stat`,
@@ -25,8 +26,7 @@ pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
             Ok(()) => return Ok(None),
             Err(Errno::INVAL) => {}
             Err(errno) => {
-                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-                let stat = openat(CWD, c"/proc/self/stat", flags, Mode::empty()).map_err(|_| errno)?;
+                let stat = proc::open(CWD, c"/proc/self/stat", OFlags::empty()).map_err(|_| errno)?;
                 if is_alone(&stat) {
                     return Ok(Some((getpid(), stat)));
                 }
@@ -55,31 +55,23 @@ pub(super) fn unshare_root_and_descriptors() -> Result<bool, Errno> {
 
 /// Whether more than one thread of the process lives; `None` where `/proc` does not tell.
 pub(crate) fn another_thread_lives() -> Option<bool> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let tasks = openat(CWD, c"/proc/self/task", flags, Mode::empty()).ok()?;
-    if fstatfs(&tasks).ok()?.f_type != PROC_SUPER_MAGIC {
-        return None;
-    }
-    let (mut buffer, mut living) = ([MaybeUninit::uninit(); 512], 0_u32);
-    let mut entries = RawDir::new(&tasks, &mut buffer);
-    while let Some(entry) = entries.next() {
-        let entry = entry.ok()?;
-        if entry.file_name().to_bytes().starts_with(b".") {
-            continue;
-        }
-        let Ok(task) = openat(&tasks, entry.file_name(), flags, Mode::empty()) else { continue };
-        let Ok(stat) = openat(task, c"stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { continue };
-        living += u32::from(state(&stat).is_some_and(|state| !matches!(state, b'Z' | b'X')));
-    }
+    let tasks = proc::open_directory(CWD, c"/proc/self/task").ok()?;
+    let mut living = 0_u32;
+    let mut count = |task: &CStr| -> Result<(), Fault> {
+        living += u32::from(proc::open_directory(tasks.as_fd(), task).is_ok_and(|task| lives(task.as_fd())));
+        Ok(())
+    };
+    proc::list(&tasks, &mut count).ok()?;
     Some(living > 1)
 }
 
-/// The state of a thread, the third field of its `stat`: the second, which may hold anything, ends with the last parenthesis.
-fn state(stat: &OwnedFd) -> Option<u8> {
+/// Whether the thread with this directory is neither a zombie nor dead: the third field of its `stat` is its state; the second, which
+/// may hold anything, ends with the last parenthesis.
+fn lives(task: BorrowedFd<'_>) -> bool {
     let mut text = [0; 512];
-    read_proc(stat, &mut text).ok()?;
-    let end = text.iter().rposition(|&byte| byte == b')')?;
-    text.get(end + 2).copied()
+    let stat = proc::open(task, c"stat", OFlags::empty());
+    stat.and_then(|stat| proc::read_start(&stat, &mut text)).is_ok()
+        && !matches!(text.rsplit(|&byte| byte == b')').next(), Some([b' ', b'Z' | b'X', ..]))
 }
 
 /// Checks that there is still one thread. `stat` is `Some` only where a filter refuses `unshare`; in a fork it is the parent's.
@@ -99,7 +91,7 @@ pub(crate) fn unshare_is_filtered() -> bool {
 /// Whether `stat` counts one thread, in its twentieth field, `proc_pid_stat(5)`.
 fn is_alone(stat: &OwnedFd) -> bool {
     let mut text = [0; 512];
-    if read_proc(stat, &mut text).is_err() {
+    if proc::read_start(stat, &mut text).is_err() {
         return false;
     }
     let (mut spaces, mut threads) = (0_u16, 0_u64);
@@ -112,12 +104,4 @@ fn is_alone(stat: &OwnedFd) -> bool {
         }
     }
     threads == u64::from(b'1')
-}
-
-/// The first bytes of a file of /proc. One that somebody else has put there does not count.
-pub(super) fn read_proc(file: &OwnedFd, text: &mut [u8]) -> Result<(), Errno> {
-    if fstatfs(file)?.f_type != PROC_SUPER_MAGIC {
-        return Err(Errno::IO);
-    }
-    pread(file, text, 0).map(drop)
 }

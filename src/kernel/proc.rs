@@ -1,0 +1,41 @@
+//! Directories and files of `/proc`, which count only if they are `/proc`'s own: somebody else may have put others there (Linux).
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, RawDir, fstatfs, openat};
+use rustix::io::{Errno, pread};
+
+use crate::error::Fault;
+
+/// Opens a directory.
+pub(super) fn open_directory(from: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    open(from, path, OFlags::DIRECTORY)
+}
+
+/// Opens a directory or a file.
+#[inline(never)]
+pub(super) fn open(from: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let file = openat(from, path, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty())?;
+    if fstatfs(&file)?.f_type == PROC_SUPER_MAGIC { Ok(file) } else { Err(Errno::IO) }
+}
+
+/// Calls `each` with the name of every entry but "." and "..", until it fails. Entries that come or go meanwhile may be missed.
+#[inline(never)]
+pub(super) fn list(directory: &OwnedFd, each: &mut dyn FnMut(&CStr) -> Result<(), Fault>) -> Result<(), Fault> {
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        if !entry.file_name().to_bytes().starts_with(b".") {
+            each(entry.file_name())?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the first bytes of a file.
+pub(super) fn read_start(file: &OwnedFd, text: &mut [u8]) -> Result<(), Errno> {
+    pread(file, text, 0).map(drop)
+}
