@@ -13,6 +13,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/magic.h>
 #include <unistd.h>
 
@@ -46,10 +47,8 @@ int haproxy(const char *parent, int without) {
 	return chdir("/");
 }
 
-static int put(int proc, const char *file, const char *text) {
-	int fd = openat(proc, file, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text)) return 1;
-	return close(fd);
+static int put(int file, const char *text) {
+	return write(file, text, strlen(text)) != (ssize_t)strlen(text);
 }
 
 /* What `same` can leave out. */
@@ -61,8 +60,9 @@ int same(const char *parent, int without) {
 	struct statfs proc_status;
 	struct stat status;
 	unsigned long long drawn;
-	uid_t uid = geteuid();
-	if (!(without & THREADS) && unshare(CLONE_THREAD)) return 1;
+	uid_t real, uid, saved;
+	if (getresuid(&real, &uid, &saved)) return 1;
+	if (!(without & THREADS) && (unshare(CLONE_VM) || unshare(CLONE_FS | CLONE_FILES))) return 1;
 	if (!(without & DIRECTORIES)) {
 		if (statfs("/proc/self/fd", &proc_status) || proc_status.f_type != PROC_SUPER_MAGIC) return 2;
 		if (stat("/proc/self/fd", &status)) return 2;
@@ -85,7 +85,7 @@ int same(const char *parent, int without) {
 	if (dir < 0 || look(dir, &status) || status.st_uid != uid || unlinkat(in, name, AT_REMOVEDIR)) return 5;
 	if (!(without & UNLINKED) && (look(dir, &status) || status.st_nlink || !mkdirat(dir, name, 0555))) return 6;
 	if (fchdir(dir)) return 6;
-	int proc = -1, in_user_namespace = 0;
+	int proc = -1, in_user_namespace = 0, maps[3] = {-1, -1, -1};
 	if (chroot(".")) {
 		gid_t gid = getegid();
 		if (errno != EPERM) return 7;
@@ -93,10 +93,13 @@ int same(const char *parent, int without) {
 		if (enter_user_namespace()) return 7;
 		in_user_namespace = 1;
 		if (!(without & MAPS)) {
+			static const char *const files[] = {"uid_map", "setgroups", "gid_map"};
+			for (int n = 0; n < 3; n++)
+				if ((maps[n] = openat(proc, files[n], O_WRONLY | O_CLOEXEC)) < 0) return 8;
 			snprintf(map, sizeof map, "%u %u 1", uid, uid);
-			if (put(proc, "uid_map", map) || put(proc, "setgroups", "deny")) return 8;
+			if (put(maps[0], map) || put(maps[1], "deny")) return 8;
 			snprintf(map, sizeof map, "%u %u 1", gid, gid);
-			if (put(proc, "gid_map", map)) return 9;
+			if (put(maps[2], map)) return 9;
 		}
 		if (chroot(".")) return 9;
 	}
@@ -105,6 +108,7 @@ int same(const char *parent, int without) {
 		struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
 		struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &header, data)) return 11;
+		if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0) return 11;
 		if (!(without & VERIFY)) {
 			if (fstatat(AT_FDCWD, "/", &status, 0) || syscall(SYS_capget, &header, data)) return 12;
 			if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || geteuid() == (uid_t)-1 || getegid() == (gid_t)-1) return 13;
@@ -112,5 +116,7 @@ int same(const char *parent, int without) {
 	} else if (!(without & VERIFY) && fstatat(AT_FDCWD, "/", &status, 0)) {
 		return 14;
 	}
+	for (int n = 0; n < 3; n++)
+		if (maps[n] >= 0 && close(maps[n])) return 15;
 	return (cwd >= 0 && close(cwd)) || close(in) || close(dir) || (proc >= 0 && close(proc));
 }

@@ -55,14 +55,6 @@ pub fn entries(user: User, c: Option<&ByHand>) {
         }));
         rows.push(rust("enter", rows.len() - 1, JAIL));
     }
-    #[cfg(target_arch = "x86_64")]
-    {
-        let raw = rows.len();
-        rows.push(row("the same calls by syscall(2)", raw, move || {
-            time(user, || (), || crate::raw::enter(TMPFS).map_err(String::from))
-        }));
-        rows.push(rust("enter", raw, JAIL));
-    }
     group(&format!("an entry, {}", name(user)), 1000, &rows);
 }
 

@@ -14,8 +14,6 @@ mod fork;
 mod instructions;
 #[cfg(target_os = "linux")]
 mod launchers;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod raw;
 #[cfg(target_os = "linux")]
 mod table;
 

@@ -252,7 +252,10 @@ const fn errno(errno: Errno) -> u32 {
     0x0005_0000 | errno.raw_os_error().unsigned_abs()
 }
 
-const MOST: usize = 128;
+/// How many calls have a rule.
+const COUNT: usize = 22;
+
+const MOST: usize = 160;
 
 /// Puts a program together from its end, so that every place that a jump leads to is known.
 struct Assembler {
@@ -288,110 +291,121 @@ impl Assembler {
         self.put(BPF_RET | BPF_K, ALLOW, 0, 0);
     }
 
-    /// Everything from here to `end` is for this call alone.
-    const fn only_for(&mut self, call: u32, end: usize) {
-        let rest = end - self.start;
-        self.put(BPF_JMP | BPF_JEQ | BPF_K, call, 0, rest);
+    /// The rule of one call; what comes after it is for the others.
+    const fn rule(&mut self, (call, rule): (u32, Rule)) {
+        let end = self.start;
+        match rule {
+            Rule::Always(answer) => return self.answer_if(BPF_JEQ, call, answer),
+            Rule::Terminals => {
+                self.allow();
+                self.answer_if(BPF_JEQ, TIOCSTI, Answer::Refuse);
+                self.answer_if(BPF_JEQ, TIOCLINUX, Answer::Refuse);
+                self.load_argument(1);
+            }
+            Rule::OtherProcesses => {
+                self.put(BPF_RET | BPF_K, REFUSE, 0, 0);
+                self.answer_if(BPF_JEQ, 0, Answer::Allow);
+                self.load_argument(0);
+            }
+            Rule::NewUser { flags } => {
+                self.allow();
+                self.answer_if(BPF_JSET, CLONE_NEWUSER, Answer::UserNamespace);
+                self.load_argument(flags);
+            }
+        }
+        let others = end - self.start;
+        self.put(BPF_JMP | BPF_JEQ | BPF_K, call, 0, others);
     }
 
-    /// The rules of an ABI, the last first.
-    const fn rules(&mut self, calls: Calls) {
-        self.allow();
-        let mut end = self.start;
-        self.allow();
-        self.answer_if(BPF_JEQ, TIOCSTI, Answer::Refuse);
-        self.answer_if(BPF_JEQ, TIOCLINUX, Answer::Refuse);
-        self.load_argument(1);
-        self.only_for(calls.ioctl, end);
-
-        // Of oneself: the process has no other number for itself, that would stay its own.
-        end = self.start;
-        self.put(BPF_RET | BPF_K, REFUSE, 0, 0);
-        self.answer_if(BPF_JEQ, 0, Answer::Allow);
-        self.load_argument(0);
-        self.only_for(calls.prlimit64, end);
-
-        end = self.start;
-        self.allow();
-        self.answer_if(BPF_JSET, CLONE_NEWUSER, Answer::UserNamespace);
-        self.load_argument(0);
-        self.only_for(calls.unshare, end);
-
-        end = self.start;
-        self.allow();
-        self.answer_if(BPF_JSET, CLONE_NEWUSER, Answer::UserNamespace);
-        self.load_argument(if cfg!(target_arch = "s390x") { 1 } else { 0 });
-        self.only_for(calls.clone, end);
-
-        self.answer_if(BPF_JEQ, calls.clone3, Answer::Clone3);
-        let mut n = 0;
-        while n < calls.io_uring.len() {
-            self.answer_if(BPF_JEQ, calls.io_uring[n], Answer::Ring);
-            n += 1;
+    /// The rules of an ABI, by number in groups of four, each of which is passed over if the number is above it: the kernel tries all
+    /// its calls when a filter is installed, and a list without groups takes three times as long.
+    const fn rules(&mut self, calls: Calls, is_x86_64: bool) {
+        let rules = calls.rules();
+        let mut n = rules.len();
+        while n > 0 {
+            let (next, is_last) = (self.start, n == rules.len());
+            self.allow();
+            let first = (n - 1) / 4 * 4;
+            let above = n;
+            while n > first {
+                n -= 1;
+                self.rule(rules[n]);
+            }
+            if !is_last {
+                let to_next = next - self.start;
+                self.put(BPF_JMP | BPF_JGE | BPF_K, rules[above].0, to_next, 0);
+            }
         }
-        let tracing = [calls.ptrace, calls.process_vm_readv, calls.process_vm_writev, calls.pidfd_getfd];
-        n = 0;
-        while n < tracing.len() {
-            self.answer_if(BPF_JEQ, tracing[n], Answer::Tracing);
-            n += 1;
-        }
-        let refused = [
-            calls.setns,
-            calls.open_by_handle_at,
-            calls.mq_open,
-            calls.mq_unlink,
-            calls.add_key,
-            calls.keyctl,
-            calls.request_key,
-            calls.bpf,
-            calls.perf_event_open,
-            calls.userfaultfd,
-        ];
-        n = 0;
-        while n < refused.len() {
-            self.answer_if(BPF_JEQ, refused[n], Answer::Refuse);
-            n += 1;
+        if is_x86_64 {
+            self.answer_if(BPF_JGE, X32, Answer::Missing);
         }
         self.load(0); // the number of the call
     }
 }
 
+/// What is refused of a call.
+#[derive(Clone, Copy)]
+enum Rule {
+    Always(Answer),
+    /// `ioctl`: what types into a terminal.
+    Terminals,
+    /// `prlimit64`: of any process but oneself, which is 0.
+    OtherProcesses,
+    /// A new user namespace, in the argument with this number.
+    NewUser {
+        flags: u32,
+    },
+}
+
 #[allow(clippy::indexing_slicing, reason = "at compile time")]
 impl Calls {
     const fn are(self, others: Calls) -> bool {
-        let (ours, theirs) = (self.list(), others.list());
+        let (ours, theirs) = (self.rules(), others.rules());
         let mut n = 0;
-        while n < ours.len() && ours[n] == theirs[n] {
+        while n < ours.len() && ours[n].0 == theirs[n].0 {
             n += 1;
         }
         n == ours.len()
     }
 
-    const fn list(self) -> [u32; 22] {
-        [
-            self.add_key,
-            self.bpf,
-            self.clone,
-            self.clone3,
-            self.io_uring[0],
-            self.io_uring[1],
-            self.io_uring[2],
-            self.ioctl,
-            self.keyctl,
-            self.mq_open,
-            self.mq_unlink,
-            self.open_by_handle_at,
-            self.perf_event_open,
-            self.pidfd_getfd,
-            self.prlimit64,
-            self.process_vm_readv,
-            self.process_vm_writev,
-            self.ptrace,
-            self.request_key,
-            self.setns,
-            self.unshare,
-            self.userfaultfd,
-        ]
+    /// What is refused, in the order of the numbers.
+    const fn rules(self) -> [(u32, Rule); COUNT] {
+        let clone_flags = if cfg!(target_arch = "s390x") { 1 } else { 0 };
+        let refuse = Rule::Always(Answer::Refuse);
+        let mut rules = [
+            (self.add_key, refuse),
+            (self.bpf, refuse),
+            (self.clone, Rule::NewUser { flags: clone_flags }),
+            (self.clone3, Rule::Always(Answer::Clone3)),
+            (self.io_uring[0], Rule::Always(Answer::Ring)),
+            (self.io_uring[1], Rule::Always(Answer::Ring)),
+            (self.io_uring[2], Rule::Always(Answer::Ring)),
+            (self.ioctl, Rule::Terminals),
+            (self.keyctl, refuse),
+            (self.mq_open, refuse),
+            (self.mq_unlink, refuse),
+            (self.open_by_handle_at, refuse),
+            (self.perf_event_open, refuse),
+            (self.pidfd_getfd, Rule::Always(Answer::Tracing)),
+            (self.prlimit64, Rule::OtherProcesses),
+            (self.process_vm_readv, Rule::Always(Answer::Tracing)),
+            (self.process_vm_writev, Rule::Always(Answer::Tracing)),
+            (self.ptrace, Rule::Always(Answer::Tracing)),
+            (self.request_key, refuse),
+            (self.setns, refuse),
+            (self.unshare, Rule::NewUser { flags: 0 }),
+            (self.userfaultfd, refuse),
+        ];
+        let mut sorted = 1;
+        while sorted < rules.len() {
+            let mut n = sorted;
+            while n > 0 && rules[n - 1].0 > rules[n].0 {
+                rules.swap(n - 1, n);
+                n -= 1;
+            }
+            sorted += 1;
+        }
+        rules
     }
 }
 
@@ -413,15 +427,7 @@ const fn assemble() -> Assembler {
     n = ABIS.len();
     while n > 0 {
         n -= 1;
-        program.rules(ABIS[n].calls);
-        if ABIS[n].audit_arch == 62 | WIDE | LITTLE_ENDIAN {
-            // Between the load of the number and the rules.
-            let load = program.code[program.start];
-            program.start += 1;
-            program.answer_if(BPF_JGE, X32, Answer::Missing);
-            program.start -= 1;
-            program.code[program.start] = load;
-        }
+        program.rules(ABIS[n].calls, ABIS[n].audit_arch == 62 | WIDE | LITTLE_ENDIAN);
         starts[n] = program.start;
     }
     program.put(BPF_RET | BPF_K, MISSING, 0, 0);
