@@ -151,7 +151,7 @@ fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<
             match waitpid(Pid::from_raw(child), WaitOptions::empty()) {
                 Err(Errno::INTR) => {}
                 Ok(Some((_, status))) if status.signaled() => {
-                    break Ok(Fault::Killed(status.terminating_signal().map_or(0, |signal| signal as u8)));
+                    break Ok(Fault::Killed(status.terminating_signal().unwrap_or_default()));
                 }
                 // Reaped by somebody else, or by the kernel where SIGCHLD is ignored: it has ended all the same.
                 Ok(_) | Err(_) => break Ok(Fault::NoAnswer),

@@ -206,7 +206,7 @@ pub(crate) enum Fault {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     Missing(Protection),
     /// The fork that tried was killed by this signal before it had answered.
-    Killed(u8),
+    Killed(i32),
     /// The fork that tried ended without an answer.
     NoAnswer,
 }
@@ -280,7 +280,7 @@ impl fmt::Display for Fault {
             Fault::NoAnswer => "that process ended without an answer",
             Fault::Killed(signal) => {
                 f.write_str("that process was killed by signal ")?;
-                return decimal(f, signal.into());
+                return decimal(f, signal.unsigned_abs());
             }
             Fault::NotHeld(number) => {
                 Capabilities::from_bits(1 << number).fmt(f)?;

@@ -213,9 +213,9 @@ impl<'a> Jail<'a> {
 
     /// Enter even if there are other threads.
     ///
-    /// A thread that does not share its root with this one (`CLONE_FS`) is then *not* jailed, and a user namespace can
-    /// not be made: `unshare` says `EINVAL`. `$TMPDIR` is not looked at. [`Jailed::run_as`] and [`Jailed::seal`] refuse threads all
-    /// the same. Saves one system call.
+    /// A thread that does not share its root with this one (`CLONE_FS`) is then *not* jailed, a user namespace cannot be made (`unshare`
+    /// fails with `EINVAL`), and a root, working directory or table of descriptors that another process shares stays shared.
+    /// `$TMPDIR` is not looked at. [`Jailed::run_as`] and [`Jailed::seal`] still refuse threads. Saves two system calls.
     pub const fn allow_threads(mut self) -> Self {
         self.plan.threads = true;
         self
@@ -233,19 +233,29 @@ impl<'a> Jail<'a> {
 
     /// Enter the jail: on success "/" is the root that was asked for, and so is the working directory.
     ///
-    /// Open descriptors stay open. Costs 22 system calls with privilege, 42 in a user namespace, and one for each number up to the last
-    /// descriptor, listed on the [crate page](crate); where that is far up, and before Linux 6.2, four more, and one for
-    /// each number that the table of descriptors has room for; with `$TMPDIR` four more. Allocates nothing.
+    /// Open descriptors stay open. Unless the real, effective and saved user ids are all 0, `no_new_privs` is set, for good: a set-id
+    /// program, which could load what others put into the new root, gains nothing. A process that entered through a user namespace has
+    /// an empty session keyring, if the kernel gives it one ([`Jailed::session_keyring`]).
+    ///
+    /// # Cost
+    ///
+    /// 23 system calls with privilege, 44 in a user namespace, and one for each number up to the last descriptor, listed on the
+    /// [crate page](crate); with `$TMPDIR` four more. Allocates nothing.
     ///
     /// # Requirements
     ///
-    /// One thread, no open directory, and a parent that can be written. `CAP_SYS_CHROOT` (elsewhere than on Linux: root),
-    /// or on Linux the right to make user namespaces, and `/proc` unless the map is [`IdMap::None`].
-    /// [`detached`](Jail::detached) takes `CAP_SYS_ADMIN` or a user namespace, and Linux 5.2. The umask must leave the owner the
-    /// right to read and search; uid 0 needs `CAP_SETFCAP` for its map (Linux 5.12).
+    /// - One thread, and memory that no other process shares. A thread that was just joined, which the kernel still counts, is waited for,
+    ///   at most 20 ms.
+    /// - No descriptor that is open on a directory or an `io_uring`.
+    /// - A parent that can be written; for [`detached`](Jail::detached) `CAP_SYS_ADMIN` or a user namespace, and Linux 5.2.
+    /// - `CAP_SYS_CHROOT` (elsewhere than on Linux: root) or, on Linux, the right to make user namespaces, and `/proc` unless the map is
+    ///   [`IdMap::None`]. With a map the process must be dumpable, or [allow](Jail::allow_dumpable) to be made so for a moment; uid 0
+    ///   needs `CAP_SETFCAP` (Linux 5.12).
+    /// - A umask that leaves the owner the right to read and search.
     ///
-    /// A process made by `clone` that shares memory, descriptors or the root with this one is no thread and is not seen:
-    /// it is outside the jail.
+    /// If another process shares the root, the working directory or the table of descriptors (`clone` with `CLONE_FS` or
+    /// `CLONE_FILES`), this process gets its own, and the other one stays outside. That is the one change that a refusal may
+    /// leave, and it shows only to that other process.
     ///
     /// # Errors
     ///

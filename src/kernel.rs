@@ -87,6 +87,7 @@ const HELD: OFlags = os::SEARCH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const NAME: [u8; 28] = *b"autochroot-................\0";
 
 /// The system, and what an entry holds of it; dropped, it closes every descriptor that it opened.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct System {
     pub(crate) directories: OpenDirectories,
     /// There is no `io_uring` among the descriptors that were looked at.
@@ -178,7 +179,10 @@ impl System {
             Action::DenySetgroups if os::USERNS => self.deny_setgroups(),
             Action::MapGid if os::USERNS => self.map_gid(),
             Action::Shed if os::USERNS => os::shed(plan),
-            Action::Keyring if os::USERNS => self.join_keyring(),
+            Action::Keyring if os::USERNS => {
+                self.join_keyring();
+                Ok(())
+            }
             Action::Directory
             | Action::Mount
             | Action::Proc
@@ -290,7 +294,7 @@ impl System {
         if cfg!(feature = "userns") && state.has.user_namespace {
             self.verify_user_namespace(plan)
         } else if state.has.no_new_privs {
-            self.verify_no_new_privs()
+            os::verify_no_new_privs()
         } else {
             Ok(())
         }

@@ -31,38 +31,46 @@
 //!
 //! | step | calls |
 //! | --- | --- |
-//! | [`Threads`](Step::Threads) (Linux) | `geteuid`, `unshare(CLONE_THREAD)` |
-//! | [`OpenDirectories`](Step::OpenDirectories) | `statfs("/proc/self/fd")`, `stat("/proc/self/fd")`, an `fstat` for each number up to the last descriptor, `stat` (if threads are allowed, all of `/proc/thread-self/fd`); before Linux 6.2, or if the descriptors are so far apart that the last is not among twice as many numbers and 256, then `openat("/proc/thread-self/status")`, `fstatfs`, `pread64`, `close`, and an `fstat` for each number that the table of descriptors has room for, `FDSize` |
+//! | [`Options`](Step::Options) | none |
+//! | [`Threads`](Step::Threads) (Linux) | `getresuid`, `unshare(CLONE_VM)` |
+//! | [`Unshare`](Step::Unshare) (Linux) | `unshare(CLONE_FS \| CLONE_FILES)` |
+//! | [`OpenDirectories`](Step::OpenDirectories) | `statfs("/proc/self/fd")`, `stat("/proc/self/fd")`, an `fstat` for each number up to the last descriptor, `stat` |
 //! | [`WorkingDirectory`](Step::WorkingDirectory) | `openat(".")`, to come back to after a refusal |
 //! | [`Parent`](Step::Parent) | `openat`, `fstat` |
 //! | [`Make`](Step::Make) | `getrandom`, `mkdirat` |
 //! | [`Open`](Step::Open) | `openat`, `fstat` |
 //! | [`Unlink`](Step::Unlink) | `unlinkat(AT_REMOVEDIR)` |
-//! | [`Unlinked`](Step::Unlinked) | `fstat`, `mkdirat`, which must fail |
+//! | [`Unlinked`](Step::Unlinked) | `fstat`, `mkdirat`, which must fail; under a umask that takes a part of its mode also `fchmod` |
 //! | [`Enter`](Step::Enter) | `fchdir` |
 //! | [`Chroot`](Step::Chroot) | `chroot(".")` |
 //! | [`Root`](Step::Root) | `chdir("/")` |
-//! | [`Verify`](Step::Verify) | `stat("/")` |
+//! | [`NoNewPrivs`](Step::NoNewPrivs) (Linux) | `prctl(PR_SET_NO_NEW_PRIVS)`, unless the real, effective and saved user ids are 0 |
+//! | [`Verify`](Step::Verify) | `stat("/")`, after `NoNewPrivs` also `prctl(PR_GET_NO_NEW_PRIVS)` |
 //! | | `close` of the three descriptors |
+//!
+//! A descriptor without a file type, an `eventfd` for example, takes one `io_uring_enter` more. Before Linux 6.2, or if the last
+//! descriptor is not among twice as many numbers and 256, the descriptors are listed: `openat("/proc/self/fd")`, `fstatfs`,
+//! `getdents64`, an `fstat` for each, `close`. If threads are allowed, all this is in `/proc/thread-self/fd`.
 //!
 //! With `std` and debug assertions, `std` adds an `fcntl` before each `close`, to see that the descriptor is open.
 //!
-//! Where `chroot` says `EPERM`, on Linux, and the caller has not forbidden it, these come in between, and `chroot` once
-//! more after them:
+//! Where `chroot` fails with `EPERM`, on Linux, and the caller has not forbidden it, these calls come next, and then `chroot` again:
 //!
 //! | step | calls |
 //! | --- | --- |
-//! | [`Proc`](Step::Proc) | `getegid`, for uid 0 `capget`, `openat("/proc/self")` |
+//! | [`Proc`](Step::Proc) | `getegid`, for uid 0 `capget`, `openat("/proc/self")`, for others `prctl(PR_GET_DUMPABLE)` |
 //! | [`NewUserNamespace`](Step::NewUserNamespace) | `unshare(CLONE_NEWUSER)` |
-//! | [`MapUid`](Step::MapUid), [`DenySetgroups`](Step::DenySetgroups), [`MapGid`](Step::MapGid) | `openat`, `write`, `close` each |
+//! | [`OpenMaps`](Step::OpenMaps) | `openat` of `uid_map`, `setgroups` and `gid_map`; in a process that is not dumpable, if it [allows](Jail::allow_dumpable) that, between `prctl(PR_GET_DUMPABLE)`, `prctl(PR_SET_DUMPABLE)` and `prctl(PR_SET_DUMPABLE)` |
+//! | [`MapUid`](Step::MapUid), [`DenySetgroups`](Step::DenySetgroups), [`MapGid`](Step::MapGid) | `write` each |
 //! | [`Shed`](Step::Shed), after `Root` | `prctl(PR_SET_NO_NEW_PRIVS)`, `capset` |
+//! | [`Keyring`](Step::Keyring) | `keyctl(KEYCTL_JOIN_SESSION_KEYRING)` |
 //! | [`Verify`](Step::Verify) | also `capget`, `prctl(PR_GET_NO_NEW_PRIVS)`, `geteuid`, `getegid` |
-//! | | `close` of a fourth descriptor |
+//! | | `close` of four more descriptors |
 //!
 //! For a [`detached`](Jail::detached) root, `fsopen`, `fsconfig`, `fsmount`, `fstat` and `close` ([`Mount`](Step::Mount)) take
-//! the place of `Parent` to `Unlinked`. Where `fsopen` says `EPERM`, the user namespace comes with a mount namespace, and is made
+//! the place of `Parent` to `Unlinked`. Where `fsopen` fails with `EPERM`, the user namespace comes with a mount namespace, and is made
 //! before `fsopen` is called once more.
-//! `Verify` also sees that `mkdir` says `EROFS`. For a [`directory`](Jail::directory), `openat`, `fstat` and `stat("/")`
+//! `Verify` also checks that `mkdir` fails with `EROFS`. For a [`directory`](Jail::directory), `openat`, `fstat` and `stat("/")`
 //! do ([`Directory`](Step::Directory)), and what is demanded of it besides.
 //!
 //! # In a configuration file
@@ -91,8 +99,10 @@
 //!   `no_std`. Nothing is allocated in either case.
 //! - `userns` (Linux): entry without privilege, in a user namespace.
 //! - `detached` (Linux): that root, also as what `auto` falls back on.
-//! - `landlock` (Linux): that layer of a seal. Without it [`Sealed::landlock`] is `None`, and to require it is an error.
-#![cfg_attr(not(feature = "std"), no_std)]
+//! - `landlock` (Linux): that protection of a seal. Without it [`Sealed::landlock`] is `None`, and to require it is an error.
+//!
+//! The seccomp filter of a seal has no feature: it is always there.
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(
     not(all(feature = "userns", any(target_os = "linux", target_os = "android"))),
     allow(dead_code, reason = "the machine is the same everywhere, also what is not asked of it")

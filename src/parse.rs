@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(Jail::parse(b"auto \t /x ").unwrap().to_string(), "auto /x ");
         assert_eq!(Jail::parse(b"auto ").unwrap().to_string(), "auto");
         assert_eq!(Jail::parse(b"/\xff").unwrap().to_string(), "/\u{fffd}");
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "detached"))]
         assert_eq!(Jail::parse(b"detached").unwrap().to_string(), "detached");
     }
 

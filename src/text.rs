@@ -26,7 +26,8 @@ pub fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
     to.write_char(char::from(b'0' + (number % 10) as u8))
 }
 
-/// Digits and nothing else.
+/// The number that these are the digits of; `None` if there is anything else, or it has more than 32 bits.
+#[must_use]
 pub fn number(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() {
         return None;

@@ -346,6 +346,33 @@ fn what_is_open_without_a_seal_and_stays_open_with_one() {
     if landlock_abi().is_none() {
         return skipped("this kernel has no Landlock");
     }
+    // What the kernel has no better way to refuse, without breaking programs.
+    let priority: Attack =
+        |outside| unsafe { libc::setpriority(libc::PRIO_PROCESS, outside.pid.unsigned_abs(), 19) == 0 };
+    assert!(ROOTS.iter().all(|root| gets_out(plain(), Kind::Sealed, *root, priority)));
+    as_each_user(|_| unsafe {
+        let key = libc::getpid();
+        let segment = libc::shmget(key, 4096, libc::IPC_CREAT | 0o600);
+        let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        let found = libc::shmget(key, 4096, 0);
+        libc::shmctl(segment, libc::IPC_RMID, std::ptr::null_mut());
+        assert_eq!((segment >= 0, found), (true, segment));
+    });
+    let program = fs::read(payload()).unwrap();
+    as_each_user(|_| {
+        let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            unsafe {
+                let memory = libc::memfd_create(c"".as_ptr(), libc::MFD_CLOEXEC);
+                assert_eq!(libc::write(memory, program.as_ptr().cast(), program.len()), program.len().cast_signed());
+                let args = [c"payload".as_ptr(), c"exit=9".as_ptr(), std::ptr::null()];
+                libc::fexecve(memory, args.as_ptr(), [std::ptr::null()].as_ptr());
+                libc::_exit(1);
+            }
+        }
+        assert_eq!(exit_status(pid), 9);
+    });
     // Through a directory that is still open, Landlock refuses to open, but not to look, and not to change what is one's
     // own.
     let looks: Attack = |outside| unsafe {
@@ -670,7 +697,7 @@ fn attack_from_the_launcher(user: User, service: Option<u32>, root: &str, name: 
         for fd in [outside.directory, outside.path, socket, outside.program, outside.capable] {
             assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }, 0);
         }
-        let digits = |handle: &[u8]| handle.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digits = |handle: &[u8]| handle.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
         let attack = format!(
             "attack={name},{},{},{socket},{},{},{},{},{},{}",
             outside.directory,

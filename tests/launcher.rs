@@ -186,8 +186,8 @@ fn set_file_capabilities(path: &Path, capabilities: u64) {
 /// Or any user could choose the root of a set-id program, or become root.
 #[test]
 fn a_launcher_with_privilege_from_its_file_refuses_to_run() {
-    root_only!();
     const SYS_CHROOT: u64 = 1 << 18;
+    root_only!();
     let copies = Scratch::new();
     let copy = |name: &str, mode: u32| {
         let path = copies.0.join(name);
@@ -251,7 +251,9 @@ fn a_protection_that_is_missing_is_a_warning_or_an_error() {
         // SAFETY: the filter is for the child alone.
         unsafe {
             command.pre_exec(move || {
-                calls.iter().for_each(|call| fake(*call, errno));
+                for call in calls {
+                    fake(*call, errno);
+                }
                 Ok(())
             });
         }
@@ -763,7 +765,9 @@ fn a_standard_descriptor_that_is_closed_or_not_kept_is_dev_null() {
         // SAFETY: it is the child's.
         unsafe {
             command.pre_exec(move || {
-                fds.iter().for_each(|fd| _ = libc::close(*fd));
+                for fd in fds {
+                    libc::close(*fd);
+                }
                 Ok(())
             });
         }

@@ -63,7 +63,11 @@ pub enum LeadsTo {
     Neither,
 }
 
-/// Looks at a descriptor, whoever has opened it. Fails with `EBADF` if it is not open.
+/// Looks at a descriptor, whoever has opened it.
+///
+/// # Errors
+///
+/// `EBADF`: it is not open. Others: nothing can be said of it.
 #[allow(unsafe_code, reason = "a descriptor that is not ours is looked at")]
 pub fn leads_to(fd: i32) -> Result<LeadsTo, Errno> {
     // SAFETY: it is borrowed for this one call, which finds out whether it is open. It is not -1: nobody gives a negative number, and

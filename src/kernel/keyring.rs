@@ -34,7 +34,7 @@ pub(super) fn join() -> SessionKeyring {
 /// Whether the kernel has keyrings, and no filter refuses them: asks for the number of the one in use.
 pub(super) fn is_available() -> bool {
     const KEYCTL_GET_KEYRING_ID: usize = 0;
-    const KEY_SPEC_SESSION_KEYRING: usize = -3_isize as usize;
+    const KEY_SPEC_SESSION_KEYRING: usize = usize::MAX - 2; // -3
     // SAFETY: the call takes no pointer.
     let asked = unsafe { call(__NR_keyctl, [KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0, 0]) };
     !matches!(asked, Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS))

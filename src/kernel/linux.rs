@@ -73,14 +73,19 @@ pub(super) fn open_tmpdir() -> Result<OwnedFd, Fault> {
     Ok(openat(CWD, tmpdir, HELD, Mode::empty())?)
 }
 
+/// Checks that `no_new_privs` is in force.
+pub(super) fn verify_no_new_privs() -> Result<(), Fault> {
+    if no_new_privs()? { Ok(()) } else { Err(Fault::NoNewPrivs) }
+}
+
 /// Maps an id onto itself. The kernel passes over the spaces before a number.
-fn write_map(file: &Option<OwnedFd>, id: u32) -> Result<(), Fault> {
+fn write_map(file: BorrowedFd<'_>, id: u32) -> Result<(), Fault> {
     let number = digits(id);
     write_whole(file, [number, number, *b"          1"].as_flattened())
 }
 
-fn write_whole(file: &Option<OwnedFd>, content: &[u8]) -> Result<(), Fault> {
-    if write(held(file), content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
+fn write_whole(file: BorrowedFd<'_>, content: &[u8]) -> Result<(), Fault> {
+    if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
 }
 
 /// Whether a descriptor without a file type is an `io_uring`: to all others, `eventfd` for example, the call says `EOPNOTSUPP`. It
@@ -192,29 +197,23 @@ impl System {
     }
 
     pub(super) fn map_uid(&self) -> Result<(), Fault> {
-        match write_map(&self.maps.uid_map, self.uid.as_raw()) {
+        match write_map(held(&self.maps.uid_map), self.uid.as_raw()) {
             Err(Fault::Errno(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NoSetfcap),
             written => written,
         }
     }
 
     pub(super) fn deny_setgroups(&self) -> Result<(), Fault> {
-        write_whole(&self.maps.setgroups, b"deny")
+        write_whole(held(&self.maps.setgroups), b"deny")
     }
 
     pub(super) fn map_gid(&self) -> Result<(), Fault> {
-        write_map(&self.maps.gid_map, self.maps.gid)
+        write_map(held(&self.maps.gid_map), self.maps.gid)
     }
 
     /// A kernel that refuses another keyring is no reason to refuse the entry: [`Jailed`](crate::Jailed) reports it.
-    pub(super) fn join_keyring(&mut self) -> Result<(), Fault> {
+    pub(super) fn join_keyring(&mut self) {
         self.keyring = keyring::join();
-        Ok(())
-    }
-
-    /// Checks that `no_new_privs` is in force.
-    pub(super) fn verify_no_new_privs(&self) -> Result<(), Fault> {
-        if no_new_privs()? { Ok(()) } else { Err(Fault::NoNewPrivs) }
     }
 
     pub(super) fn verify_user_namespace(&self, plan: Plan) -> Result<(), Fault> {
@@ -222,7 +221,7 @@ impl System {
         if !(now.effective | now.permitted | now.inheritable).is_empty() {
             return Err(Fault::Capabilities);
         }
-        self.verify_no_new_privs()?;
+        verify_no_new_privs()?;
         if plan.id_map == IdMap::Identity && (geteuid(), getegid().as_raw()) != (self.uid, self.maps.gid) {
             return Err(Fault::Ids);
         }

@@ -221,7 +221,7 @@ fn groups_are(wanted: &[u32]) -> Result<bool, Errno> {
             Err(errno) => Err(errno),
         };
     }
-    let length = count * size_of::<u32>();
+    let length = size_of_val(wanted);
     // SAFETY: a new mapping, which nothing else uses, aligned for any type and full of zeros.
     let (memory, list) = unsafe {
         let memory = mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;

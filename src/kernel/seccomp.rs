@@ -101,6 +101,7 @@ const X86_64: Calls = Calls {
     unshare: 272,
     userfaultfd: 323,
 };
+#[allow(dead_code, reason = "rustc 1.85 does not count the comparison below")]
 const I386: Calls = Calls {
     add_key: 286,
     bpf: 357,
@@ -121,6 +122,7 @@ const I386: Calls = Calls {
     userfaultfd: 374,
     ..X86_64 // from 424 on all have the same number
 };
+#[allow(dead_code, reason = "as above")]
 const AARCH64: Calls = Calls {
     add_key: 217,
     bpf: 280,
@@ -141,6 +143,7 @@ const AARCH64: Calls = Calls {
     userfaultfd: 282,
     ..X86_64
 };
+#[allow(dead_code, reason = "as above")]
 const ARM: Calls = Calls {
     add_key: 309,
     bpf: 386,
@@ -179,6 +182,7 @@ struct Abi {
 const WIDE: u32 = 0x8000_0000;
 const LITTLE_ENDIAN: u32 = 0x4000_0000;
 
+#[allow(clippy::panic, reason = "at compile time")]
 const fn native_audit_arch() -> u32 {
     let machine = if cfg!(target_arch = "x86_64") {
         62
@@ -215,6 +219,7 @@ const fn native_audit_arch() -> u32 {
         | if cfg!(target_endian = "little") { LITTLE_ENDIAN } else { 0 }
 }
 
+#[allow(clippy::decimal_bitwise_operands, reason = "the numbers of the machines are written so")]
 const ABIS: &[Abi] = &[
     Abi { audit_arch: native_audit_arch(), calls: NATIVE },
     #[cfg(target_arch = "x86_64")]
@@ -226,6 +231,9 @@ const ABIS: &[Abi] = &[
     #[cfg(target_arch = "arm")]
     Abi { audit_arch: 183 | WIDE | LITTLE_ENDIAN, calls: AARCH64 },
 ];
+
+#[allow(clippy::decimal_bitwise_operands, reason = "as above")]
+const AUDIT_ARCH_X86_64: u32 = 62 | WIDE | LITTLE_ENDIAN;
 
 /// The numbers of x32 have this bit, under the ABI of `x86_64`.
 const X32: u32 = 0x4000_0000;
@@ -359,6 +367,7 @@ enum Rule {
 
 #[allow(clippy::indexing_slicing, reason = "at compile time")]
 impl Calls {
+    #[allow(dead_code, reason = "as above")]
     const fn are(self, others: Calls) -> bool {
         let (ours, theirs) = (self.rules(), others.rules());
         let mut n = 0;
@@ -427,7 +436,7 @@ const fn assemble() -> Assembler {
     n = ABIS.len();
     while n > 0 {
         n -= 1;
-        program.rules(ABIS[n].calls, ABIS[n].audit_arch == 62 | WIDE | LITTLE_ENDIAN);
+        program.rules(ABIS[n].calls, ABIS[n].audit_arch == AUDIT_ARCH_X86_64);
         starts[n] = program.start;
     }
     program.put(BPF_RET | BPF_K, MISSING, 0, 0);

@@ -147,8 +147,8 @@ impl Kept {
         let mut least = 3;
         loop {
             let kept = next(least);
-            let last = kept.map_or(c_int::MAX, |fd| fd - 1);
-            if last >= least && close_range(least.unsigned_abs(), last.unsigned_abs()).is_err() {
+            let end = kept.map_or(c_int::MAX, |fd| fd - 1);
+            if end >= least && close_range(least.unsigned_abs(), end.unsigned_abs()).is_err() {
                 return close_one_by_one(least, &|fd| next(fd) == Some(fd));
             }
             match kept {
@@ -208,6 +208,7 @@ fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c
 }
 
 /// One call for each number that a descriptor can have.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
     const MOST: c_int = 1 << 20;

@@ -117,6 +117,11 @@ fn last_error() -> Errno {
     Errno::from_raw_os_error(unsafe { *__errno_location() })
 }
 
+/// `core` of glibc's targets refers to it. Nothing unwinds: a panic aborts.
+#[cfg(all(not(feature = "std"), not(target_env = "musl")))]
+#[unsafe(no_mangle)]
+const extern "C" fn rust_eh_personality() {}
+
 #[cfg(not(feature = "std"))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

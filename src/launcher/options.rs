@@ -129,6 +129,7 @@ impl Name {
     }
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "independent options")]
 pub(crate) struct Options {
     pub(crate) jail: Jail<'static>,
     pub(crate) root: &'static [u8],

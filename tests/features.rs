@@ -1,0 +1,79 @@
+//! What a feature leaves out takes code with it, and no check: these run with any choice of them.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code, reason = "calls that std does not have")]
+
+#[macro_use]
+mod common;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use autochroot::{Capabilities, Jail, ParseError, Protection, Root, Seal, Step};
+use common::*;
+
+const USERNS: bool = cfg!(feature = "userns");
+
+#[test]
+fn root_enters_in_every_build_and_others_with_userns() {
+    as_each_user(|user| match Jail::auto().enter() {
+        Ok(jailed) => {
+            assert!(USERNS || user == User::Root);
+            assert!(fs::read_dir("/").unwrap().next().is_none() && fs::metadata("/").unwrap().nlink() == 0);
+            assert!(fs::create_dir("/x").is_err() && fs::metadata("/etc").is_err());
+            jailed.verify().unwrap();
+        }
+        Err(error) => {
+            assert!(!USERNS && user != User::Root, "{error}");
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Chroot, Some(libc::EPERM)));
+            assert!(!error.is_partial() && fs::metadata("/etc").is_ok());
+        }
+    });
+}
+
+#[test]
+fn every_check_before_the_entry_is_made_in_every_build() {
+    as_each_user(|_| {
+        let directory = fs::File::open("/").unwrap();
+        assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(raw(&directory)));
+        drop(directory);
+        let thread = Thread::start();
+        assert_eq!(Jail::auto().enter().unwrap_err().step(), Step::Threads);
+        drop(thread);
+        assert_eq!(Jail::unjailed().require_empty().enter().unwrap_err().step(), Step::Options);
+    });
+}
+
+#[test]
+fn a_seal_has_every_protection_but_the_one_that_is_left_out() {
+    root_only!();
+    let landlock = cfg!(feature = "landlock") && landlock_abi().is_some();
+    as_user(User::Root, || {
+        let sealed = Jail::auto().enter().unwrap().run_as(7, 8, &[]).unwrap().seal().unwrap();
+        for protection in Protection::ALL {
+            assert_eq!(sealed.has(protection), protection != Protection::Landlock || landlock, "{protection}");
+        }
+        assert_eq!((sealed.capabilities(), held()), (Capabilities::NONE, 0));
+    });
+    as_user(User::Root, || {
+        let sealed = Jail::auto().enter().unwrap().seal_with(Seal::new().require(Protection::Landlock));
+        assert_eq!(sealed.map_err(|error| error.step()).is_ok(), landlock);
+    });
+}
+
+#[test]
+fn a_root_that_is_left_out_is_an_error_where_it_is_named() {
+    let root = Jail::parse(b"detached").map(|jail| jail.root());
+    assert_eq!(root, if cfg!(feature = "detached") { Ok(Root::Detached) } else { Err(ParseError::NoParent) });
+}
+
+/// Only std's environment is asked.
+#[test]
+fn tmpdir_is_a_parent_with_std_only() {
+    root_only!();
+    let scratch = Scratch::new();
+    as_user(User::Root, || {
+        set_tmpdir(Some(&scratch.0));
+        let expected = if cfg!(feature = "std") { "$TMPDIR" } else { "/dev/shm" };
+        assert_eq!(Jail::auto().enter().unwrap().parent(), Some(expected));
+    });
+}
