@@ -533,6 +533,7 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
         mount_tmpfs(Path::new("/dev/shm"), libc::MS_RDONLY, "");
         mount_tmpfs(Path::new("/run"), 0, "mode=777");
         mount_tmpfs(Path::new("/tmp"), 0, "nr_inodes=1");
+        set_tmpdir(None);
         mount_tmpfs(Path::new("/var"), 0, "");
         let ids = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();

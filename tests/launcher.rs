@@ -311,20 +311,28 @@ fn the_parent_death_signal_passes_through() {
 /// What a client of the service at `address` gets for "hello".
 fn ask_service(address: &str) -> String {
     let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
     stream.write_all(b"hello").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     std::io::read_to_string(stream).unwrap()
 }
 
+/// Waits until the service says where it is bound.
+fn address_of(server: &mut std::process::Child) -> String {
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().unwrap()));
+    lines.find_map(|line| line.unwrap().strip_prefix("bound ").map(str::to_owned)).unwrap()
+}
+
 #[test]
 fn a_server_binds_a_low_port_inside_with_the_capability_for_it_and_not_without() {
     root_only!();
-    let address = "127.0.0.1:943";
+    // One that is free.
+    let free = (600..1024).rev().find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
+    let serve = format!("serve=127.0.0.1:{free}");
     let mut server = autochroot(User::Root);
-    server.args(["--user=12345:12345", "--caps=net_bind_service"]).arg(payload()).arg(format!("serve={address}"));
+    server.args(["--user=12345:12345", "--caps=net_bind_service"]).arg(payload()).arg(&serve);
     let mut server = server.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().unwrap()));
-    while lines.next().unwrap().unwrap() != "bound" {}
+    let address = address_of(&mut server);
     let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     for line in
         ["Uid:\t12345\t12345\t12345\t12345", "CapEff:\t0000000000000400", "CapBnd:\t0000000000000400", "NoNewPrivs:\t1"]
@@ -332,21 +340,19 @@ fn a_server_binds_a_low_port_inside_with_the_capability_for_it_and_not_without()
         assert!(status.contains(line), "{line}: {status}");
     }
     assert_eq!(fs::read_dir(format!("/proc/{}/root", server.id())).unwrap().count(), 0);
-    assert_eq!(ask_service(address), "HELLO");
+    assert_eq!(ask_service(&address), "HELLO");
     assert!(server.wait().unwrap().success());
     let mut without = autochroot(User::Root);
-    let output = without.arg("--user=12345:12345").arg(payload()).arg(format!("serve={address}")).output().unwrap();
+    let output = without.arg("--user=12345:12345").arg(payload()).arg(&serve).output().unwrap();
     assert!(text(&output.stderr).contains("PermissionDenied"), "{output:?}");
 }
 
 #[test]
 fn an_ordinary_user_serves_on_a_high_port() {
-    let address = "127.0.0.1:19443";
     let mut server = autochroot(plain());
-    let mut server = server.arg(payload()).arg(format!("serve={address}")).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().unwrap()));
-    while lines.next().unwrap().unwrap() != "bound" {}
-    assert_eq!(ask_service(address), "HELLO");
+    let mut server = server.arg(payload()).arg("serve=127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
+    let address = address_of(&mut server);
+    assert_eq!(ask_service(&address), "HELLO");
     assert!(server.wait().unwrap().success());
 }
 
@@ -866,11 +872,15 @@ fn a_descriptor_that_is_not_open_cannot_be_kept() {
 #[test]
 fn a_program_in_memory_runs() {
     for user in users() {
-        let mut memory = unsafe { fs::File::from_raw_fd(libc::memfd_create(c"program".as_ptr(), 0)) };
-        memory.write_all(&fs::read(payload()).unwrap()).unwrap();
-        let output = with_files(user, &[raw(&memory)]).args(["/proc/self/fd/3", "exit=5"]).output().unwrap();
-        // While it can be written to, it is busy; what is meant is that no rule is missed.
-        assert!(!text(&output.stderr).contains("Landlock"), "{output:?}");
+        let memory = unsafe { fs::File::from_raw_fd(libc::memfd_create(c"program".as_ptr(), 0)) };
+        (&memory).write_all(&fs::read(payload()).unwrap()).unwrap();
+        // While it can be written to, it is busy: what the launcher is given is a descriptor for reading alone.
+        let path = format!("/proc/self/fd/{}", raw(&memory));
+        unsafe { libc::fchmod(raw(&memory), 0o755) };
+        let readable = fs::File::open(path).unwrap();
+        drop(memory);
+        let output = with_files(user, &[raw(&readable)]).args(["/proc/self/fd/3", "exit=5"]).output().unwrap();
+        assert_eq!((text(&output.stderr), output.status.code()), ("", Some(5)), "{user:?}");
     }
 }
 

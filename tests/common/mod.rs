@@ -283,7 +283,10 @@ impl Drop for Thread {
     fn drop(&mut self) {
         self.0.store(0, Ordering::Release);
         // It takes a moment; in a jail nobody can tell.
-        while std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) {}
+        let stopped = std::time::Instant::now();
+        while std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) {
+            assert!(stopped.elapsed().as_secs() < 30);
+        }
     }
 }
 

@@ -84,7 +84,7 @@ fn is_null(fd: i32) -> bool {
 /// As a service that binds itself, inside: say so, and answer one client.
 fn serve(address: &str) {
     let listener = std::net::TcpListener::bind(address).unwrap();
-    println!("bound");
+    println!("bound {}", listener.local_addr().unwrap());
     let (mut client, _) = listener.accept().unwrap();
     let mut text = String::new();
     client.read_to_string(&mut text).unwrap();
