@@ -650,3 +650,37 @@ fn an_option_that_does_not_go_with_the_root_is_an_error() {
         assert!(error.to_string().contains("uid 0 keeps all its capabilities: name those to keep to the seal"));
     });
 }
+
+/// Whoever starts a program that runs with other ids must not choose where it makes directories.
+#[test]
+fn tmpdir_counts_only_where_real_and_effective_ids_are_the_same() {
+    root_only!();
+    let scratch = Scratch::new();
+    for (uid, gid, counts) in [(None, None, true), (Some(7), None, false), (None, Some(7), false)] {
+        as_user(User::Root, || {
+            set_tmpdir(Some(&scratch.0));
+            let gid = gid.map(Gid::from_raw);
+            rustix::thread::set_thread_res_gid(None, gid, None).unwrap();
+            rustix::thread::set_thread_res_uid(None, uid.map(Uid::from_raw), None).unwrap();
+            unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+            let parent = Jail::unlinked().enter().unwrap().parent();
+            assert_eq!(parent == Some("$TMPDIR"), counts, "{uid:?} {gid:?}: {parent:?}");
+        });
+    }
+}
+
+/// Of an ordinary user `Auto` enters and `Never` does not; of root neither makes a user namespace.
+#[test]
+fn auto_and_never_differ_where_there_is_no_privilege() {
+    for (when, entered) in [(UserNamespace::Auto, true), (UserNamespace::Never, false), (UserNamespace::Always, true)] {
+        as_each_user(|user| {
+            let namespace = fs::read_link("/proc/self/ns/user").unwrap();
+            let proc = fs::File::open("/proc/self/ns").unwrap();
+            let jail = Jail::unlinked().user_namespace(when).allow_open_directories();
+            assert_eq!(jail.enter().is_ok(), entered || user == User::Root, "{when:?}");
+            assert_eq!(unsafe { libc::fchdir(raw(&proc)) }, 0);
+            let moved = fs::read_link("user").unwrap() != namespace;
+            assert_eq!(moved, when == UserNamespace::Always || when == UserNamespace::Auto && user != User::Root);
+        });
+    }
+}

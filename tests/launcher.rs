@@ -620,6 +620,11 @@ fn path_is_searched_as_a_shell_does() {
         assert_eq!(search("@/others:@/bin", "program").status.code(), Some(3));
         assert_fails(&search("@/others", "program"), 126, "program: is not executable");
     }
+    // Of several that will not do, the last is named.
+    fs::create_dir(scratch.0.join("plain")).unwrap();
+    fs::write(scratch.0.join("plain/program"), "").unwrap();
+    assert_fails(&search("@/first:@/plain", "program"), 126, "program: is not executable");
+    assert_fails(&search("@/plain:@/first", "program"), 126, "program: is a directory");
     // A directory of that name is passed over, an empty element is the working directory.
     for path in ["@/first:/nonexistent:@/bin", "@/bin", "/bin:", ":"] {
         assert_eq!(search(path, "program").status.code(), Some(3), "{path}");
@@ -632,6 +637,56 @@ fn path_is_searched_as_a_shell_does() {
         126,
         &format!("{}: cannot open it: ENAMETOOLONG (file name too long)", "x".repeat(300)),
     );
+}
+
+#[test]
+fn a_program_that_only_root_may_execute_is_not_run_as_another_user() {
+    root_only!();
+    let scratch = Scratch::new();
+    let program = scratch.0.join("program");
+    copy_program(payload(), &program, 0o700);
+    let output = run(User::Root, ["--user=12345:12345".as_ref(), program.as_os_str()]);
+    assert_fails(&output, 126, &format!("{}: may not be executed by that user", program.display()));
+    let output = run(User::Root, [program.to_str().unwrap(), "exit=3"]);
+    assert_eq!(output.status.code(), Some(3));
+}
+
+/// A disk that fills up while the last part is written.
+#[test]
+fn a_part_that_is_written_is_not_the_whole() {
+    let whole = run(plain(), ["--help"]).stdout.len();
+    let scratch = Scratch::new();
+    for (room, status) in [(whole - 10, 125), (whole, 0)] {
+        let file = fs::File::create(scratch.0.join(room.to_string())).unwrap();
+        let mut command = autochroot(plain());
+        // SAFETY: the calls are safe in a fork.
+        unsafe {
+            command.pre_exec(move || {
+                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+                let limit = libc::rlimit { rlim_cur: room as libc::rlim_t, rlim_max: room as libc::rlim_t };
+                libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit);
+                Ok(())
+            });
+        }
+        let output = command.arg("--help").stdout(file).output().unwrap();
+        let message = if status == 0 { "" } else { "autochroot: cannot write to standard output\n" };
+        assert_eq!((text(&output.stderr), output.status.code()), (message, Some(status)));
+    }
+}
+
+/// Without /proc, a process with a limit below the numbers of its descriptors cannot know of all.
+#[test]
+fn what_could_not_be_looked_at_is_told() {
+    root_only!();
+    let launcher = launcher();
+    let said = ask_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/proc"), 0, "");
+        let mut command = Command::new(launcher);
+        let output = command.args(["--check", "--keep-fds=all"]).stdin(Stdio::null()).output().unwrap();
+        text(&output.stdout).to_owned()
+    });
+    assert!(said.contains("\nopen-directories: none below the limit of descriptors\n"), "{said}");
 }
 
 #[test]

@@ -60,6 +60,10 @@ fn detached_has_no_name_and_is_read_only() {
                 assert_empty_root(Root::Detached);
                 assert_eq!((held(), geteuid()), (before.0, before.1));
                 assert_eq!(proc.to_str().unwrap(), std::process::id().to_string());
+                let mut file_system: libc::statvfs = unsafe { std::mem::zeroed() };
+                assert_eq!(unsafe { libc::statvfs(c"/".as_ptr(), &raw mut file_system) }, 0);
+                let flags = libc::ST_RDONLY | libc::ST_NOSUID | libc::ST_NODEV | libc::ST_NOEXEC;
+                assert_eq!(file_system.f_flag & flags, flags);
                 let findings = jailed.verify().unwrap();
                 assert!(!findings.takes_nameless_files() && !findings.mode_can_change());
                 let fds: Vec<_> = (0..300).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0).collect();

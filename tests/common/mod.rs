@@ -336,6 +336,48 @@ pub fn kill_at(number: libc::c_long) {
     filter_where(number, None, libc::SECCOMP_RET_KILL_PROCESS);
 }
 
+/// The number of the call of its kind, counted from 0, and its first arguments; returns what the call returns, as the kernel does.
+#[cfg(target_arch = "x86_64")]
+pub type Stand = fn(usize, [usize; 4]) -> i64;
+
+/// From here on `stand` is called in the place of the system call `number`, which it must not make itself.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_ptr_alignment, reason = "registers")]
+pub fn stand_in(number: libc::c_long, stand: Stand) {
+    static STANDS: Mutex<Vec<(libc::c_long, Stand, usize)>> = Mutex::new(vec![]);
+    extern "C" fn handler(_: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        // SAFETY: the kernel gives a context of that type, and in `si_syscall` the number.
+        let (number, registers) = unsafe {
+            let number = *info.cast::<u8>().add(24).cast::<i32>();
+            (libc::c_long::from(number), &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs)
+        };
+        let args = [libc::REG_RDI, libc::REG_RSI, libc::REG_RDX, libc::REG_R10]
+            .map(|register| registers[register as usize] as usize);
+        let (stand, nth) = {
+            let mut stands = STANDS.lock().unwrap();
+            let (_, stand, count) = stands.iter_mut().find(|(trapped, ..)| *trapped == number).unwrap();
+            *count += 1;
+            (*stand, *count - 1)
+        };
+        registers[libc::REG_RAX as usize] = stand(nth, args);
+    }
+    STANDS.lock().unwrap().push((number, stand, 0));
+    // SAFETY: the handler is of that type.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
+        assert_eq!(libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()), 0);
+    }
+    filter_where(number, None, libc::SECCOMP_RET_TRAP);
+}
+
+/// What a call of the C library returned, as the kernel returns it.
+#[cfg(target_arch = "x86_64")]
+pub fn answer(returned: i64) -> i64 {
+    if returned < 0 { -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap()) } else { returned }
+}
+
 fn filter_where(number: libc::c_long, argument: Option<u32>, action: u32) {
     filter_argument(number, argument.map(|argument| (0, argument)), action);
 }
