@@ -485,23 +485,33 @@ fn a_process_that_shares_root_or_descriptors_cannot_lead_out() {
         .into_iter()
         .flat_map(|flags| [(flags, Jail::unlinked()), (flags, Jail::detached())])
     {
+        // What shares the root is in the new one too: it leads out by a directory that it has open.
+        let shares_root = flags & libc::CLONE_FS != 0;
+        let lead_out = || {
+            clone_sharing(flags, || unsafe {
+                libc::fchdir(77);
+                libc::dup2(77, 333);
+            })
+        };
+        let open_77 = || unsafe {
+            let directory = libc::open(c"/usr".as_ptr(), libc::O_PATH);
+            assert_eq!((libc::dup2(directory, 77), libc::close(directory)), (77, 0));
+        };
         // First from a jail as it is usually made: it works.
         as_user(plain(), || {
-            let go = clone_sharing(flags, || unsafe {
-                libc::chdir(c"/usr".as_ptr());
-                libc::dup2(libc::open(c"/usr".as_ptr(), libc::O_PATH), 333);
-            });
-            go();
+            open_77();
+            lead_out()();
             let moved = std::env::current_dir().unwrap() == Path::new("/usr");
             let opened = unsafe { libc::fcntl(333, libc::F_GETFD) } == 0;
-            assert_eq!((moved, opened), (flags & libc::CLONE_FS != 0, flags & libc::CLONE_FILES != 0));
+            assert_eq!((moved, opened), (shares_root, flags & libc::CLONE_FILES != 0));
         });
         as_each_user(|_| {
-            let go = clone_sharing(flags, || unsafe {
-                libc::chdir(c"/usr".as_ptr());
-                libc::dup2(libc::open(c"/usr".as_ptr(), libc::O_PATH), 333);
-            });
-            let jailed = jail.enter().unwrap();
+            open_77();
+            let go = lead_out();
+            if flags & libc::CLONE_FILES == 0 {
+                unsafe { libc::close(77) };
+            }
+            let jailed = jail.allow_open_directories().enter().unwrap();
             assert!(jailed.is_unshared());
             go();
             jailed.verify().unwrap();

@@ -11,6 +11,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use autochroot::{Capabilities, Error, Jail, Step, UserNamespace};
 use common::*;
@@ -406,5 +407,34 @@ fn a_user_namespace_without_no_new_privs_is_an_error() {
         let error = Jail::unlinked().user_namespace(UserNamespace::Always).enter().unwrap_err();
         assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true));
         assert!(error.to_string().contains("no_new_privs is not set"), "{error}");
+    });
+}
+
+/// As the kernel does for a moment after a thread was joined.
+#[test]
+fn a_thread_that_is_dead_is_waited_for_and_one_that_lives_is_not() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    static DEAD_FOR: AtomicUsize = AtomicUsize::new(0);
+    fn count(nth: usize, _: [usize; 4]) -> i64 {
+        CALLS.store(nth + 1, Relaxed);
+        if nth < DEAD_FOR.load(Relaxed) { -i64::from(libc::EINVAL) } else { 0 }
+    }
+    for (dead_for, enters) in [(1, true), (10, true), (1000, false)] {
+        as_user(plain(), || {
+            DEAD_FOR.store(dead_for, Relaxed);
+            stand_in(libc::SYS_unshare, count);
+            let error = Jail::unlinked().user_namespace(UserNamespace::Never).enter().unwrap_err();
+            // An ordinary user gets as far as chroot then.
+            let expected = if enters { (Step::Chroot, libc::EPERM) } else { (Step::Threads, libc::EINVAL) };
+            assert_eq!((error.step(), error.raw_os_error()), (expected.0, Some(expected.1)), "{error}");
+            assert!(CALLS.load(Relaxed) < 100);
+        });
+    }
+    as_user(plain(), || {
+        let _thread = Thread::start();
+        DEAD_FOR.store(1000, Relaxed);
+        stand_in(libc::SYS_unshare, count);
+        assert_eq!(Jail::unlinked().enter().unwrap_err().step(), Step::Threads);
+        assert_eq!(CALLS.load(Relaxed), 1, "it is refused at once: /proc tells");
     });
 }
