@@ -354,7 +354,10 @@ fn the_death_of_the_parent_in_between_is_not_missed() {
                 unsafe { libc::pause() };
             }
             drop(alive);
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR2) };
+            unsafe {
+                libc::alarm(30);
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR2);
+            }
             let jailed = Jail::unlinked().allow_open_directories().enter().unwrap();
             stand_in(libc::SYS_setresuid, and_the_parent_ends);
             // The signal ends the process before this returns.
