@@ -17,7 +17,7 @@ mod directory;
 mod keyring;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod landlock;
-pub(crate) mod libc;
+pub mod libc;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod place;

@@ -140,9 +140,8 @@ pub use jailed::Jailed;
 pub use jailed::{Entered, Seal, Sealed};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use kernel::SessionKeyring;
-#[cfg(any(target_os = "linux", target_os = "android"))]
 #[doc(hidden)]
-pub use kernel::libc::is_secure_execution;
+pub use kernel::libc;
 pub use kernel::{Findings, OpenDirectories};
 /// For the launcher alone.
 #[doc(hidden)]

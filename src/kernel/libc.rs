@@ -1,4 +1,4 @@
-//! The edge to the C library: its errno, and the calls that rustix does not have.
+//! The edge to the C library, of library and launcher: its errno, and the calls that rustix does not have. No part of the API.
 #![allow(unsafe_code, reason = "the C library is reached in no other way")]
 
 use core::ffi::c_int;
@@ -25,19 +25,24 @@ unsafe extern "C" {
 }
 
 /// Why the last call of the C library failed.
-pub(crate) fn errno() -> Errno {
+#[must_use]
+pub fn errno() -> Errno {
     // SAFETY: the pointer leads to the errno of this thread, which lives as long as the thread.
     Errno::from_raw_os_error(unsafe { *__errno_location() })
 }
 
 /// Makes a system call that rustix does not have.
 ///
+/// # Errors
+///
+/// Those of the call.
+///
 /// # Safety
 ///
 /// The call must be sound with these arguments; pointers among them must be what it takes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(clippy::cast_possible_wrap, clippy::cast_lossless, reason = "a long has 32 bits on some systems")]
-pub(crate) unsafe fn call(number: u32, args: [usize; 4]) -> Result<c_int, Errno> {
+pub unsafe fn call(number: u32, args: [usize; 4]) -> Result<c_int, Errno> {
     // SAFETY: the caller vouches for the call. The kernel ignores arguments that the call does not have, and of those that are
     // missing here, io_uring_enter's fifth and sixth, it looks at none unless its flags ask for them.
     let returned = unsafe { syscall(number as c_long, args[0], args[1], args[2], args[3], 0_usize, 0_usize) };
@@ -69,9 +74,13 @@ pub(crate) unsafe fn variable<'e>(name: &CStr) -> Option<&'e CStr> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
-/// Lists the supplementary groups and returns their number. `EINVAL`: there are more than the list has places for.
+/// Lists the supplementary groups and returns their number.
+///
+/// # Errors
+///
+/// `EINVAL`: there are more than the list has places for.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn supplementary_groups(list: &mut [u32]) -> Result<usize, Errno> {
+pub fn supplementary_groups(list: &mut [u32]) -> Result<usize, Errno> {
     // SAFETY: the list has as many places as the call is told.
     let count = unsafe { getgroups(c_int::try_from(list.len()).unwrap_or(c_int::MAX), list.as_mut_ptr()) };
     usize::try_from(count).map_err(|_| errno())

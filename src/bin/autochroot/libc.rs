@@ -1,10 +1,12 @@
 //! The edge to the C library: the strings that `main` is given, and `fexecve`.
 #![allow(unsafe_code, reason = "the C library is reached in no other way")]
 
-#[cfg(any(not(feature = "std"), not(any(target_vendor = "apple", target_os = "openbsd"))))]
+#[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
 use core::ffi::c_int;
 use core::ffi::{CStr, c_char, c_uint};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use linux_raw_sys::general::__NR_close_range;
 #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
 use rustix::fd::AsRawFd as _;
 use rustix::fd::OwnedFd;
@@ -12,14 +14,8 @@ use rustix::io::Errno;
 
 #[cfg_attr(not(feature = "std"), link(name = "c"))]
 unsafe extern "C" {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn syscall(number: core::ffi::c_long, ...) -> core::ffi::c_long;
     #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
     fn fexecve(fd: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn getgroups(size: c_int, list: *mut u32) -> c_int;
-    #[cfg(not(feature = "std"))]
-    fn __errno_location() -> *mut c_int;
     #[cfg(not(feature = "std"))]
     fn abort() -> !;
 }
@@ -75,7 +71,7 @@ pub(crate) fn execute(_: &OwnedFd, _: &Strings, _: &Strings) -> Errno {
 pub(crate) fn execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Errno {
     // SAFETY: both are arrays of C strings that end with a null pointer.
     unsafe { fexecve(program.as_raw_fd(), args.0, environment.0) };
-    last_error()
+    autochroot::libc::errno()
 }
 
 /// More supplementary groups than this are not looked at.
@@ -85,36 +81,20 @@ pub(crate) const GROUPS: usize = 256;
 /// `None` if there are too many.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn supplementary_groups(list: &mut [u32; GROUPS]) -> Option<&[u32]> {
-    // SAFETY: the list has as many places as is said.
-    let count = unsafe { getgroups(c_int::try_from(list.len()).ok()?, list.as_mut_ptr()) };
-    list.get(..usize::try_from(count).ok()?)
+    let count = autochroot::libc::supplementary_groups(list).ok()?;
+    list.get(..count)
 }
 
 /// Close the descriptors `first` to `last`: `close_range(2)`.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
-    const CLOSE_RANGE: core::ffi::c_long = 436; // on every architecture but Alpha
     // SAFETY: nothing here owns one of them.
-    match unsafe { syscall(CLOSE_RANGE, first, last, 0) } {
-        0 => Ok(()),
-        _ => Err(last_error()),
-    }
+    unsafe { autochroot::libc::call(__NR_close_range, [first as usize, last as usize, 0, 0]) }.map(drop)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) const fn close_range(_: c_uint, _: c_uint) -> Result<(), Errno> {
     Err(Errno::NOSYS)
-}
-
-#[cfg(all(feature = "std", not(any(target_vendor = "apple", target_os = "openbsd"))))]
-fn last_error() -> Errno {
-    std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
-}
-
-#[cfg(not(feature = "std"))]
-fn last_error() -> Errno {
-    // SAFETY: it points to the errno of this thread.
-    Errno::from_raw_os_error(unsafe { *__errno_location() })
 }
 
 /// `core` of glibc's targets refers to it. Nothing unwinds: a panic aborts.

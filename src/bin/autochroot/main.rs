@@ -7,20 +7,13 @@
 #![warn(clippy::undocumented_unsafe_blocks)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
-#[path = "launcher/check.rs"]
-mod check;
-#[path = "launcher/fds.rs"]
 mod fds;
-#[path = "launcher/libc.rs"]
 mod libc;
-#[path = "launcher/options.rs"]
 mod options;
-#[path = "launcher/output.rs"]
 mod output;
-#[path = "launcher/program.rs"]
 mod program;
+mod report;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "launcher/user.rs"]
 mod user;
 
 use core::ffi::{CStr, c_char, c_int};
@@ -83,8 +76,8 @@ fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let before = (geteuid().as_raw(), getegid().as_raw());
     match (options.check, args.peek()) {
         (true, None) => match enter(&options, &kept, user.as_ref(), None) {
-            Ok(inside) => Ok(c_int::from(!check::report(&inside, before, options.jail.path(), Stream::out())?)),
-            Err(status) => Ok(check::refused(status)),
+            Ok(inside) => Ok(c_int::from(!report::report(&inside, before, options.jail.path(), Stream::out())?)),
+            Err(status) => Ok(report::refused(status)),
         },
         (true, Some(_)) => fail!(FAILED, "--check runs no PROGRAM"),
         (false, None) => fail!(FAILED, "no PROGRAM given (see --help)"),
@@ -111,7 +104,7 @@ fn run(
     };
     let inside = enter(options, kept, user, Some(program.as_raw_fd()))?;
     if options.verbose {
-        check::report(&inside, before, options.jail.path(), Stream::err())?;
+        report::report(&inside, before, options.jail.path(), Stream::err())?;
     }
     let (why, hint) = match libc::execute(&program, args, environment) {
         Errno::NOENT => match program::is_script(&program) {
@@ -163,7 +156,7 @@ mod os {
             let one = CapabilitySet::from_bits_retain(1 << one);
             permitted.contains(one) && capability_is_in_ambient_set(one) != Ok(true)
         };
-        autochroot::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
+        autochroot::libc::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
     }
 }
 
