@@ -12,122 +12,243 @@ use crate::libc::Strings;
 use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, NONE};
 
-const HELP: &str = "\
-Usage: autochroot [OPTIONS] [--] PROGRAM [ARG]...
-       autochroot --check [OPTIONS]
-Run a static PROGRAM with an empty, nameless directory as its root, and seal it:
-no capability, no new privilege, no file to be opened. It keeps its process id
-and environment; without a slash it is looked up in PATH, before the jail.
-
-  -r, --root ROOT       auto; unlinked: a directory, made and removed; detached:
-                        a tmpfs, mounted nowhere; DIR: that one; /: none  [auto]
-  -p, --parent DIR      where the directory is made  [the first that can be
-                        written of $TMPDIR (if built with std), /dev/shm, /run,
-                        /tmp, /var/tmp and /; where none can, auto is detached]
-  -u, --user USER[:GROUP]  become this user: digits are ids, all else names of
-                        /etc/passwd and /etc/group; with all its groups, or with
-                        GROUP alone
-      --userns WHEN     enter by a new user namespace: always, never, or auto:
-                        where chroot is not permitted  [auto]
-      --id-map MAP      in it: identity (ids stay) or none  [identity]
-      --caps NAME,...   capabilities that PROGRAM keeps, or none, or all  [none]
-      --keep-fds N,...  descriptors that it keeps, no directory, or all
-                        [0,1,2 and, with LISTEN_PID, those of LISTEN_FDS]
-      --no-seal         only the root; what a user namespace gave is dropped
-      --require PROTECTION,...  fail if one is not in force: landlock, seccomp,
-                        bounding-set, securebits, keyring
-      --allow-io-uring  leave io_uring to PROGRAM, which the seal refuses
-      --check           enter and seal, print what is found inside, run nothing
-  -v, --verbose         print that on standard error, and run PROGRAM
-  -q, --quiet           no warning about protections that are not in force
-  -h, --help            print this
-  -V, --version         print the version
-
-Exit status: that of PROGRAM; 125: failed, or bad options; 126: PROGRAM cannot
-be run; 127: it is not there. Of --check: 0 in a jail, 1 if refused.
-";
-
-const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
-
+/// Where an option exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
-    Root,
-    Parent,
-    User,
+enum In {
+    Every,
+    Linux,
+    /// On Linux, unless `userns` is left out of the build.
     Userns,
-    IdMap,
-    Caps,
-    KeepFds,
-    NoSeal,
-    Require,
-    AllowIoUring,
-    Check,
-    Verbose,
-    Quiet,
-    Help,
-    Version,
 }
 
-/// The letter is 0 where there is none.
-const OPTIONS: [(u8, &[u8], Name); 15] = [
-    (b'r', b"root", Name::Root),
-    (b'p', b"parent", Name::Parent),
-    (b'u', b"user", Name::User),
-    (0, b"userns", Name::Userns),
-    (0, b"id-map", Name::IdMap),
-    (0, b"caps", Name::Caps),
-    (0, b"keep-fds", Name::KeepFds),
-    (0, b"no-seal", Name::NoSeal),
-    (0, b"require", Name::Require),
-    (0, b"allow-io-uring", Name::AllowIoUring),
-    (0, b"check", Name::Check),
-    (b'v', b"verbose", Name::Verbose),
-    (b'q', b"quiet", Name::Quiet),
-    (b'h', b"help", Name::Help),
-    (b'V', b"version", Name::Version),
+/// An option: all that the parser and `--help` know of it.
+struct Row {
+    letter: Option<u8>,
+    name: &'static str,
+    /// What stands for its value in `--help`; without a value, nothing.
+    value: &'static str,
+    in_: In,
+    help: &'static str,
+    set: fn(&mut Options, &'static [u8]) -> Result<(), c_int>,
+}
+
+/// In the order of `--help`.
+const ROWS: [Row; 15] = [
+    Row {
+        letter: Some(b'r'),
+        name: "root",
+        value: "ROOT",
+        in_: In::Every,
+        help: "auto; unlinked: a directory, made and removed; detached:\n\
+               a tmpfs, mounted nowhere; DIR: that one; /: none  [auto]",
+        set: |options, value| {
+            options.root = value;
+            Ok(())
+        },
+    },
+    Row {
+        letter: Some(b'p'),
+        name: "parent",
+        value: "DIR",
+        in_: In::Every,
+        help: "where the directory is made  [the first that can be\n\
+               written of $TMPDIR (if built with std), /dev/shm, /run,\n\
+               /tmp, /var/tmp and /; where none can, auto is detached]",
+        set: |options, value| {
+            options.parent = Some(value);
+            Ok(())
+        },
+    },
+    Row {
+        letter: Some(b'u'),
+        name: "user",
+        value: "USER[:GROUP]",
+        in_: In::Linux,
+        help: "become this user: digits are ids, all else names of\n\
+               /etc/passwd and /etc/group; with all its groups, or with\n\
+               GROUP alone",
+        set: |options, value| {
+            options.user = Some(value);
+            Ok(())
+        },
+    },
+    Row {
+        letter: None,
+        name: "userns",
+        value: "WHEN",
+        in_: In::Userns,
+        help: "enter by a new user namespace: always, never, or auto:\nwhere chroot is not permitted  [auto]",
+        set: Options::set_userns,
+    },
+    Row {
+        letter: None,
+        name: "id-map",
+        value: "MAP",
+        in_: In::Userns,
+        help: "in it: identity (ids stay) or none  [identity]",
+        set: Options::set_id_map,
+    },
+    Row {
+        letter: None,
+        name: "caps",
+        value: "NAME,...",
+        in_: In::Linux,
+        help: "capabilities that PROGRAM keeps, or none, or all  [none]",
+        set: |options, value| {
+            options.caps = Some(value);
+            Ok(())
+        },
+    },
+    Row {
+        letter: None,
+        name: "keep-fds",
+        value: "N,...",
+        in_: In::Every,
+        help: "descriptors that it keeps, no directory, or all\n[0,1,2 and, with LISTEN_PID, those of LISTEN_FDS]",
+        set: |options, value| {
+            options.keep_fds = Some(value);
+            Ok(())
+        },
+    },
+    Row {
+        letter: None,
+        name: "no-seal",
+        value: "",
+        in_: In::Linux,
+        help: "only the root; what a user namespace gave is dropped",
+        set: |options, _| {
+            options.seal = false;
+            Ok(())
+        },
+    },
+    Row {
+        letter: None,
+        name: "require",
+        value: "NAME,...",
+        in_: In::Linux,
+        help: "fail if a protection is not in force: landlock, seccomp,\nbounding-set, securebits, keyring",
+        set: |options, value| {
+            options.require = Some(value);
+            Ok(())
+        },
+    },
+    Row {
+        letter: None,
+        name: "allow-io-uring",
+        value: "",
+        in_: In::Linux,
+        help: "leave io_uring to PROGRAM, which the seal refuses",
+        set: |options, _| {
+            options.rings = true;
+            Ok(())
+        },
+    },
+    Row {
+        letter: None,
+        name: "check",
+        value: "",
+        in_: In::Every,
+        help: "enter and seal, print what is found inside, run nothing",
+        set: |options, _| {
+            options.check = true;
+            Ok(())
+        },
+    },
+    Row {
+        letter: Some(b'v'),
+        name: "verbose",
+        value: "",
+        in_: In::Every,
+        help: "print that on standard error, and run PROGRAM",
+        set: |options, _| {
+            options.verbose = true;
+            Ok(())
+        },
+    },
+    Row {
+        letter: Some(b'q'),
+        name: "quiet",
+        value: "",
+        in_: In::Linux,
+        help: "no warning about protections that are not in force",
+        set: |options, _| {
+            options.quiet = true;
+            Ok(())
+        },
+    },
+    Row {
+        letter: Some(b'h'),
+        name: "help",
+        value: "",
+        in_: In::Every,
+        help: "print this",
+        set: |_, _| print_and_exit(help),
+    },
+    Row {
+        letter: Some(b'V'),
+        name: "version",
+        value: "",
+        in_: In::Every,
+        help: "print the version",
+        set: |_, _| {
+            print_and_exit(|stream| _ = stream.put(concat!("autochroot ", env!("CARGO_PKG_VERSION"), "\n"), &[]))
+        },
+    },
 ];
 
-impl Name {
-    fn of(text: &[u8]) -> Option<Name> {
+impl Row {
+    fn of(text: &[u8]) -> Option<&'static Row> {
         let long = text.strip_prefix(b"--");
-        let is_it = |(letter, name, _): &&(u8, &[u8], Name)| long == Some(*name) || text == [b'-', *letter];
-        OPTIONS.iter().find(is_it).map(|(_, _, name)| *name)
-    }
-
-    const fn takes_a_value(self) -> bool {
-        match self {
-            Name::Root
-            | Name::Parent
-            | Name::User
-            | Name::Userns
-            | Name::IdMap
-            | Name::Caps
-            | Name::KeepFds
-            | Name::Require => true,
-            Name::NoSeal
-            | Name::AllowIoUring
-            | Name::Check
-            | Name::Verbose
-            | Name::Quiet
-            | Name::Help
-            | Name::Version => false,
-        }
-    }
-
-    const fn is_of_linux(self) -> bool {
-        matches!(
-            self,
-            Name::User
-                | Name::Userns
-                | Name::IdMap
-                | Name::Caps
-                | Name::NoSeal
-                | Name::Require
-                | Name::AllowIoUring
-                | Name::Quiet
-        )
+        let is_it =
+            |row: &&Row| long == Some(row.name.as_bytes()) || row.letter.is_some_and(|letter| text == [b'-', letter]);
+        ROWS.iter().find(is_it)
     }
 }
+
+/// The usage, a line or more for each row, and the exit status.
+fn help(stream: &mut Stream) {
+    const BEFORE_HELP: usize = 24;
+    stream.put(
+        "Usage: autochroot [OPTIONS] [--] PROGRAM [ARG]...\n       \
+         autochroot --check [OPTIONS]\n\
+         Run a static PROGRAM with an empty, nameless directory as its root, and seal it:\n\
+         no capability, no new privilege, no file to be opened. It keeps its process id\n\
+         and environment; without a slash it is looked up in PATH, before the jail.\n\n",
+        &[],
+    );
+    for Row { letter, name, value, help, .. } in &ROWS {
+        match letter {
+            Some(letter) => stream.put("  -%, ", &[&core::slice::from_ref(letter)]),
+            None => stream.put("      ", &[]),
+        };
+        let space = if value.is_empty() { "" } else { " " };
+        stream.put("--%%%", &[name, &space, value]);
+        let mut column = 8 + name.len() + space.len() + value.len();
+        for line in help.split('\n') {
+            // Two spaces at least, also after what is too long for the column.
+            (column..(column + 2).max(BEFORE_HELP)).for_each(|_| _ = stream.put(" ", &[]));
+            stream.put("%\n", &[&line]);
+            column = 0;
+        }
+    }
+    stream.put(
+        "\nExit status: that of PROGRAM; 125: failed, or bad options; 126: PROGRAM cannot be\n\
+         executed; 127: not found. Of --check: 0 in a jail, 1 if refused.\n",
+        &[],
+    );
+}
+
+/// What is printed is all that is to be done.
+fn print_and_exit(print: fn(&mut Stream)) -> Result<(), c_int> {
+    let mut stream = Stream::out();
+    print(&mut stream);
+    if !stream.flush() {
+        fail!(FAILED, "cannot write to standard output");
+    }
+    Err(0)
+}
+
+const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 #[allow(clippy::struct_excessive_bools, reason = "independent options")]
 pub(crate) struct Options {
@@ -177,14 +298,14 @@ impl Options {
                 break;
             }
             let (text, inline) = split(arg);
-            let Some(name) = Name::of(text) else { fail!(FAILED, "unknown option % (see --help)", arg) };
-            if name.is_of_linux() && !LINUX {
+            let Some(row) = Row::of(text) else { fail!(FAILED, "unknown option % (see --help)", arg) };
+            if row.in_ != In::Every && !LINUX {
                 fail!(FAILED, "% is an option on Linux only", text);
             }
-            if matches!(name, Name::Userns | Name::IdMap) && !cfg!(feature = "userns") {
+            if row.in_ == In::Userns && !cfg!(feature = "userns") {
                 fail!(FAILED, "% is left out of this build", text);
             }
-            let value = if !name.takes_a_value() {
+            let value = if row.value.is_empty() {
                 if inline.is_some() {
                     fail!(FAILED, "% takes no value", text);
                 }
@@ -194,7 +315,7 @@ impl Options {
             } else {
                 fail!(FAILED, "% needs a value", text);
             };
-            options.set(name, value)?;
+            (row.set)(&mut options, value)?;
         }
         options.jail = match Jail::parse(options.root) {
             Ok(jail) => jail,
@@ -231,47 +352,39 @@ impl Options {
         }
         Ok(options)
     }
+}
 
-    fn set(&mut self, name: Name, value: &'static [u8]) -> Result<(), c_int> {
-        match name {
-            Name::Root => self.root = value,
-            Name::Parent => self.parent = Some(value),
-            Name::User => self.user = Some(value),
-            #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-            Name::Userns => {
-                self.userns = match value {
-                    b"auto" => UserNamespace::Auto,
-                    b"never" => UserNamespace::Never,
-                    b"always" => UserNamespace::Always,
-                    _ => fail!(FAILED, "--userns is auto, never or always, not \"%\"", value),
-                }
-            }
-            #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-            Name::IdMap => {
-                self.id_map = match value {
-                    b"identity" => IdMap::Identity,
-                    b"none" => IdMap::None,
-                    _ => fail!(FAILED, "--id-map is identity or none, not \"%\"", value),
-                }
-            }
-            #[cfg(not(all(feature = "userns", any(target_os = "linux", target_os = "android"))))]
-            Name::Userns | Name::IdMap => {}
-            Name::Caps => self.caps = Some(value),
-            Name::KeepFds => self.keep_fds = Some(value),
-            Name::NoSeal => self.seal = false,
-            Name::Require => self.require = Some(value),
-            Name::AllowIoUring => self.rings = true,
-            Name::Check => self.check = true,
-            Name::Verbose => self.verbose = true,
-            Name::Quiet => self.quiet = true,
-            Name::Help | Name::Version => {
-                let version = concat!("autochroot ", env!("CARGO_PKG_VERSION"), "\n");
-                if !Stream::out().put("%", &[&(if name == Name::Help { HELP } else { version })]).flush() {
-                    fail!(FAILED, "cannot write to standard output");
-                }
-                return Err(0);
-            }
-        }
+#[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
+impl Options {
+    fn set_userns(&mut self, value: &'static [u8]) -> Result<(), c_int> {
+        self.userns = match value {
+            b"auto" => UserNamespace::Auto,
+            b"never" => UserNamespace::Never,
+            b"always" => UserNamespace::Always,
+            _ => fail!(FAILED, "--userns is auto, never or always, not \"%\"", value),
+        };
+        Ok(())
+    }
+
+    fn set_id_map(&mut self, value: &'static [u8]) -> Result<(), c_int> {
+        self.id_map = match value {
+            b"identity" => IdMap::Identity,
+            b"none" => IdMap::None,
+            _ => fail!(FAILED, "--id-map is identity or none, not \"%\"", value),
+        };
+        Ok(())
+    }
+}
+
+/// The parser has refused them before.
+#[cfg(not(all(feature = "userns", any(target_os = "linux", target_os = "android"))))]
+#[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "a row needs them")]
+impl Options {
+    const fn set_userns(&mut self, _: &'static [u8]) -> Result<(), c_int> {
+        Ok(())
+    }
+
+    const fn set_id_map(&mut self, _: &'static [u8]) -> Result<(), c_int> {
         Ok(())
     }
 }
