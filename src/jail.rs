@@ -1,5 +1,7 @@
 //! What the caller asks for.
 
+use core::fmt;
+
 use crate::error::{Error, Fault, Step};
 use crate::jailed::Jailed;
 use crate::kernel::{PARENTS, System};
@@ -54,6 +56,33 @@ pub enum Root {
     Directory,
     /// The one that it had: no jail was wanted.
     Unjailed,
+}
+
+impl Root {
+    /// Returns its name: `unlinked`, `detached`, `directory`, `unjailed`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Root::Unlinked => "unlinked",
+            Root::Detached => "detached",
+            Root::Directory => "directory",
+            Root::Unjailed => "unjailed",
+        }
+    }
+
+    /// Whether it was made for the jail, so that it is empty and takes nothing.
+    pub(crate) const fn is_made(self) -> bool {
+        match self {
+            Root::Unlinked | Root::Detached => true,
+            Root::Directory | Root::Unjailed => false,
+        }
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// What a directory of the caller's must be.

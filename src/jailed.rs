@@ -55,6 +55,16 @@ pub enum Entered {
     UserNamespace,
 }
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl core::fmt::Display for Entered {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Entered::Privilege => "privilege",
+            Entered::UserNamespace => "user namespace",
+        })
+    }
+}
+
 impl Jailed {
     pub(crate) fn new(jail: Jail<'_>, system: &mut System, end: &State) -> Jailed {
         let user_namespace = end.has.user_namespace;

@@ -98,8 +98,7 @@ impl fmt::Display for Jail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.plan.root {
             Root::Unlinked if self.auto => "auto",
-            Root::Unlinked => "unlinked",
-            Root::Detached => "detached",
+            root @ (Root::Unlinked | Root::Detached) => root.name(),
             Root::Directory => "",
             Root::Unjailed => "/",
         };

@@ -120,7 +120,7 @@ impl<'a> Sealing<'a> {
         let Some(abi) = landlock::abi() else { return Ok(()) };
         let ruleset = landlock::deny_all(abi)?;
         // The files of a directory of the caller's, and of no jail at all, are there to be used.
-        if matches!(self.jailed.root(), Root::Directory | Root::Unjailed) {
+        if !self.jailed.root().is_made() {
             let root = openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
             landlock::allow_beneath(&ruleset, root.as_raw_fd(), abi)?;
         }

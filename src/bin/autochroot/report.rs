@@ -27,13 +27,7 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
         }
     };
     let now = (geteuid().as_raw(), getegid().as_raw());
-    let name = match root {
-        Root::Unlinked => "unlinked",
-        Root::Detached => "detached",
-        Root::Directory => "directory",
-        _ => "unjailed",
-    };
-    stream.line("root", &name);
+    stream.line("root", &Shown(root));
     stream.line("parent", &if root == Root::Unlinked { parent } else { b"none" });
     stream.line("empty", &if ours { "yes" } else { "not asked" });
     let writable = match findings.takes_nameless_files() {
@@ -49,7 +43,11 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
         OpenDirectories::NoneBelow(_) => "none below the limit of descriptors",
     };
     stream.line("open-directories", &directories);
-    stream.line("entered", &if root == Root::Unjailed { "no" } else { os::entered(jailed) });
+    if root == Root::Unjailed {
+        stream.line("entered", &"no");
+    } else {
+        os::entered(jailed, &mut stream);
+    }
     if !os::ids_kept(jailed) {
         stream.line("identity", &"overflow");
     } else if now == before {
@@ -69,8 +67,7 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod os {
-    use autochroot::{Capabilities, Entered, Jailed, Protection, Sealed, SessionKeyring};
-    use rustix::io::Errno;
+    use autochroot::{Capabilities, Jailed, Protection, Sealed};
     use rustix::thread::{
         CapabilitySet, capabilities, capabilities_secure_bits, capability_is_in_bounding_set, no_new_privs,
     };
@@ -80,11 +77,8 @@ mod os {
     use crate::libc::{GROUPS, supplementary_groups};
     use crate::output::{Shown, Stream};
 
-    pub(super) const fn entered(jailed: &Jailed) -> &'static str {
-        match jailed.entered() {
-            Entered::UserNamespace => "user namespace",
-            _ => "privilege",
-        }
+    pub(super) fn entered(jailed: &Jailed, stream: &mut Stream) {
+        stream.line("entered", &Shown(jailed.entered()));
     }
 
     fn bounding_set() -> Capabilities {
@@ -139,13 +133,8 @@ mod os {
         }
         let filtered = sealed.is_some_and(|sealed| sealed.has(Protection::Seccomp));
         stream.line("seccomp", &if filtered { "yes" } else { "no" });
-        match sealed.map_or(inside.jailed().session_keyring(), Sealed::session_keyring) {
-            SessionKeyring::Own => stream.line("keyring", &"own"),
-            SessionKeyring::Refused(errno) => {
-                stream.put("keyring: inherited, another one was refused: %\n", &[&Errno::from_raw_os_error(errno)]);
-            }
-            _ => stream.line("keyring", &"inherited"),
-        }
+        let keyring = sealed.map_or(inside.jailed().session_keyring(), Sealed::session_keyring);
+        stream.line("keyring", &Shown(keyring));
         stream.line("threads", &"1");
         let shared = inside.jailed().root() != Root::Unjailed && inside.jailed().is_unshared();
         stream.line("shared", &if shared { "no" } else { "not checked" });
@@ -160,8 +149,8 @@ mod os {
     use crate::output::Stream;
 
     /// There is but one way to enter.
-    pub(super) const fn entered(_: &Jailed) -> &'static str {
-        "privilege"
+    pub(super) fn entered(_: &Jailed, stream: &mut Stream) {
+        stream.line("entered", &"privilege");
     }
 
     pub(super) const fn ids_kept(_: &Jailed) -> bool {
