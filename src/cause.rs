@@ -115,9 +115,9 @@ impl Error {
             (Step::Threads, Some(Errno::INVAL)) if another_thread_lives() == Some(false) => Some(Cause::SharedMemory),
             (Step::Threads, Some(Errno::INVAL)) => Some(Cause::Threads),
             (Step::Threads, _) if !self.traces.root && !exists(c"/proc/self/stat") => Some(Cause::NoProc),
-            (Step::OpenDirectories, None) if self.fault == Fault::OpenRing => Some(Cause::OpenRing),
-            (Step::OpenDirectories, None) => Some(Cause::OpenDirectory),
-            (Step::Parent | Step::Make | Step::Unlinked, _) if self.tried.iter().any(Option::is_some) => {
+            (Step::Descriptors, None) if self.fault == Fault::OpenRing => Some(Cause::OpenRing),
+            (Step::Descriptors, None) => Some(Cause::OpenDirectory),
+            (Step::Parent | Step::Mkdir | Step::VerifyUnlinked, _) if self.tried.iter().any(Option::is_some) => {
                 Some(Cause::NoParent)
             }
             (Step::Chroot | Step::Mount, Some(Errno::PERM)) if !self.traces.user_namespace => Some(Cause::NoPrivilege),
@@ -125,7 +125,7 @@ impl Error {
             (Step::SetGroups | Step::SetGid | Step::SetUid, Some(Errno::PERM)) if lacks_setuid() => {
                 Some(Cause::NoSetuid)
             }
-            (Step::Keep, None) if self.traces.user_namespace => Some(Cause::NothingKept),
+            (Step::CheckCapabilities, None) if self.traces.user_namespace => Some(Cause::NothingKept),
             (Step::Proc, Some(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
             (Step::Proc, Some(Errno::NOENT)) => Some(Cause::NoProc),
             (Step::Proc, None) if self.fault == Fault::NotDumpable => Some(Cause::NotDumpable),

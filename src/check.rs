@@ -15,7 +15,7 @@ use crate::jail::{Jail, Root};
 use crate::jailed::Jailed;
 use crate::kernel::libc::errno;
 use crate::kernel::{may_chroot_ever, only_thread};
-use crate::machine::Traces;
+use crate::machine::Residue;
 
 unsafe extern "C" {
     fn fork() -> c_int;
@@ -79,7 +79,7 @@ impl Jail<'_> {
     ///
     /// Those of [`enter`](Jail::enter). What could not be undone went with the child, but for a directory that could not be
     /// removed: only of that [`Error::is_partial`] tells.
-    /// [`Step::Try`]: there is no memory or process to be had.
+    /// [`Step::Fork`]: there is no memory or process to be had.
     ///
     /// # Source
     ///
@@ -90,18 +90,18 @@ impl Jail<'_> {
         if self.plan.root == Root::Unjailed {
             return Ok(Check { root: Root::Unjailed, user_namespace: false, parent: None, advisable });
         }
-        let refused = |step, fault: Fault| Error::inside(step, fault, Traces::default());
+        let refused = |step, fault: Fault| Error::inside(step, fault, Residue::default());
         let alone = match only_thread() {
             Err(fault) if !self.plan.threads => return Err(refused(Step::Threads, fault)),
             told => told.is_ok(),
         };
         let tried = try_in_a_fork(|| self.enter().map(|jailed| Check::of(&jailed)));
-        match tried.map_err(|fault| refused(Step::Try, fault))? {
+        match tried.map_err(|fault| refused(Step::Fork, fault))? {
             Ok(check) if check.user_namespace && !alone => Err(refused(Step::NewUserNamespace, Errno::INVAL.into())),
             Ok(check) => Ok(check),
             Err(error) => {
-                let Traces { directory, left, .. } = error.traces;
-                Err(Error { traces: Traces { directory, left, ..Traces::default() }, ..error })
+                let Residue { directory, left, .. } = error.traces;
+                Err(Error { traces: Residue { directory, left, ..Residue::default() }, ..error })
             }
         }
     }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::capabilities::Capabilities;
 use crate::kernel::{PARENTS, parent};
-use crate::machine::Traces;
+use crate::machine::Residue;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::protection::Protection;
 use crate::text::{Named, decimal};
@@ -25,25 +25,25 @@ pub enum Step {
     /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Unshare,
     /// No descriptor may be open on a directory or an `io_uring`.
-    OpenDirectories,
+    Descriptors,
     /// Open the working directory, to come back to it after a refusal.
     WorkingDirectory,
     /// Open and check the directory in which the root is made.
     Parent,
     /// Make the directory, [`mkdirat(2)`](https://man7.org/linux/man-pages/man2/mkdirat.2.html).
-    Make,
+    Mkdir,
     /// Open it and see that it is ours.
-    Open,
+    OpenRoot,
     /// Remove its name, [`unlinkat(2)`](https://man7.org/linux/man-pages/man2/unlinkat.2.html).
     Unlink,
     /// See that it has no name any more and that nothing can be made in it.
-    Unlinked,
+    VerifyUnlinked,
     /// Linux: mount a tmpfs nowhere, [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html).
     Mount,
     /// Open and check the directory that is to be the root.
     Directory,
     /// Change into it, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
-    Enter,
+    Fchdir,
     /// Make it the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html).
     Chroot,
     /// Linux: open `/proc/self`, for the id maps.
@@ -59,19 +59,19 @@ pub enum Step {
     /// Linux: write `/proc/self/gid_map`.
     MapGid,
     /// Change the working directory to the new "/".
-    Root,
+    ChdirRoot,
     /// Linux: drop what the user namespace gave,
     /// [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html).
-    Shed,
+    DropNamespaceCapabilities,
     /// Linux: replace the session keyring by an empty one, [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html).
     Keyring,
     /// See that what was asked for is so: that "/" is the directory that was made, that nothing can be made in it, that
     /// ids and capabilities are what they should be.
     Verify,
     /// Fork a process that tries, for [`Jail::check`](crate::Jail::check).
-    Try,
+    Fork,
     /// Linux: see that the user and group ids asked for can be had, and the capabilities kept.
-    Ids,
+    CheckIds,
     /// Linux: [`setgroups(2)`](https://man7.org/linux/man-pages/man2/setgroups.2.html).
     SetGroups,
     /// Linux: [`setresgid(2)`](https://man7.org/linux/man-pages/man2/setresgid.2.html).
@@ -81,7 +81,7 @@ pub enum Step {
     /// Linux: make the ruleset, [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html).
     Ruleset,
     /// Linux: see that the capabilities to keep are held.
-    Keep,
+    CheckCapabilities,
     /// Linux: [`PR_SET_NO_NEW_PRIVS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html).
     /// On the way in after `chroot`, unless the process is root for good; and in a seal.
     /// FreeBSD: [`procctl(2)`](https://man.freebsd.org/cgi/man.cgi?procctl(2)), on the way in, when `chroot` said `EPERM`.
@@ -108,7 +108,7 @@ pub enum Step {
 impl Step {
     /// Whether another parent may help.
     pub(crate) const fn is_of_parent(self) -> bool {
-        matches!(self, Step::Parent | Step::Make | Step::Unlinked)
+        matches!(self, Step::Parent | Step::Mkdir | Step::VerifyUnlinked)
     }
 
     /// What the step does, as in "cannot …".
@@ -117,16 +117,16 @@ impl Step {
             Step::Options => "use these options",
             Step::Threads => "rule out other threads",
             Step::Unshare => "unshare the root and the descriptors",
-            Step::OpenDirectories => "accept the open descriptors",
+            Step::Descriptors => "accept the open descriptors",
             Step::WorkingDirectory => "save the working directory",
             Step::Parent => "use the parent directory",
-            Step::Make => "create a directory in the parent directory",
-            Step::Open => "open the new directory",
+            Step::Mkdir => "create a directory in the parent directory",
+            Step::OpenRoot => "open the new directory",
             Step::Unlink => "remove the new directory's name",
-            Step::Unlinked => "see the new directory unlinked",
+            Step::VerifyUnlinked => "see the new directory unlinked",
             Step::Mount => "mount a detached tmpfs",
             Step::Directory => "use the directory",
-            Step::Enter => "change into the new directory",
+            Step::Fchdir => "change into the new directory",
             Step::Chroot => "chroot",
             Step::Proc => "open /proc/self",
             Step::NewUserNamespace => "create a user namespace",
@@ -134,16 +134,16 @@ impl Step {
             Step::MapUid => "write uid_map",
             Step::DenySetgroups => "write \"deny\" to setgroups",
             Step::MapGid => "write gid_map",
-            Step::Root => "change directory to the new root",
-            Step::Shed => "drop the user namespace's capabilities",
+            Step::ChdirRoot => "change directory to the new root",
+            Step::DropNamespaceCapabilities => "drop the user namespace's capabilities",
             Step::Verify => "verify the jail",
-            Step::Try => "try it in a process of its own",
-            Step::Ids => "become that user",
+            Step::Fork => "try it in a process of its own",
+            Step::CheckIds => "become that user",
             Step::SetGroups => "set the supplementary groups",
             Step::SetGid => "set the group id",
             Step::SetUid => "set the user id",
             Step::Ruleset => "make a Landlock ruleset",
-            Step::Keep => "keep the capabilities",
+            Step::CheckCapabilities => "keep the capabilities",
             Step::NoNewPrivs => "set no_new_privs",
             Step::BoundingSet => "empty the bounding set",
             Step::Ambient => "raise the ambient capabilities",
@@ -303,13 +303,13 @@ pub struct Error {
     pub(crate) fault: Fault,
     /// Of the descriptor, or the component of a path, that the fault is about.
     pub(crate) number: Option<i32>,
-    pub(crate) traces: Traces,
+    pub(crate) traces: Residue,
     pub(crate) tried: [Option<Fault>; PARENTS],
 }
 
 impl Error {
     /// A refusal after the entry.
-    pub(crate) const fn inside(step: Step, fault: Fault, traces: Traces) -> Error {
+    pub(crate) const fn inside(step: Step, fault: Fault, traces: Residue) -> Error {
         Error { step, fault, number: None, traces, tried: [None; PARENTS] }
     }
 
@@ -328,10 +328,10 @@ impl Error {
         }
     }
 
-    /// The descriptor that is open on a directory or an `io_uring`, or cannot be looked at, after [`Step::OpenDirectories`].
+    /// The descriptor that is open on a directory or an `io_uring`, or cannot be looked at, after [`Step::Descriptors`].
     #[must_use]
     pub const fn fd(&self) -> Option<i32> {
-        if let Step::OpenDirectories = self.step { self.number } else { None }
+        if let Step::Descriptors = self.step { self.number } else { None }
     }
 
     /// Which component of the path of a directory is at fault, counted from 1, after [`Step::Directory`].

@@ -4,8 +4,8 @@ use core::fmt;
 
 use crate::error::{Error, Fault, Step};
 use crate::jailed::Jailed;
-use crate::kernel::{PARENTS, System};
-use crate::machine::{Action, State, Traces};
+use crate::kernel::{Entry, PARENTS};
+use crate::machine::{Action, Residue, State};
 
 /// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
 ///
@@ -231,7 +231,7 @@ impl<'a> Jail<'a> {
         } else {
             return Ok(());
         };
-        Err(Error::inside(Step::Options, fault, Traces::default()))
+        Err(Error::inside(Step::Options, fault, Residue::default()))
     }
 
     /// The path that was named: of the parent, or of the directory that is to be the root.
@@ -253,7 +253,7 @@ impl<'a> Jail<'a> {
     /// Enter even if a descriptor is open on a directory, through which a process leaves the jail (`fchdir`, `openat`), or on an
     /// `io_uring`, in which a directory may be registered.
     ///
-    /// Saves the system calls of [`Step::OpenDirectories`](crate::Step::OpenDirectories): at least three, and one for
+    /// Saves the system calls of [`Step::Descriptors`](crate::Step::Descriptors): at least three, and one for
     /// each number up to the last descriptor.
     pub const fn allow_open_directories(mut self) -> Self {
         self.plan.directories = true;
@@ -299,10 +299,10 @@ impl<'a> Jail<'a> {
     /// [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html)
     pub fn enter(self) -> Result<Jailed, Error> {
         self.check_options()?;
-        let mut system = System::new(self);
+        let mut system = Entry::new(self);
         let parents = if self.path.is_some() { 1 } else { PARENTS };
-        let end =
-            State::start(self.plan, parents, system.sets_no_new_privs).run(self.plan, |state| system.ask(self, state));
+        let end = State::start(self.plan, parents, system.sets_no_new_privs)
+            .run(self.plan, |state| system.perform(self, state));
         if end.now == Action::Inside {
             return Ok(Jailed::new(self, &mut system, &end));
         }

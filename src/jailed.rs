@@ -15,10 +15,10 @@ use crate::kernel::SessionKeyring;
 use crate::kernel::run_as::RunAs;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::kernel::seal::Sealing;
-use crate::kernel::{Findings, OpenDirectories, Place, System};
+use crate::kernel::{Entry, OpenDirectories, RootId, RootMutability};
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::machine::walk;
-use crate::machine::{State, Traces};
+use crate::machine::run_steps;
+use crate::machine::{Residue, State};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::protection::{InForce, Protection};
 
@@ -40,7 +40,7 @@ pub struct Jailed {
     directories: OpenDirectories,
     rings_checked: bool,
     parent: Option<&'static str>,
-    place: Place,
+    place: RootId,
 }
 
 /// By what right a jail was entered (Linux).
@@ -66,7 +66,7 @@ impl core::fmt::Display for Entered {
 }
 
 impl Jailed {
-    pub(crate) fn new(jail: Jail<'_>, system: &mut System, end: &State) -> Jailed {
+    pub(crate) fn new(jail: Jail<'_>, system: &mut Entry, end: &State) -> Jailed {
         let user_namespace = end.has.user_namespace;
         Jailed {
             user_namespace,
@@ -110,7 +110,7 @@ impl Jailed {
     /// # Errors
     ///
     /// [`Step::Verify`], which should not happen.
-    pub fn verify(&self) -> Result<Findings, Error> {
+    pub fn verify(&self) -> Result<RootMutability, Error> {
         self.place.verify().map_err(|fault| Error::inside(Step::Verify, fault, self.traces(false)))
     }
 
@@ -125,8 +125,8 @@ impl Jailed {
     }
 
     /// What is not as it was before the entry.
-    const fn traces(&self, privileges: bool) -> Traces {
-        Traces {
+    const fn traces(&self, privileges: bool) -> Residue {
+        Residue {
             directory: false,
             cwd: false,
             user_namespace: self.user_namespace,
@@ -197,7 +197,7 @@ impl Jailed {
     /// # Errors
     ///
     /// [`Step::Threads`]: there is more than one thread, or this is a fork of the process that entered and a filter refuses `unshare`.
-    /// [`Step::Ids`]: 4294967295 is no id, more than 65536 groups, or ids that a user namespace does not have. Nothing has
+    /// [`Step::CheckIds`]: 4294967295 is no id, more than 65536 groups, or ids that a user namespace does not have. Nothing has
     /// changed since the entry then. [`Step::SetGroups`], [`Step::SetGid`],
     /// [`Step::SetUid`], [`Step::DropCapabilities`]: the system call failed, with `EPERM` without `CAP_SETGID` and
     /// `CAP_SETUID`. [`Step::Verify`]: ids, groups or capabilities are not what was asked for, or the way back is open.
@@ -214,12 +214,12 @@ impl Jailed {
     ///
     /// # Errors
     ///
-    /// Those of `run_as`, [`Step::Keep`] for a capability that is not held, and
-    /// [`Step::Ids`] for uid 0, which keeps all its capabilities until a [`Seal`] drops them; nothing has changed since the entry then.
+    /// Those of `run_as`, [`Step::CheckCapabilities`] for a capability that is not held, and
+    /// [`Step::CheckIds`] for uid 0, which keeps all its capabilities until a [`Seal`] drops them; nothing has changed since the entry then.
     pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
         let mut run_as = RunAs::new(&self, uid, gid, groups, keep);
         let changes = RunAs::changes(self.user_namespace, uid);
-        walk(RunAs::CHECKS, changes, |step| run_as.ask(step)).map_err(|failure| self.refused(failure))?;
+        run_steps(RunAs::CHECKS, changes, |step| run_as.perform(step)).map_err(|failure| self.refused(failure))?;
         let keyring = run_as.keyring;
         Ok(Jailed { keyring, ..self })
     }
@@ -264,7 +264,7 @@ impl Jailed {
     ///
     /// # Errors
     ///
-    /// [`Step::Threads`]: as of `run_as`. [`Step::Keep`]: a capability to keep is not held.
+    /// [`Step::Threads`]: as of `run_as`. [`Step::CheckCapabilities`]: a capability to keep is not held.
     /// [`Step::Ruleset`]: no descriptor is left. [`Step::Require`]: a required protection is missing. Nothing has changed
     /// since the entry then. [`Step::Verify`]: something given up is still there, or a required protection could not be put in
     /// force after all. All others: the system call failed; a part is given up.
@@ -277,7 +277,8 @@ impl Jailed {
     /// [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html)
     pub fn seal_with(self, seal: Seal) -> Result<Sealed, Error> {
         let mut sealing = Sealing::new(&self, seal);
-        walk(Sealing::CHECKS, Sealing::CHANGES, |step| sealing.ask(step)).map_err(|failure| self.refused(failure))?;
+        run_steps(Sealing::CHECKS, Sealing::CHANGES, |step| sealing.perform(step))
+            .map_err(|failure| self.refused(failure))?;
         let in_force = sealing.in_force;
         Ok(Sealed { jailed: self, in_force, kept: seal.keep })
     }

@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::jail::{Jail, Plan, Root};
 use crate::machine::{Action, State};
 
-mod audit;
+mod descriptors;
 mod directory;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod keyring;
@@ -36,14 +36,14 @@ mod threads;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unix;
 
-pub use audit::{LeadsTo, OpenDirectories, leads_to};
+pub use descriptors::{LeadsTo, OpenDirectories, leads_to};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use keyring::SessionKeyring;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as os;
 pub(crate) use os::may_chroot_ever;
-pub use place::Findings;
-pub(crate) use place::Place;
+pub(crate) use place::RootId;
+pub use place::RootMutability;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use threads::{another_thread_lives, only_thread, unshare_is_filtered};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -88,7 +88,7 @@ const NAME: [u8; 28] = *b"autochroot-................\0";
 
 /// The system, and what an entry holds of it; dropped, it closes every descriptor that it opened.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
-pub(crate) struct System {
+pub(crate) struct Entry {
     pub(crate) directories: OpenDirectories,
     /// There is no `io_uring` among the descriptors that were looked at.
     pub(crate) rings_checked: bool,
@@ -110,15 +110,15 @@ pub(crate) struct System {
     umasked: bool,
     /// Of the descriptor, or the component of a path, at which a step failed.
     pub(crate) number: Option<i32>,
-    pub(crate) place: Place,
-    maps: os::Maps,
+    pub(crate) place: RootId,
+    maps: os::IdMaps,
 }
 
-impl System {
+impl Entry {
     pub(crate) fn new(jail: Jail<'_>) -> Self {
         // Nobody asks without a jail.
         let (uid, sets_no_new_privs) = if jail.plan.root == Root::Unjailed { (Uid::ROOT, false) } else { os::user() };
-        System {
+        Entry {
             directories: OpenDirectories::NotChecked,
             rings_checked: false,
             stat: None,
@@ -134,8 +134,8 @@ impl System {
             directory: None,
             umasked: false,
             number: None,
-            place: Place::ANYWHERE,
-            maps: os::Maps::default(),
+            place: RootId::ANYWHERE,
+            maps: os::IdMaps::default(),
         }
     }
 
@@ -150,21 +150,21 @@ impl System {
     }
 
     /// Do what `state` asks for.
-    pub(crate) fn ask(&mut self, jail: Jail<'_>, state: &State) -> Result<(), Fault> {
+    pub(crate) fn perform(&mut self, jail: Jail<'_>, state: &State) -> Result<(), Fault> {
         let plan = jail.plan;
         let outcome = match state.now {
-            Action::OpenDirectories => self.see_no_open_directory(plan.threads),
+            Action::Descriptors => self.see_no_open_directory(plan.threads),
             Action::WorkingDirectory => self.save_cwd(),
             Action::Parent => self.open_parent(jail, state.parent),
-            Action::Make => self.make(),
-            Action::Open => self.open(),
+            Action::Mkdir => self.make(),
+            Action::OpenRoot => self.open(),
             Action::Unlink | Action::Discard => self.unlink(),
-            Action::Unlinked => self.see_unlinked(),
+            Action::VerifyUnlinked => self.see_unlinked(),
             // The condition always holds. Without it, a program that names no directory would have this code too.
             Action::Directory if plan.root == Root::Directory => self.open_directory(jail),
-            Action::Enter => Ok(fchdir(held(&self.directory))?),
+            Action::Fchdir => Ok(fchdir(held(&self.directory))?),
             Action::Chroot => Ok(chroot(c".")?),
-            Action::Root => Ok(chdir(c"/")?),
+            Action::ChdirRoot => Ok(chdir(c"/")?),
             Action::Verify => self.verify(plan, state),
             Action::Return => Ok(fchdir(held(&self.cwd))?),
             Action::Threads => self.see_no_thread(),
@@ -178,7 +178,7 @@ impl System {
             Action::MapUid if os::USERNS => self.map_uid(),
             Action::DenySetgroups if os::USERNS => self.deny_setgroups(),
             Action::MapGid if os::USERNS => self.map_gid(),
-            Action::Shed if os::USERNS => os::shed(plan),
+            Action::DropNamespaceCapabilities if os::USERNS => os::shed(plan),
             Action::Keyring if os::USERNS => {
                 self.join_keyring();
                 Ok(())
@@ -191,11 +191,13 @@ impl System {
             | Action::MapUid
             | Action::DenySetgroups
             | Action::MapGid
-            | Action::Shed
+            | Action::DropNamespaceCapabilities
             | Action::Keyring => Err(Errno::NOSYS.into()),
             Action::Inside | Action::Refused => Ok(()),
         };
-        if let (Action::Parent | Action::Make | Action::Unlinked, Err(fault), None) = (state.now, outcome, jail.path) {
+        if let (Action::Parent | Action::Mkdir | Action::VerifyUnlinked, Err(fault), None) =
+            (state.now, outcome, jail.path)
+        {
             if let (Some(tried), true) = (self.tried.get_mut(state.parent), fault != Fault::Unset) {
                 *tried = Some(fault);
             }
@@ -258,7 +260,7 @@ impl System {
             return Err(Fault::NotOurs);
         }
         self.umasked = !Mode::from_raw_mode(stat.st_mode).contains(MODE);
-        self.place = Place::of(Root::Unlinked, &stat);
+        self.place = RootId::of(Root::Unlinked, &stat);
         self.directory = Some(directory);
         Ok(())
     }
@@ -303,7 +305,7 @@ impl System {
     fn open_directory(&mut self, jail: Jail<'_>) -> Result<(), Fault> {
         let path = jail.path.unwrap_or_default();
         let (directory, stat) = directory::open(path, jail.plan.demands, self.uid.as_raw(), &mut self.number)?;
-        self.place = Place::of(Root::Directory, &stat);
+        self.place = RootId::of(Root::Directory, &stat);
         self.directory = Some(directory);
         Ok(())
     }

@@ -34,16 +34,16 @@
 //! | [`Options`](Step::Options) | none |
 //! | [`Threads`](Step::Threads) (Linux) | `getresuid`, `unshare(CLONE_VM)` |
 //! | [`Unshare`](Step::Unshare) (Linux) | `unshare(CLONE_FS \| CLONE_FILES)` |
-//! | [`OpenDirectories`](Step::OpenDirectories) | `statfs("/proc/self/fd")`, `stat("/proc/self/fd")`, an `fstat` for each number up to the last descriptor, `stat` |
+//! | [`Descriptors`](Step::Descriptors) | `statfs("/proc/self/fd")`, `stat("/proc/self/fd")`, an `fstat` for each number up to the last descriptor, `stat` |
 //! | [`WorkingDirectory`](Step::WorkingDirectory) | `openat(".")`, to come back to after a refusal |
 //! | [`Parent`](Step::Parent) | `openat`, `fstat` |
-//! | [`Make`](Step::Make) | `getrandom`, `mkdirat` |
-//! | [`Open`](Step::Open) | `openat`, `fstat` |
+//! | [`Mkdir`](Step::Mkdir) | `getrandom`, `mkdirat` |
+//! | [`OpenRoot`](Step::OpenRoot) | `openat`, `fstat` |
 //! | [`Unlink`](Step::Unlink) | `unlinkat(AT_REMOVEDIR)` |
-//! | [`Unlinked`](Step::Unlinked) | `fstat`, `mkdirat`, which must fail; under a umask that takes a part of its mode also `fchmod` |
-//! | [`Enter`](Step::Enter) | `fchdir` |
+//! | [`VerifyUnlinked`](Step::VerifyUnlinked) | `fstat`, `mkdirat`, which must fail; under a umask that takes a part of its mode also `fchmod` |
+//! | [`Fchdir`](Step::Fchdir) | `fchdir` |
 //! | [`Chroot`](Step::Chroot) | `chroot(".")` |
-//! | [`Root`](Step::Root) | `chdir("/")` |
+//! | [`ChdirRoot`](Step::ChdirRoot) | `chdir("/")` |
 //! | [`NoNewPrivs`](Step::NoNewPrivs) (Linux) | `prctl(PR_SET_NO_NEW_PRIVS)`, unless the real, effective and saved user ids are 0 |
 //! | [`Verify`](Step::Verify) | `stat("/")`, after `NoNewPrivs` also `prctl(PR_GET_NO_NEW_PRIVS)` |
 //! | | `close` of the three descriptors |
@@ -62,7 +62,7 @@
 //! | [`NewUserNamespace`](Step::NewUserNamespace) | `unshare(CLONE_NEWUSER)` |
 //! | [`OpenMaps`](Step::OpenMaps) | `openat` of `uid_map`, `setgroups` and `gid_map`; in a process that is not dumpable, if it [allows](Jail::allow_dumpable) that, between `prctl(PR_GET_DUMPABLE)`, `prctl(PR_SET_DUMPABLE)` and `prctl(PR_SET_DUMPABLE)` |
 //! | [`MapUid`](Step::MapUid), [`DenySetgroups`](Step::DenySetgroups), [`MapGid`](Step::MapGid) | `write` each |
-//! | [`Shed`](Step::Shed), after `Root` | `prctl(PR_SET_NO_NEW_PRIVS)`, `capset` |
+//! | [`DropNamespaceCapabilities`](Step::DropNamespaceCapabilities), after `Root` | `prctl(PR_SET_NO_NEW_PRIVS)`, `capset` |
 //! | [`Keyring`](Step::Keyring) | `keyctl(KEYCTL_JOIN_SESSION_KEYRING)` |
 //! | [`Verify`](Step::Verify) | also `capget`, `prctl(PR_GET_NO_NEW_PRIVS)`, `geteuid`, `getegid` |
 //! | | `close` of four more descriptors |
@@ -142,10 +142,10 @@ pub use jailed::{Entered, Seal, Sealed};
 pub use kernel::SessionKeyring;
 #[doc(hidden)]
 pub use kernel::libc;
-pub use kernel::{Findings, OpenDirectories};
 /// For the launcher alone.
 #[doc(hidden)]
 pub use kernel::{LeadsTo, leads_to};
+pub use kernel::{OpenDirectories, RootMutability};
 pub use parse::ParseError;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use protection::Protection;

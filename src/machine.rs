@@ -1,6 +1,6 @@
 //! The state machine of an entry: which step comes next, given what the last one said.
 //!
-//! It is pure: it makes no system call. [`State::run`] hands each state to `ask` and feeds the outcome to
+//! It is pure: it makes no system call. [`State::run`] hands each state to `perform` and feeds the outcome to
 //! [`State::next`], until the entry is `Inside` or `Refused`.
 
 use rustix::io::Errno;
@@ -14,16 +14,16 @@ pub(crate) enum Action {
     // The steps on the way in.
     Threads,
     Unshare,
-    OpenDirectories,
+    Descriptors,
     WorkingDirectory,
     Parent,
-    Make,
-    Open,
+    Mkdir,
+    OpenRoot,
     Unlink,
-    Unlinked,
+    VerifyUnlinked,
     Mount,
     Directory,
-    Enter,
+    Fchdir,
     Chroot,
     NoNewPrivs,
     Proc,
@@ -32,15 +32,15 @@ pub(crate) enum Action {
     MapUid,
     DenySetgroups,
     MapGid,
-    Root,
+    ChdirRoot,
     /// Also taken on the way back.
-    Shed,
+    DropNamespaceCapabilities,
     Keyring,
     Verify,
     // The way back.
-    /// Undo `Make`: remove the directory, which still has its name. Also taken before another one is made.
+    /// Undo `Mkdir`: remove the directory, which still has its name. Also taken before another one is made.
     Discard,
-    /// Undo `Enter`: go back to the working directory.
+    /// Undo `Fchdir`: go back to the working directory.
     Return,
     // The ends.
     /// The jail is entered and verified.
@@ -55,16 +55,16 @@ impl Action {
         match self {
             Threads => Step::Threads,
             Unshare => Step::Unshare,
-            OpenDirectories => Step::OpenDirectories,
+            Descriptors => Step::Descriptors,
             WorkingDirectory | Return => Step::WorkingDirectory,
             Parent => Step::Parent,
-            Make => Step::Make,
-            Open => Step::Open,
+            Mkdir => Step::Mkdir,
+            OpenRoot => Step::OpenRoot,
             Unlink | Discard => Step::Unlink,
-            Unlinked => Step::Unlinked,
+            VerifyUnlinked => Step::VerifyUnlinked,
             Mount => Step::Mount,
             Directory => Step::Directory,
-            Enter => Step::Enter,
+            Fchdir => Step::Fchdir,
             Chroot => Step::Chroot,
             NoNewPrivs => Step::NoNewPrivs,
             Proc => Step::Proc,
@@ -73,8 +73,8 @@ impl Action {
             MapUid => Step::MapUid,
             DenySetgroups => Step::DenySetgroups,
             MapGid => Step::MapGid,
-            Action::Root => Step::Root,
-            Shed => Step::Shed,
+            ChdirRoot => Step::ChdirRoot,
+            DropNamespaceCapabilities => Step::DropNamespaceCapabilities,
             Keyring => Step::Keyring,
             Verify | Inside | Refused => Step::Verify,
         }
@@ -84,7 +84,7 @@ impl Action {
 /// What the entry has changed so far and not undone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
-pub(crate) struct Traces {
+pub(crate) struct Residue {
     /// A directory of ours has a name in the parent.
     pub(crate) directory: bool,
     /// The working directory is another.
@@ -103,7 +103,7 @@ pub(crate) struct Traces {
     pub(crate) no_new_privs: bool,
 }
 
-impl Traces {
+impl Residue {
     pub(crate) const fn any(self) -> bool {
         self.directory
             || self.cwd
@@ -119,7 +119,7 @@ impl Traces {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) now: Action,
-    pub(crate) has: Traces,
+    pub(crate) has: Residue,
     /// The index of the parent that is in use.
     pub(crate) parent: usize,
     /// One more than the last.
@@ -139,9 +139,9 @@ pub(crate) struct State {
 }
 
 use Action::{
-    Chroot, DenySetgroups, Directory, Discard, Enter, Inside, Keyring, Make, MapGid, MapUid, Mount, NewUserNamespace,
-    NoNewPrivs, Open, OpenDirectories, OpenMaps, Parent, Proc, Refused, Return, Shed, Threads, Unlink, Unlinked,
-    Unshare, Verify, WorkingDirectory,
+    ChdirRoot, Chroot, DenySetgroups, Descriptors, Directory, Discard, DropNamespaceCapabilities, Fchdir, Inside,
+    Keyring, MapGid, MapUid, Mkdir, Mount, NewUserNamespace, NoNewPrivs, OpenMaps, OpenRoot, Parent, Proc, Refused,
+    Return, Threads, Unlink, Unshare, Verify, VerifyUnlinked, WorkingDirectory,
 };
 
 impl State {
@@ -156,7 +156,7 @@ impl State {
         };
         State {
             now,
-            has: Traces::default(),
+            has: Residue::default(),
             parent: 0,
             parents,
             root: plan.root,
@@ -170,9 +170,9 @@ impl State {
 
     /// From this state to the last. The plan is beside the state and not in it, so that where it is known at compile time, what it
     /// leaves out is left out of the program: 2 KB.
-    pub(crate) fn run(mut self, plan: Plan, mut ask: impl FnMut(&State) -> Result<(), Fault>) -> State {
+    pub(crate) fn run(mut self, plan: Plan, mut perform: impl FnMut(&State) -> Result<(), Fault>) -> State {
         while !matches!(self.now, Inside | Refused) {
-            self = self.next(plan, ask(&self));
+            self = self.next(plan, perform(&self));
         }
         self
     }
@@ -186,32 +186,32 @@ impl State {
         let back_to = if self.wants_mount() { Mount } else { Chroot };
         self.now = match (self.now, outcome) {
             // The way in: one line for what follows each action.
-            (Threads, Ok(()))          => Unshare,
-            (Unshare, Ok(()))          => after_threads(plan),
-            (OpenDirectories, Ok(()))  => WorkingDirectory,
-            (WorkingDirectory, Ok(())) => match self.root { Root::Unlinked => Parent, Root::Detached => Mount, Root::Directory => Directory, Root::Unjailed => self.refuse(WorkingDirectory, Fault::NoJail) },
-            (Parent, Ok(()))           => Make,
-            (Make, Ok(()))             => { self.has.directory = true; Open }
-            (Open, Ok(()))             => Unlink,
-            (Unlink, Ok(()))           => { self.has.directory = false; Unlinked }
-            (Unlinked | Directory, Ok(())) => Enter,
-            (Mount, Ok(()))            => { self.mounted = true; Enter }
-            (Enter, Ok(()))            => { self.has.cwd = true; if always && !in_namespace { Proc } else { Chroot } }
-            (Chroot, Ok(()))           => { self.has.root = true; Action::Root }
-            (NoNewPrivs, Ok(()))       => { self.has.no_new_privs = true; if self.has.root { Verify } else { Chroot } }
-            (Proc, Ok(()))             => NewUserNamespace,
-            (NewUserNamespace, Ok(())) => {
+            (Threads, Ok(()))                           => Unshare,
+            (Unshare, Ok(()))                           => after_threads(plan),
+            (Descriptors, Ok(()))                       => WorkingDirectory,
+            (WorkingDirectory, Ok(()))                  => match self.root { Root::Unlinked => Parent, Root::Detached => Mount, Root::Directory => Directory, Root::Unjailed => self.refuse(WorkingDirectory, Fault::NoJail) },
+            (Parent, Ok(()))                            => Mkdir,
+            (Mkdir, Ok(()))                             => { self.has.directory = true; OpenRoot }
+            (OpenRoot, Ok(()))                          => Unlink,
+            (Unlink, Ok(()))                            => { self.has.directory = false; VerifyUnlinked }
+            (VerifyUnlinked | Directory, Ok(()))        => Fchdir,
+            (Mount, Ok(()))                             => { self.mounted = true; Fchdir }
+            (Fchdir, Ok(()))                            => { self.has.cwd = true; if always && !in_namespace { Proc } else { Chroot } }
+            (Chroot, Ok(()))                            => { self.has.root = true; ChdirRoot }
+            (NoNewPrivs, Ok(()))                        => { self.has.no_new_privs = true; if self.has.root { Verify } else { Chroot } }
+            (Proc, Ok(()))                              => NewUserNamespace,
+            (NewUserNamespace, Ok(()))                  => {
                 (self.has.user_namespace, self.has.capabilities) = (true, true);
                 if plan.id_map == IdMap::Identity { OpenMaps } else { back_to }
             }
-            (OpenMaps, Ok(()))         => MapUid,
-            (MapUid, Ok(()))           => DenySetgroups,
-            (DenySetgroups, Ok(()))    => MapGid,
-            (MapGid, Ok(()))           => back_to,
-            (Action::Root, Ok(()))     => if in_namespace { Shed } else if self.sets_no_new_privs && !self.has.no_new_privs { NoNewPrivs } else { Verify },
-            (Shed, Ok(()))             => { self.has.capabilities = false; if self.refused.is_none() { Keyring } else { Refused } }
-            (Keyring, Ok(()))          => Verify,
-            (Verify, Ok(()))           => Inside,
+            (OpenMaps, Ok(()))                          => MapUid,
+            (MapUid, Ok(()))                            => DenySetgroups,
+            (DenySetgroups, Ok(()))                     => MapGid,
+            (MapGid, Ok(()))                            => back_to,
+            (ChdirRoot, Ok(()))                 => if in_namespace { DropNamespaceCapabilities } else if self.sets_no_new_privs && !self.has.no_new_privs { NoNewPrivs } else { Verify },
+            (DropNamespaceCapabilities, Ok(()))         => { self.has.capabilities = false; if self.refused.is_none() { Keyring } else { Refused } }
+            (Keyring, Ok(()))                           => Verify,
+            (Verify, Ok(()))                            => Inside,
 
             // The detour, where it is not permitted to chroot or to mount.
             (Chroot | Mount, Err(Fault::Errno(Errno::PERM))) if detour => Proc,
@@ -219,22 +219,22 @@ impl State {
 
             // Once more: an interrupted call, a name that is taken, a directory that somebody got at.
             (action, Err(Fault::Errno(Errno::INTR))) if self.interruptions > 0 => { self.interruptions -= 1; action }
-            (Open | Unlink, Err(fault)) if fault.is_moved() => {
+            (OpenRoot | Unlink, Err(fault)) if fault.is_moved() => {
                 (self.has.directory, self.has.left) = (false, true);
-                self.another_name(Make, fault)
+                self.another_name(Mkdir, fault)
             }
             (Unlink, Err(fault)) if fault.is_filled() => self.another_name(Discard, fault),
-            (Unlinked, Err(Fault::Alive)) if self.names > 0 => { self.has.left = true; self.another_name(Make, Fault::Alive) }
-            (Make, Err(fault @ Fault::Errno(Errno::EXIST))) if self.names > 0 => self.another_name(Make, fault),
+            (VerifyUnlinked, Err(Fault::Alive)) if self.names > 0 => { self.has.left = true; self.another_name(Mkdir, Fault::Alive) }
+            (Mkdir, Err(fault @ Fault::Errno(Errno::EXIST))) if self.names > 0 => self.another_name(Mkdir, fault),
             (Discard, done) if self.refused.is_none() => {
                 self.has.left |= done.is_err();
                 self.has.directory = false;
-                Make
+                Mkdir
             }
 
             // The next parent, and where there is none, a root that needs none.
-            (action @ (Parent | Make | Unlinked), Err(fault)) => {
-                self.has.left |= (action, fault) == (Unlinked, Fault::Alive);
+            (action @ (Parent | Mkdir | VerifyUnlinked), Err(fault)) => {
+                self.has.left |= (action, fault) == (VerifyUnlinked, Fault::Alive);
                 if self.parent + 1 < self.parents {
                     self.parent += 1;
                     Parent
@@ -249,7 +249,7 @@ impl State {
             // The way back. Whatever else fails on the way in ends it.
             (Discard, done)            => { self.has.directory = done.is_err(); self.back() }
             (Return, done)             => { self.has.cwd = done.is_err(); self.back() }
-            (Shed, Err(_)) if self.refused.is_some() => Refused,
+            (DropNamespaceCapabilities, Err(_)) if self.refused.is_some() => Refused,
             (end @ (Inside | Refused), _) => end,
             (action, Err(fault))       => self.refuse(action, fault),
         };
@@ -281,11 +281,11 @@ impl State {
         let has = self.has;
         match self.now {
             Discard if has.cwd && !has.root => Return,
-            Discard | Return if has.capabilities => Shed,
+            Discard | Return if has.capabilities => DropNamespaceCapabilities,
             Discard | Return => Refused,
             _ if has.directory => Discard,
             _ if has.cwd && !has.root => Return,
-            _ if has.capabilities => Shed,
+            _ if has.capabilities => DropNamespaceCapabilities,
             _ => Refused,
         }
     }
@@ -293,17 +293,17 @@ impl State {
 
 /// What comes once nothing else shares the process, or threads are allowed.
 const fn after_threads(plan: Plan) -> Action {
-    if plan.directories { WorkingDirectory } else { OpenDirectories }
+    if plan.directories { WorkingDirectory } else { Descriptors }
 }
 
 /// Runs all checks, then all changes, and stops at the first failure: of that step it also returns whether a change was made before.
-pub(crate) fn walk<S: Copy>(
+pub(crate) fn run_steps<S: Copy>(
     checks: &[S],
     changes: &[S],
-    mut ask: impl FnMut(S) -> Result<(), Fault>,
+    mut perform: impl FnMut(S) -> Result<(), Fault>,
 ) -> Result<(), (S, Fault, bool)> {
     let mut steps = checks.iter().chain(changes).enumerate();
-    steps.try_for_each(|(n, &step)| ask(step).map_err(|fault| (step, fault, n > checks.len())))
+    steps.try_for_each(|(n, &step)| perform(step).map_err(|fault| (step, fault, n > checks.len())))
 }
 
 #[cfg(test)]

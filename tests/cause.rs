@@ -41,7 +41,7 @@ fn what_the_error_itself_tells() {
         let never = Jail::auto().user_namespace(UserNamespace::Never);
         assert_eq!(cause_of(never), (Step::Chroot, Some(libc::EPERM), Some(Cause::NoPrivilege)));
         let directory = fs::File::open("/").unwrap();
-        assert_eq!(cause_of(Jail::auto()), (Step::OpenDirectories, None, Some(Cause::OpenDirectory)));
+        assert_eq!(cause_of(Jail::auto()), (Step::Descriptors, None, Some(Cause::OpenDirectory)));
         drop(directory);
         let _thread = Thread::start();
         assert_eq!(cause_of(Jail::auto()), (Step::Threads, Some(libc::EINVAL), Some(Cause::Threads)));
@@ -171,7 +171,7 @@ fn proc_that_is_missing_hidden_or_read_only() {
         }
         set_tmpdir(None);
     };
-    assert_eq!(as_seven(&everything_read_only, Jail::unlinked()), "Make Some(NoParent)");
+    assert_eq!(as_seven(&everything_read_only, Jail::unlinked()), "Mkdir Some(NoParent)");
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn landlock_before_the_jail_is_not_known() {
             libc::syscall(libc::SYS_close, ruleset);
         }
         let (step, errno, cause) = cause_of(Jail::unlinked().parent(b"/dev/shm"));
-        assert_eq!((step, errno, cause), (Step::Make, Some(libc::EACCES), None));
+        assert_eq!((step, errno, cause), (Step::Mkdir, Some(libc::EACCES), None));
     });
 }
 
@@ -208,7 +208,7 @@ fn landlock_before_the_jail_is_not_known() {
 fn what_is_not_known_is_not_guessed() {
     as_user(plain(), || {
         fake(libc::SYS_mkdirat, Errno::IO);
-        assert_eq!(cause_of(Jail::auto().parent(b"/dev/shm")), (Step::Make, Some(libc::EIO), None));
+        assert_eq!(cause_of(Jail::auto().parent(b"/dev/shm")), (Step::Mkdir, Some(libc::EIO), None));
     });
     as_user(plain(), || {
         fake(libc::SYS_chroot, Errno::IO);

@@ -397,7 +397,7 @@ fn an_open_directory_is_refused_with_its_number() {
         let error = Jail::auto().enter().unwrap_err();
         assert_eq!(
             (error.step(), error.fd(), error.is_partial()),
-            (Step::OpenDirectories, Some(directory.as_raw_fd()), false)
+            (Step::Descriptors, Some(directory.as_raw_fd()), false)
         );
         assert_eq!(
             error.to_string(),
@@ -658,7 +658,7 @@ fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
             open_directory();
             fake(call, Errno::PERM);
             let error = Jail::auto().enter().unwrap_err();
-            assert_eq!((error.step(), error.raw_os_error()), (Step::OpenDirectories, Some(libc::EPERM)), "{call}");
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Descriptors, Some(libc::EPERM)), "{call}");
         });
     }
     root_only!();

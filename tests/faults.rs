@@ -263,7 +263,7 @@ fn enter_in_a_fork(jail: Jail<'_>) -> libc::pid_t {
                 if jailed.root() == Root::Unlinked && empty && dead && jailed.verify().is_ok() { 0 } else { 2 }
             }
             Err(error) => match error.step() {
-                Step::Make | Step::Open | Step::Unlink | Step::Unlinked => 1,
+                Step::Mkdir | Step::OpenRoot | Step::Unlink | Step::VerifyUnlinked => 1,
                 _ => 3,
             },
         };

@@ -301,7 +301,7 @@ fn an_rmdir_that_only_says_it_succeeded_is_an_error() {
     as_each_user(|_| {
         fake_success(libc::SYS_unlinkat);
         let error = refusal(Jail::auto().parent(parent.bytes()));
-        assert_eq!((error.step(), error.raw_os_error()), (Step::Unlinked, None), "{error}");
+        assert_eq!((error.step(), error.raw_os_error()), (Step::VerifyUnlinked, None), "{error}");
     });
 }
 
@@ -312,7 +312,7 @@ fn an_errno_that_nobody_knows_is_displayed_by_its_number() {
         as_each_user(|_| {
             fake_errno(libc::SYS_fchdir, errno);
             let error = refusal(Jail::auto());
-            assert_eq!((error.step(), error.raw_os_error()), (Step::Enter, Some(i32::try_from(errno).unwrap())));
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Fchdir, Some(i32::try_from(errno).unwrap())));
             assert_eq!(error.to_string(), format!("cannot change into the new directory: errno {errno}"));
         });
     }
@@ -449,7 +449,7 @@ fn no_mode_is_changed_before_the_directory_is_known_to_be_ours() {
         fake(libc::SYS_fchmod, Errno::IO);
         fake_success(libc::SYS_unlinkat);
         let error = refusal(Jail::unlinked().parent(parent.bytes()));
-        assert_eq!((error.step(), error.raw_os_error()), (Step::Unlinked, None), "{error}");
+        assert_eq!((error.step(), error.raw_os_error()), (Step::VerifyUnlinked, None), "{error}");
         assert!(error.is_partial());
         assert!(error.to_string().ends_with("; a directory that somebody moved or filled may be left"), "{error}");
     });
@@ -490,7 +490,7 @@ fn a_parent_that_will_not_do_is_refused_by_name_of_the_reason() {
         let error = refusal(Jail::auto().parent(b"tmp"));
         assert_eq!((error.step(), error.raw_os_error()), (Step::Parent, None));
         assert_eq!(error.to_string(), "cannot use the parent directory: the path is not absolute");
-        assert_refused(refusal(Jail::auto().parent(b"/proc")), Step::Make, Errno::NOENT);
+        assert_refused(refusal(Jail::auto().parent(b"/proc")), Step::Mkdir, Errno::NOENT);
     });
     fs::set_permissions(&scratch.0, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     as_each_user(|_| {
@@ -510,7 +510,7 @@ fn a_parent_that_is_read_only_or_full_is_refused() {
             own_mounts();
             mount_tmpfs(&scratch.0, flags, options);
             let error = refusal(Jail::auto().parent(scratch.bytes()));
-            assert_refused(error, Step::Make, errno);
+            assert_refused(error, Step::Mkdir, errno);
             assert!(!error.is_partial());
         });
     }
@@ -584,7 +584,7 @@ fn among_many_descriptors_each_is_looked_at_wherever_it_is() {
             assert_eq!(unsafe { libc::dup2(opened, at) }, at);
             assert_eq!(unsafe { libc::close(opened) }, 0);
             let error = Jail::auto().enter().unwrap_err();
-            assert_eq!((error.step(), error.fd()), (Step::OpenDirectories, Some(at)), "{files} files: {error}");
+            assert_eq!((error.step(), error.fd()), (Step::Descriptors, Some(at)), "{files} files: {error}");
         });
     }
 }
@@ -599,7 +599,7 @@ fn a_check_without_an_answer_says_what_became_of_the_fork() {
     as_each_user(|_| {
         kill_at(libc::SYS_fchdir);
         let error = Jail::auto().check().unwrap_err();
-        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Try, None, false));
+        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Fork, None, false));
         assert_eq!(error.to_string(), "cannot try it in a process of its own: that process was killed by signal 31");
     });
     as_each_user(|_| {
@@ -615,7 +615,7 @@ fn a_check_without_an_answer_says_what_became_of_the_fork() {
             fake(libc::SYS_fork, errno);
             #[cfg(target_arch = "x86")]
             fake(libc::SYS_fork, errno);
-            assert_refused(Jail::auto().check().unwrap_err(), Step::Try, errno);
+            assert_refused(Jail::auto().check().unwrap_err(), Step::Fork, errno);
         });
     }
 }
@@ -646,7 +646,7 @@ fn an_option_that_does_not_go_with_the_root_is_an_error() {
         let before = held();
         let keep = autochroot::Capabilities::NET_BIND_SERVICE;
         let error = Jail::auto().enter().unwrap().run_as_keeping(0, 0, &[], keep).unwrap_err();
-        assert_eq!((error.step(), error.raw_os_error(), held()), (Step::Ids, None, before));
+        assert_eq!((error.step(), error.raw_os_error(), held()), (Step::CheckIds, None, before));
         assert!(error.to_string().contains("uid 0 keeps all its capabilities: name those to keep to the seal"));
     });
 }

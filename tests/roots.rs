@@ -120,7 +120,7 @@ fn auto_falls_back_to_detached_where_no_parent_can_be_written() {
     // A parent that is named has no stand-in.
     with_mounts(all_read_only, |_| {
         let error = Jail::auto().parent(b"/tmp").enter().unwrap_err();
-        assert_eq!((error.step(), error.raw_os_error()), (Step::Make, Some(libc::EROFS)));
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Mkdir, Some(libc::EROFS)));
     });
 }
 
@@ -202,7 +202,7 @@ fn an_unlinked_root_is_made_on_every_file_system() {
     let parent = path("mount");
     with_mounts(no_inodes, |_| {
         let error = Jail::unlinked().parent(parent.as_os_str().as_encoded_bytes()).enter().unwrap_err();
-        assert_eq!((error.step(), error.raw_os_error()), (Step::Make, Some(libc::ENOSPC)));
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Mkdir, Some(libc::ENOSPC)));
     });
     // A directory that can be written, seen through a mount that cannot.
     let read_only = || {
@@ -211,7 +211,7 @@ fn an_unlinked_root_is_made_on_every_file_system() {
     };
     with_mounts(read_only, |_| {
         let error = Jail::unlinked().parent(parent.as_os_str().as_encoded_bytes()).enter().unwrap_err();
-        assert_eq!((error.step(), error.raw_os_error()), (Step::Make, Some(libc::EROFS)));
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Mkdir, Some(libc::EROFS)));
     });
     for directory in ["mount", "overlay", "lower", "disk/upper"] {
         assert_eq!(fs::read_dir(path(directory)).unwrap().count(), 0, "{directory}");
@@ -257,7 +257,7 @@ fn a_parent_may_be_a_symlink_and_its_path_long() {
         let path = format!("/proc/self/fd/{}", raw(&held));
         if fs::remove_dir(&removed).is_ok() || !removed.exists() {
             let error = Jail::unlinked().allow_open_directories().parent(path.as_bytes()).enter().unwrap_err();
-            assert_eq!((error.step(), error.raw_os_error()), (Step::Make, Some(libc::ENOENT)));
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Mkdir, Some(libc::ENOENT)));
         }
     });
 }
@@ -414,7 +414,7 @@ fn check_finds_what_enter_would_and_changes_nothing() {
         fake(libc::SYS_clone, Errno::AGAIN);
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
         fake(libc::SYS_fork, Errno::AGAIN); // by which musl forks
-        assert_eq!(Jail::auto().check().unwrap_err().step(), Step::Try);
+        assert_eq!(Jail::auto().check().unwrap_err().step(), Step::Fork);
     });
     assert_eq!(scratch.entries(), [] as [&Path; 0]);
 }

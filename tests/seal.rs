@@ -423,7 +423,7 @@ fn a_capability_is_kept_by_name_and_by_root_only() {
     as_user(SOMEBODY, || {
         let error =
             Jail::auto().enter().unwrap().seal_with(Seal::new().keep(Capabilities::NET_BIND_SERVICE)).unwrap_err();
-        assert_eq!(error.step(), Step::Keep);
+        assert_eq!(error.step(), Step::CheckCapabilities);
         assert!(error.to_string().starts_with("cannot keep the capabilities: net_bind_service is not held"), "{error}");
     });
 }
@@ -505,20 +505,20 @@ fn run_as_in_a_user_namespace_is_for_ones_own_ids_and_tries_no_groups() {
         let jailed = Jail::auto().enter().unwrap().run_as(uid, gid, &[]).unwrap();
         assert_eq!(ids(), [uid, uid, uid, gid, gid, gid]);
         let error = jailed.run_as(uid, gid, &[gid]).unwrap_err();
-        assert_eq!(error.step(), Step::Ids);
+        assert_eq!(error.step(), Step::CheckIds);
     });
     for other in [(0, 0), (1, 0), (0, 1)] {
         as_user(plain(), || {
             let before @ [uid, .., gid] = ids();
             let error = Jail::auto().enter().unwrap().run_as(uid ^ other.0, gid ^ other.1, &[3]).unwrap_err();
-            assert_eq!((error.step(), error.raw_os_error()), (Step::Ids, None));
+            assert_eq!((error.step(), error.raw_os_error()), (Step::CheckIds, None));
             assert_eq!(ids(), before);
         });
     }
     as_user(plain(), || {
         let [uid, .., gid] = ids();
         let jailed = Jail::auto().id_map(IdMap::None).enter().unwrap();
-        assert_eq!(jailed.run_as(uid, gid, &[]).unwrap_err().step(), Step::Ids);
+        assert_eq!(jailed.run_as(uid, gid, &[]).unwrap_err().step(), Step::CheckIds);
     });
 }
 
@@ -530,7 +530,7 @@ fn ids_that_are_none_are_refused_before_anything_has_changed() {
         as_user(User::Root, || {
             let before = (ids(), held(), self::groups());
             let error = Jail::auto().enter().unwrap().run_as(uid, gid, groups).unwrap_err();
-            assert_eq!((error.step(), error.raw_os_error()), (Step::Ids, None), "{error}");
+            assert_eq!((error.step(), error.raw_os_error()), (Step::CheckIds, None), "{error}");
             assert_eq!((ids(), held(), self::groups()), before);
         });
     }
@@ -600,7 +600,7 @@ fn a_capability_that_cannot_be_handed_over_is_refused_before_anything_has_change
         let before = (ids(), held());
         let keep = Capabilities::NET_BIND_SERVICE;
         let error = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap_err();
-        assert_eq!((error.step(), ids(), held()), (Step::Keep, before.0, before.1));
+        assert_eq!((error.step(), ids(), held()), (Step::CheckCapabilities, before.0, before.1));
     });
 }
 

@@ -75,7 +75,7 @@ fn a_directory_of_another_user_is_not_taken_for_ours() {
     }
     entering(User::Root, &[(libc::SYS_mkdirat, another)], |entered, parent| {
         let error = entered.unwrap_err();
-        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Open, None, true));
+        assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::OpenRoot, None, true));
         assert!(is_outside() && fs::read_dir(parent).unwrap().count() > 0);
         assert!(fs::read_dir(parent).unwrap().all(|entry| entry.unwrap().metadata().unwrap().uid() == 4321));
     });
@@ -104,7 +104,7 @@ fn a_symbolic_link_is_not_followed() {
     for user in users() {
         entering(user, &[(libc::SYS_mkdirat, link)], |entered, parent| {
             let error = entered.unwrap_err();
-            assert_eq!((error.step(), error.is_partial()), (Step::Open, true));
+            assert_eq!((error.step(), error.is_partial()), (Step::OpenRoot, true));
             assert!(is_outside() && parent.join("target").exists());
         });
     }
@@ -131,7 +131,10 @@ fn both_the_links_and_an_attempt_must_show_that_it_is_unlinked() {
         for (unlinkat, mkdirat) in ways {
             entering(user, &[(libc::SYS_unlinkat, unlinkat), (libc::SYS_mkdirat, mkdirat)], |entered, parent| {
                 let error = entered.unwrap_err();
-                assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Unlinked, None, true));
+                assert_eq!(
+                    (error.step(), error.raw_os_error(), error.is_partial()),
+                    (Step::VerifyUnlinked, None, true)
+                );
                 assert!(is_outside() && parent.exists());
             });
         }
@@ -156,7 +159,7 @@ fn nothing_is_left_in_a_directory_that_still_lives() {
     }
     for user in users() {
         entering(user, &[(libc::SYS_unlinkat, moved)], |entered, parent| {
-            assert_eq!(entered.unwrap_err().step(), Step::Unlinked);
+            assert_eq!(entered.unwrap_err().step(), Step::VerifyUnlinked);
             let left: Vec<_> = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path()).collect();
             assert!(left.len() > 10 && left.iter().all(|path| fs::read_dir(path).unwrap().next().is_none()));
         });
@@ -172,7 +175,7 @@ fn random_bytes_and_maps_that_are_not_whole_are_an_error() {
     for user in users() {
         entering(user, &[(libc::SYS_getrandom, few)], |entered, parent| {
             let error = entered.unwrap_err();
-            assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Make, Some(libc::EIO), false));
+            assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Mkdir, Some(libc::EIO), false));
             assert_eq!(fs::read_dir(parent).unwrap().count(), 0);
         });
     }

@@ -17,13 +17,13 @@ use rustix::thread::{
     set_capabilities, unshare_unsafe,
 };
 
-use super::audit::LeadsTo;
+use super::descriptors::LeadsTo;
 use super::keyring;
 use super::libc::{call, is_secure_execution, user_ids, variable};
 use super::privileges::{empty_bounding_set, lock_securebits};
 use super::proc;
 use super::threads::{only_thread, unshare_root_and_descriptors};
-use super::{HELD, OpenDirectories, Place, System, absolute, held};
+use super::{Entry, HELD, OpenDirectories, RootId, absolute, held};
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
 use crate::jail::{IdMap, Plan, Root};
@@ -44,7 +44,7 @@ const NOTHING: CapabilitySets = CapabilitySets {
 
 /// What the id maps take.
 #[derive(Default)]
-pub(super) struct Maps {
+pub(super) struct IdMaps {
     gid: u32,
     no_setfcap: bool,
     proc: Option<OwnedFd>,
@@ -135,7 +135,7 @@ pub(super) const fn has_no_links(stat: &Stat) -> bool {
     stat.st_nlink == 0
 }
 
-impl System {
+impl Entry {
     pub(super) fn see_no_thread(&mut self) -> Result<(), Fault> {
         self.stat = only_thread()?;
         Ok(())
@@ -155,7 +155,7 @@ impl System {
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         let mount = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-        self.place = Place::of(Root::Detached, &fstat(&mount)?);
+        self.place = RootId::of(Root::Detached, &fstat(&mount)?);
         self.directory = Some(mount);
         Ok(())
     }

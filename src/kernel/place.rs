@@ -10,31 +10,31 @@ use crate::jail::Root;
 
 /// Of which kind the root is, and what tells it from all other directories as long as it is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct RootId {
     pub(crate) root: Root,
     device: u64,
     inode: u64,
 }
 
-impl Place {
+impl RootId {
     /// No jail: nowhere in particular.
-    pub(super) const ANYWHERE: Place = Place { root: Root::Unjailed, device: 0, inode: 0 };
+    pub(super) const ANYWHERE: RootId = RootId { root: Root::Unjailed, device: 0, inode: 0 };
 
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the types differ from system to system")]
-    pub(super) const fn of(root: Root, stat: &Stat) -> Place {
-        Place { root, device: stat.st_dev as u64, inode: stat.st_ino as u64 }
+    pub(super) const fn of(root: Root, stat: &Stat) -> RootId {
+        RootId { root, device: stat.st_dev as u64, inode: stat.st_ino as u64 }
     }
 
     /// Checks that `path` is this directory, and that it has no name if it should have none.
     pub(super) fn is_at(self, path: &CStr) -> Result<Stat, Fault> {
         let stat = statat(CWD, path, AtFlags::empty())?;
         let unnamed = self.root != Root::Unlinked || os::has_no_links(&stat);
-        if Place::of(self.root, &stat) == self && unnamed { Ok(stat) } else { Err(Fault::NotTheRoot) }
+        if RootId::of(self.root, &stat) == self && unnamed { Ok(stat) } else { Err(Fault::NotTheRoot) }
     }
 
     /// The checks of [`Jailed::verify`](crate::Jailed::verify). A directory of the caller's is not touched.
-    pub(crate) fn verify(self) -> Result<Findings, Fault> {
-        let untouched = Findings { nameless_files: true, mode: true };
+    pub(crate) fn verify(self) -> Result<RootMutability, Fault> {
+        let untouched = RootMutability { nameless_files: true, mode: true };
         if self.root == Root::Unjailed {
             return Ok(untouched);
         }
@@ -55,7 +55,7 @@ impl Place {
             return Err(Fault::Alive);
         }
         os::see_empty_root()?;
-        Ok(Findings {
+        Ok(RootMutability {
             nameless_files: os::takes_nameless_files(),
             // Not tried, or its times would change.
             mode: self.root == Root::Unlinked && os::may_change_mode(&root),
@@ -65,12 +65,12 @@ impl Place {
 
 /// What can still be done to the root of a jail that holds: see [`Jailed::verify`](crate::Jailed::verify).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Findings {
+pub struct RootMutability {
     nameless_files: bool,
     mode: bool,
 }
 
-impl Findings {
+impl RootMutability {
     /// Whether files without a name can be made in it, `open(2)` with `O_TMPFILE`: they take memory or disk space until
     /// they are closed. On a tmpfs a root that keeps its capabilities can; an ordinary user can after a `chmod`.
     /// Not ruled out where the root is the caller's own.

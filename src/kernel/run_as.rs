@@ -49,8 +49,8 @@ impl From<Become> for Step {
     fn from(step: Become) -> Step {
         match step {
             Become::Threads => Step::Threads,
-            Become::Ids => Step::Ids,
-            Become::Keep => Step::Keep,
+            Become::Ids => Step::CheckIds,
+            Become::Keep => Step::CheckCapabilities,
             Become::SetGroups => Step::SetGroups,
             Become::SetGid => Step::SetGid,
             Become::BoundingSet => Step::BoundingSet,
@@ -108,7 +108,7 @@ impl<'a> RunAs<'a> {
         RunAs { jailed, uid, gid, groups, keep, death: (None, None), keyring: jailed.session_keyring() }
     }
 
-    pub(crate) fn ask(&mut self, step: Become) -> Result<(), Fault> {
+    pub(crate) fn perform(&mut self, step: Become) -> Result<(), Fault> {
         match step {
             Become::Threads => still_alone(self.jailed.stat()),
             Become::Ids => self.check(),

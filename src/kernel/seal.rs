@@ -39,7 +39,7 @@ impl From<Give> for Step {
     fn from(step: Give) -> Step {
         match step {
             Give::Threads => Step::Threads,
-            Give::Keep => Step::Keep,
+            Give::Keep => Step::CheckCapabilities,
             Give::Ruleset => Step::Ruleset,
             Give::Require => Step::Require,
             Give::NoNewPrivs => Step::NoNewPrivs,
@@ -87,7 +87,7 @@ impl<'a> Sealing<'a> {
         Sealing { jailed, seal, abi: None, ruleset: None, in_force }
     }
 
-    pub(crate) fn ask(&mut self, step: Give) -> Result<(), Fault> {
+    pub(crate) fn perform(&mut self, step: Give) -> Result<(), Fault> {
         match step {
             Give::Threads => still_alone(self.jailed.stat()),
             Give::Keep => held_of(self.seal.keep),

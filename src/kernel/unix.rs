@@ -5,8 +5,8 @@ use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read};
 use rustix::process::{Pid, Uid, geteuid};
 
-use super::System;
-use super::audit::LeadsTo;
+use super::Entry;
+use super::descriptors::LeadsTo;
 use crate::error::Fault;
 use crate::jail::Plan;
 
@@ -14,7 +14,7 @@ use crate::jail::Plan;
 pub(super) const SEARCH: OFlags = OFlags::RDONLY;
 
 #[derive(Default)]
-pub(super) struct Maps {}
+pub(super) struct IdMaps {}
 
 pub(super) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     let length = read(openat(CWD, c"/dev/urandom", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, &mut *bytes)?;
@@ -104,7 +104,7 @@ pub(super) const fn set_no_new_privs() -> Result<(), Errno> {
 }
 
 #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "Linux needs them")]
-impl System {
+impl Entry {
     pub(super) fn see_no_open_directory(&mut self, _: bool) -> Result<(), Fault> {
         self.rings_checked = true;
         self.see_no_open_directory_below_the_limit()

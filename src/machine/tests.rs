@@ -40,7 +40,7 @@ struct World {
 }
 
 impl World {
-    fn ask(&mut self, state: &State) -> Result<(), Fault> {
+    fn perform(&mut self, state: &State) -> Result<(), Fault> {
         let call = self.asked.len();
         assert!(call < 1000, "no end");
         self.asked.push(state.now);
@@ -49,38 +49,24 @@ impl World {
             return Err(fault);
         }
         match state.now {
-            Make => {
+            Mkdir => {
                 self.elsewhere += usize::from(self.named);
                 self.named = true;
             }
-            Open => assert!(self.named),
+            OpenRoot => assert!(self.named),
             Unlink | Discard => {
                 assert!(self.named);
                 self.named = false;
             }
-            Enter => self.cwd = true,
+            Fchdir => self.cwd = true,
             Return => self.cwd = false,
             Mount | Chroot if !self.may_chroot => return Err(PERM),
             Chroot => self.root = true,
             NewUserNamespace => (self.user_namespace, self.capabilities, self.may_chroot) = (true, true, true),
-            Shed => self.capabilities = false,
+            DropNamespaceCapabilities => self.capabilities = false,
             NoNewPrivs => (self.no_new_privs, self.may_chroot) = (true, true),
-            Threads
-            | Unshare
-            | OpenDirectories
-            | WorkingDirectory
-            | Parent
-            | Unlinked
-            | Mount
-            | Directory
-            | Proc
-            | OpenMaps
-            | MapUid
-            | DenySetgroups
-            | MapGid
-            | Action::Root
-            | Keyring
-            | Verify => {}
+            Threads | Unshare | Descriptors | WorkingDirectory | Parent | VerifyUnlinked | Mount | Directory | Proc
+            | OpenMaps | MapUid | DenySetgroups | MapGid | ChdirRoot | Keyring | Verify => {}
             Inside | Refused => panic!("nothing is asked at the end"),
         }
         Ok(())
@@ -89,8 +75,8 @@ impl World {
     /// What somebody else must have done for a call to fail like that.
     fn somebody_did(&mut self, action: Action, fault: Fault) {
         let moved = match (action, fault) {
-            (Open, Fault::NotOurs) | (Unlinked, Fault::Alive) => true,
-            (Open | Unlink, Fault::Errno(errno)) => {
+            (OpenRoot, Fault::NotOurs) | (VerifyUnlinked, Fault::Alive) => true,
+            (OpenRoot | Unlink, Fault::Errno(errno)) => {
                 matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK)
             }
             _ => false,
@@ -106,7 +92,7 @@ impl World {
     }
 
     /// The machine tells of everything that is left, and of nothing else.
-    fn agrees(&self, has: Traces) -> bool {
+    fn agrees(&self, has: Residue) -> bool {
         let told = [has.cwd, has.user_namespace, has.capabilities, has.root, has.no_new_privs];
         let left = [self.cwd, self.user_namespace, self.capabilities, self.root, self.no_new_privs];
         told == left && (has.directory || has.left) == self.directories() && !has.privileges
@@ -114,7 +100,7 @@ impl World {
 
     /// The last state of an entry into this world.
     fn enter(&mut self, plan: Plan, parents: usize) -> State {
-        State::start(plan, parents, self.sets_no_new_privs).run(plan, |state| self.ask(state))
+        State::start(plan, parents, self.sets_no_new_privs).run(plan, |state| self.perform(state))
     }
 }
 
@@ -153,7 +139,20 @@ fn a_privileged_entry_takes_the_short_way() {
     assert_eq!(world.enter(AS_ROOT, 5).now, Inside);
     assert_eq!(
         world.asked,
-        [Threads, Unshare, WorkingDirectory, Parent, Make, Open, Unlink, Unlinked, Enter, Chroot, Action::Root, Verify]
+        [
+            Threads,
+            Unshare,
+            WorkingDirectory,
+            Parent,
+            Mkdir,
+            OpenRoot,
+            Unlink,
+            VerifyUnlinked,
+            Fchdir,
+            Chroot,
+            ChdirRoot,
+            Verify
+        ]
     );
 }
 
@@ -172,15 +171,15 @@ fn an_unprivileged_entry_takes_the_detour_and_sheds_what_it_gained() {
             DenySetgroups,
             MapGid,
             Chroot,
-            Action::Root,
-            Shed,
+            ChdirRoot,
+            DropNamespaceCapabilities,
             Keyring,
             Verify
         ]
     );
     assert_eq!(
         (end.now, end.has),
-        (Inside, Traces { cwd: true, user_namespace: true, root: true, ..Traces::default() })
+        (Inside, Residue { cwd: true, user_namespace: true, root: true, ..Residue::default() })
     );
 }
 
@@ -240,7 +239,7 @@ fn chroot_is_only_tried_again_after_eperm_and_only_once() {
     let mut world = world(true, &[(9, PERM), (16, PERM)]);
     let end = world.enter(AS_ROOT, 1);
     assert_eq!(end.refused, Some((Chroot, PERM)));
-    assert_eq!(end.has, Traces { user_namespace: true, ..Traces::default() });
+    assert_eq!(end.has, Residue { user_namespace: true, ..Residue::default() });
 }
 
 #[test]
@@ -250,7 +249,7 @@ fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
     assert_eq!(twice.enter(AS_ROOT, 1).now, Inside);
     let always: Vec<_> = (4..900).map(|call| (call, taken)).collect();
     let mut world = world(true, &always);
-    assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Make, taken)));
+    assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Mkdir, taken)));
     assert_eq!(world.asked.len(), 4 + 17);
 }
 
@@ -266,13 +265,13 @@ fn a_directory_that_somebody_got_at_is_given_up_and_another_made() {
     ] {
         let mut world = world(true, &[(n, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).now, Inside, "{fault:?}");
-        let again = world.asked.iter().rposition(|call| *call == Make).unwrap();
+        let again = world.asked.iter().rposition(|call| *call == Mkdir).unwrap();
         // Only what still has its name is ours to remove.
         assert_eq!(world.asked[..again].contains(&Discard), fault == Fault::Errno(Errno::NOTEMPTY));
     }
     let mut refused = world(true, &[(6, Fault::Errno(Errno::BUSY))]);
     assert_eq!(refused.enter(AS_ROOT, 1).refused, Some((Unlink, Fault::Errno(Errno::BUSY))));
-    assert!(refused.agrees(Traces::default()));
+    assert!(refused.agrees(Residue::default()));
 }
 
 #[test]
@@ -296,8 +295,8 @@ fn the_next_parent_is_tried_until_there_is_none() {
     let end = fourth.enter(AS_ROOT, 4);
     assert_eq!((end.now, end.parent), (Inside, 3));
     let end = world(true, &faults).enter(AS_ROOT, 3);
-    assert_eq!((end.now, end.refused), (Refused, Some((Unlinked, IO))));
-    assert_eq!(end.has, Traces::default());
+    assert_eq!((end.now, end.refused), (Refused, Some((VerifyUnlinked, IO))));
+    assert_eq!(end.has, Residue::default());
 }
 
 #[test]
@@ -305,7 +304,7 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
     let plan = Plan { root: Root::Detached, ..AS_ROOT };
     let mut privileged = world(true, &[]);
     assert_eq!(privileged.enter(plan, 1).now, Inside);
-    assert_eq!(privileged.asked, [Threads, Unshare, WorkingDirectory, Mount, Enter, Chroot, Action::Root, Verify]);
+    assert_eq!(privileged.asked, [Threads, Unshare, WorkingDirectory, Mount, Fchdir, Chroot, ChdirRoot, Verify]);
     let mut unprivileged = world(false, &[]);
     assert_eq!(unprivileged.enter(plan, 1).now, Inside);
     assert_eq!(
@@ -319,10 +318,10 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
             DenySetgroups,
             MapGid,
             Mount,
-            Enter,
+            Fchdir,
             Chroot,
-            Action::Root,
-            Shed,
+            ChdirRoot,
+            DropNamespaceCapabilities,
             Keyring,
             Verify
         ]
@@ -339,7 +338,7 @@ fn auto_is_detached_when_no_parent_will_do_and_only_then() {
     let mut none = world(true, &[(3, IO), (4, IO)]);
     let end = none.enter(plan, 2);
     assert_eq!((end.now, end.root), (Inside, Root::Detached));
-    assert_eq!(none.asked[3..], [Parent, Parent, Mount, Enter, Chroot, Action::Root, Verify]);
+    assert_eq!(none.asked[3..], [Parent, Parent, Mount, Fchdir, Chroot, ChdirRoot, Verify]);
     let end = world(true, &[(3, IO), (4, IO), (5, IO)]).enter(plan, 2);
     assert_eq!((end.now, end.refused), (Refused, Some((Mount, IO))));
     let end = world(true, &[(6, IO)]).enter(plan, 2);
@@ -353,16 +352,16 @@ fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made(
     let mut lets_in = world(false, &[]);
     let end = lets_in.enter(plan, 1);
     assert_eq!((end.now, end.has.no_new_privs), (Inside, true));
-    assert_eq!(lets_in.asked[9..], [Chroot, NoNewPrivs, Chroot, Action::Root, Verify]);
+    assert_eq!(lets_in.asked[9..], [Chroot, NoNewPrivs, Chroot, ChdirRoot, Verify]);
     let mut refused = world(false, &[(11, PERM)]);
     let end = refused.enter(plan, 1);
     assert_eq!((end.now, end.refused), (Refused, Some((Chroot, PERM))));
-    assert_eq!(end.has, Traces { no_new_privs: true, ..Traces::default() });
+    assert_eq!(end.has, Residue { no_new_privs: true, ..Residue::default() });
     let end = world(true, &[]).enter(plan, 1);
     assert_eq!((end.now, end.has.no_new_privs), (Inside, false));
 }
 
-/// Linux, by privilege without being root: after chroot, which may be refused, and never in a user namespace, where `Shed` does it.
+/// Linux, by privilege without being root: after chroot, which may be refused, and never in a user namespace, where `DropNamespaceCapabilities` does it.
 #[test]
 fn whoever_is_not_root_for_good_sets_no_new_privs_in_the_new_root() {
     for root in ROOTS {
@@ -370,7 +369,7 @@ fn whoever_is_not_root_for_good_sets_no_new_privs_in_the_new_root() {
         let mut privileged = World { sets_no_new_privs: true, ..world(true, &[]) };
         let end = privileged.enter(plan, 1);
         assert_eq!((end.now, end.has.no_new_privs), (Inside, true));
-        assert!(privileged.asked.ends_with(&[Chroot, Action::Root, NoNewPrivs, Verify]));
+        assert!(privileged.asked.ends_with(&[Chroot, ChdirRoot, NoNewPrivs, Verify]));
         let last = privileged.asked.len() - 2;
         let mut fails = World { sets_no_new_privs: true, ..world(true, &[(last, IO)]) };
         let end = fails.enter(plan, 1);
@@ -386,13 +385,15 @@ fn whoever_is_not_root_for_good_sets_no_new_privs_in_the_new_root() {
 fn unjailed_asks_for_nothing() {
     let mut world = world(false, &[]);
     assert_eq!(world.enter(Plan { root: Root::Unjailed, ..AS_ROOT }, 1).now, Inside);
-    assert!(world.asked.is_empty() && world.agrees(Traces::default()));
+    assert!(world.asked.is_empty() && world.agrees(Residue::default()));
 }
 
 /// However long it goes on, and whichever call shows it.
 #[test]
 fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_any_more() {
-    for (step, fault) in [(Open, Fault::NotOurs), (Unlink, Fault::Errno(Errno::NOENT)), (Unlinked, Fault::Alive)] {
+    for (step, fault) in
+        [(OpenRoot, Fault::NotOurs), (Unlink, Fault::Errno(Errno::NOENT)), (VerifyUnlinked, Fault::Alive)]
+    {
         for parents in [1, 3] {
             let mut always = World { may_chroot: true, ..World::default() };
             let end = State::start(AS_ROOT, parents, false).run(AS_ROOT, |state| {
@@ -401,7 +402,7 @@ fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_an
                     always.somebody_did(state.now, fault);
                     return Err(fault);
                 }
-                always.ask(state)
+                always.perform(state)
             });
             assert_eq!((end.now, end.refused), (Refused, Some((step, fault))));
             assert!(end.has.any() && always.agrees(end.has), "{step:?}: {:?}", end.has);
@@ -424,9 +425,9 @@ fn a_directory_that_could_not_be_discarded_is_told_of_when_the_entry_is_refused(
     let mut world = world(true, &[(6, not_empty), (7, not_empty), (13, IO)]);
     let end = world.enter(AS_ROOT, 1);
     assert_eq!((end.now, end.refused), (Refused, Some((Chroot, IO))));
-    assert_eq!(end.has, Traces { left: true, ..Traces::default() });
+    assert_eq!(end.has, Residue { left: true, ..Residue::default() });
     let end = self::world(true, &[(6, not_empty), (13, IO)]).enter(AS_ROOT, 1);
-    assert_eq!(end.has, Traces::default(), "it was discarded");
+    assert_eq!(end.has, Residue::default(), "it was discarded");
     let end = self::world(true, &[(7, Fault::Alive), (13, IO)]).enter(AS_ROOT, 1);
     assert_eq!((end.refused, end.has.left), (Some((Chroot, IO)), true));
 }

@@ -273,7 +273,7 @@ fn warn(sealed: &autochroot::Sealed) {
 /// The error, the option that it is about, and the cause where it is known.
 fn say_why(options: &Options, error: &Error) {
     let (name, value) = match options.parent {
-        _ if matches!(error.step(), Step::Ids | Step::SetGroups | Step::SetGid | Step::SetUid) => {
+        _ if matches!(error.step(), Step::CheckIds | Step::SetGroups | Step::SetGid | Step::SetUid) => {
             ("user", options.user)
         }
         Some(_) => ("parent", options.parent),

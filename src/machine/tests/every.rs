@@ -91,7 +91,7 @@ fn plans() -> Vec<Plan> {
     plans
 }
 
-/// Enter where these calls fail, and judge what came of it. Returns what was asked.
+/// Fchdir where these calls fail, and judge what came of it. Returns what was asked.
 fn judged(plan: Plan, may_chroot: bool, parents: usize, faults: &[(usize, Fault)]) -> Vec<Action> {
     let mut world = world(may_chroot, faults);
     let end = world.enter(plan, parents);
@@ -113,8 +113,8 @@ fn judged(plan: Plan, may_chroot: bool, parents: usize, faults: &[(usize, Fault)
             let failed = |back: Action| faults.iter().any(|(n, _)| world.asked.get(*n) == Some(&back));
             assert!(!world.named || failed(Discard), "{}", case());
             assert!(!world.cwd || world.root || failed(Return), "{}", case());
-            assert!(!world.capabilities || failed(Shed), "{}", case());
-            assert_eq!(end.has.any(), !world.agrees(Traces::default()), "{}", case());
+            assert!(!world.capabilities || failed(DropNamespaceCapabilities), "{}", case());
+            assert_eq!(end.has.any(), !world.agrees(Residue::default()), "{}", case());
         }
     }
     world.asked
@@ -147,7 +147,7 @@ fn any_call_fails_with_any_errno_and_another_after_it() {
 fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
     /// Whether the states on the way from here are known to end.
     type Known = HashMap<String, bool>;
-    fn walk(plan: Plan, state: State, known: &mut Known, edges: &mut usize) {
+    fn run_steps(plan: Plan, state: State, known: &mut Known, edges: &mut usize) {
         // Why it is refused changes nothing in where it goes.
         let refused = state.refused.map(|_| (Verify, IO));
         let key = format!("{plan:?} {:?}", State { refused, ..state });
@@ -168,7 +168,7 @@ fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
             }
             assert!(!next.has.root || state.has.root || (state.now, outcome) == (Chroot, Ok(())), "{key}");
             assert!(state.refused.is_none() || next.refused == state.refused, "{key}: the first reason stays");
-            walk(plan, next, known, edges);
+            run_steps(plan, next, known, edges);
         }
         known.insert(key, true);
     }
@@ -176,7 +176,7 @@ fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
     let plans = plans().into_iter().filter(|plan| plan.root != Root::Unjailed);
     for (plan, sets_no_new_privs) in plans.flat_map(|plan| [(plan, false), (plan, true)]) {
         // A few tries are as good as sixteen.
-        walk(
+        run_steps(
             plan,
             State { names: 2, interruptions: 1, ..State::start(plan, 2, sets_no_new_privs) },
             &mut known,
@@ -207,7 +207,7 @@ fn walks<S: Copy + PartialEq + std::fmt::Debug + Into<Step>>(checks: &[S], chang
     for (n, &failing) in all.iter().enumerate() {
         for fault in faults() {
             let mut asked = vec![];
-            let end = crate::machine::walk(checks, changes, |step| {
+            let end = crate::machine::run_steps(checks, changes, |step| {
                 asked.push(step);
                 if step == failing { Err(fault) } else { Ok(()) }
             });
@@ -216,6 +216,6 @@ fn walks<S: Copy + PartialEq + std::fmt::Debug + Into<Step>>(checks: &[S], chang
             count += 1;
         }
     }
-    assert_eq!(crate::machine::walk(checks, changes, |_| Ok(())), Ok(()));
+    assert_eq!(crate::machine::run_steps(checks, changes, |_| Ok(())), Ok(()));
     count
 }

@@ -5,7 +5,7 @@ use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::{System, os};
+use super::{Entry, os};
 use crate::error::Fault;
 
 /// What is known of open directories.
@@ -21,7 +21,7 @@ pub enum OpenDirectories {
     NoneBelow(i32),
 }
 
-impl System {
+impl Entry {
     /// Without `/proc`: look at each number that a descriptor can have.
     pub(super) fn see_no_open_directory_below_the_limit(&mut self) -> Result<(), Fault> {
         const MOST: i32 = 1 << 16;
