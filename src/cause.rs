@@ -9,7 +9,7 @@ use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::{Error, Fault, Step};
-use crate::kernel::{another_thread_lives, only_thread, unshare_is_filtered};
+use crate::kernel::linux::{another_thread_lives, only_thread, unshare_is_filtered};
 use crate::text::number;
 
 /// What made the kernel refuse an entry: from [`Error::cause`]. Displayed as one line that says what to change.

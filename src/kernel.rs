@@ -13,43 +13,23 @@ use crate::machine::{Action, State};
 
 mod descriptors;
 mod directory;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod keyring;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod landlock;
 pub mod libc;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-mod linux;
+pub(crate) mod linux;
 mod place;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod privileges;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod proc;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) mod run_as;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) mod seal;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod seccomp;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod threads;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-mod unix;
+pub(crate) mod unix;
 
 pub use descriptors::{LeadsTo, OpenDirectories, leads_to};
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub use keyring::SessionKeyring;
-#[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as os;
-pub(crate) use os::may_chroot_ever;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use linux::SessionKeyring;
+pub(crate) use os::{SessionKeyring as Keyring, may_chroot_ever, only_thread};
 pub(crate) use place::RootId;
 pub use place::RootMutability;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use threads::{another_thread_lives, only_thread, unshare_is_filtered};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use unix::only_thread;
 
 /// Where the directory is made if the caller names no parent. What is usually a tmpfs comes first: an entry takes
 /// half the time there that it does on a disk (`benches/enter`). "/" is for an initramfs that has nothing else. Each as the system
@@ -96,8 +76,7 @@ pub(crate) struct Entry {
     pub(crate) stat: Option<(Pid, OwnedFd)>,
     /// No other process shares the root, the working directory or the descriptors.
     pub(crate) unshared: bool,
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) keyring: SessionKeyring,
+    pub(crate) keyring: Keyring,
     tried: [Option<Fault>; PARENTS],
     uid: Uid,
     /// An entry by privilege has to set `no_new_privs`.
@@ -123,8 +102,7 @@ impl Entry {
             rings_checked: false,
             stat: None,
             unshared: false,
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            keyring: SessionKeyring::Inherited,
+            keyring: Keyring::Inherited,
             tried: [None; PARENTS],
             uid,
             sets_no_new_privs,

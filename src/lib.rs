@@ -126,29 +126,31 @@ mod protection;
 #[doc(hidden)]
 pub mod text;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use capabilities::Capabilities;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use cause::Cause;
 pub use check::Check;
 pub use error::{Error, Step};
 #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
 pub use jail::{IdMap, UserNamespace};
 pub use jail::{Jail, Root};
 pub use jailed::Jailed;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use jailed::{Entered, Seal, Sealed};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use kernel::SessionKeyring;
 #[doc(hidden)]
 pub use kernel::libc;
 /// For the launcher alone.
 #[doc(hidden)]
 pub use kernel::{LeadsTo, leads_to};
 pub use kernel::{OpenDirectories, RootMutability};
-pub use parse::ParseError;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub use protection::Protection;
+pub use linux::{Capabilities, Cause, Entered, Protection, Seal, Sealed, SessionKeyring};
+pub use parse::ParseError;
+
+/// What only Linux has.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux {
+    pub use crate::capabilities::Capabilities;
+    pub use crate::cause::Cause;
+    pub use crate::jailed::{Entered, Seal, Sealed};
+    pub use crate::kernel::SessionKeyring;
+    pub use crate::protection::Protection;
+}
 
 #[cfg(all(any(doc, doctest), any(target_os = "linux", target_os = "android")))]
 #[doc = include_str!("guide.md")]

@@ -1,5 +1,17 @@
 //! What only Linux has: user namespaces, their id maps and capabilities.
 
+mod keyring;
+mod landlock;
+mod privileges;
+mod proc;
+pub(crate) mod run_as;
+pub(crate) mod seal;
+mod seccomp;
+mod threads;
+
+pub use keyring::SessionKeyring;
+pub(crate) use threads::{another_thread_lives, only_thread, unshare_is_filtered};
+
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
@@ -18,16 +30,14 @@ use rustix::thread::{
 };
 
 use super::descriptors::LeadsTo;
-use super::keyring;
 use super::libc::{call, is_secure_execution, user_ids, variable};
-use super::privileges::{empty_bounding_set, lock_securebits};
-use super::proc;
-use super::threads::{only_thread, unshare_root_and_descriptors};
 use super::{Entry, HELD, OpenDirectories, RootId, absolute, held};
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
 use crate::jail::{IdMap, Plan, Root};
 use crate::text::number;
+use privileges::{empty_bounding_set, lock_securebits};
+use threads::unshare_root_and_descriptors;
 
 /// To hold a directory for `fchdir` and the `…at` calls: needs no permission to read it.
 pub(super) const SEARCH: OFlags = OFlags::PATH;

@@ -69,6 +69,12 @@ pub(super) const fn takes_nameless_files() -> bool {
     false
 }
 
+/// Only Linux has keyrings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SessionKeyring {
+    Inherited,
+}
+
 /// What only Linux has.
 pub(super) const DETACHED: bool = false;
 pub(super) const USERNS: bool = false;

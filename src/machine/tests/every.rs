@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::kernel::{run_as::RunAs, seal::Sealing};
+use crate::kernel::linux::{run_as::RunAs, seal::Sealing};
 
 /// What the man pages of our calls list, taken together, `ENOSYS`, and one that nobody knows.
 const ERRNOS: [Errno; 35] = [

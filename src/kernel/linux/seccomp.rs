@@ -16,8 +16,8 @@ use linux_raw_sys::if_tun::{
 use linux_raw_sys::ioctl::{TIOCLINUX, TIOCSTI};
 use rustix::io::Errno;
 
-use super::libc::call;
 use crate::error::Fault;
+use crate::kernel::libc::call;
 
 /// What a filter leaves.
 #[derive(Clone, Copy)]

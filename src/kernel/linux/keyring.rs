@@ -6,7 +6,7 @@ use core::fmt;
 use linux_raw_sys::general::__NR_keyctl;
 use rustix::io::Errno;
 
-use super::libc::call;
+use crate::kernel::libc::call;
 use crate::text::Named;
 
 /// Whose session keyring a process has.

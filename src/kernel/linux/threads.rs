@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
 use rustix::thread::{Timespec, UnshareFlags, nanosleep};
 
-use super::linux::unshare;
 use super::proc;
+use super::unshare;
 use crate::error::Fault;
 
 /// Checks that the process has one thread and shares its memory with no other process. Returns a descriptor of `/proc/self/stat`,

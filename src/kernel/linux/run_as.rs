@@ -14,7 +14,6 @@ use rustix::thread::{
 };
 
 use super::keyring::{self, SessionKeyring};
-use super::libc::supplementary_groups;
 use super::privileges::{
     empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed, raise_ambient,
 };
@@ -22,6 +21,7 @@ use super::threads::still_alone;
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::jailed::Jailed;
+use crate::kernel::libc::supplementary_groups;
 
 /// What no id may be: to the system calls it means "leave it as it is".
 const NO_ID: u32 = u32::MAX;

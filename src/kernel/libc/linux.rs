@@ -1,0 +1,75 @@
+//! System calls, the auxiliary vector and the environment, as Linux has them.
+
+use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
+
+use rustix::io::Errno;
+
+use super::errno;
+
+unsafe extern "C" {
+    fn syscall(number: c_long, ...) -> c_long;
+    fn getauxval(kind: c_ulong) -> c_ulong;
+    fn getenv(name: *const c_char) -> *const c_char;
+    fn getgroups(size: c_int, list: *mut u32) -> c_int;
+    fn getresuid(real: *mut u32, effective: *mut u32, saved: *mut u32) -> c_int;
+}
+
+/// Makes a system call that rustix does not have.
+///
+/// # Errors
+///
+/// Those of the call.
+///
+/// # Safety
+///
+/// The call must be sound with these arguments; pointers among them must be what it takes.
+#[allow(clippy::cast_possible_wrap, clippy::cast_lossless, reason = "a long has 32 bits on some systems")]
+pub unsafe fn call(number: u32, args: [usize; 4]) -> Result<c_int, Errno> {
+    // SAFETY: the caller vouches for the call. The kernel ignores arguments that the call does not have, and of those that are
+    // missing here, io_uring_enter's fifth and sixth, it looks at none unless its flags ask for them.
+    let returned = unsafe { syscall(number as c_long, args[0], args[1], args[2], args[3], 0_usize, 0_usize) };
+    match c_int::try_from(returned) {
+        Ok(value) if value >= 0 => Ok(value),
+        _ => Err(errno()),
+    }
+}
+
+/// Whether the process got privilege from the file of its program: a set-id bit or file capabilities.
+#[must_use]
+pub fn is_secure_execution() -> bool {
+    const AT_SECURE: c_ulong = 23;
+    // SAFETY: the call takes any number, and returns 0 for one that it does not know.
+    unsafe { getauxval(AT_SECURE) != 0 }
+}
+
+/// The value of this environment variable, unless the process is set-id.
+///
+/// # Safety
+///
+/// Nobody may change the environment as long as the value is in use.
+pub(crate) unsafe fn variable<'e>(name: &CStr) -> Option<&'e CStr> {
+    // SAFETY: the name is a C string.
+    let value = unsafe { getenv(name.as_ptr()) };
+    // SAFETY: what is not null is a C string, and the caller vouches that it stays.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+}
+
+/// Lists the supplementary groups and returns their number.
+///
+/// # Errors
+///
+/// `EINVAL`: there are more than the list has places for.
+pub fn supplementary_groups(list: &mut [u32]) -> Result<usize, Errno> {
+    // SAFETY: the list has as many places as the call is told.
+    let count = unsafe { getgroups(c_int::try_from(list.len()).unwrap_or(c_int::MAX), list.as_mut_ptr()) };
+    usize::try_from(count).map_err(|_| errno())
+}
+
+/// The real, effective and saved user ids.
+pub(crate) fn user_ids() -> [u32; 3] {
+    // Nobody's, for the case that a filter refuses the call: then nothing is taken for ours.
+    let [mut real, mut effective, mut saved] = [u32::MAX - 1; 3];
+    // SAFETY: each pointer leads to a place for one user id.
+    unsafe { getresuid(&raw mut real, &raw mut effective, &raw mut saved) };
+    [real, effective, saved]
+}
