@@ -10,12 +10,12 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rustix::process::{Pid, WaitOptions, geteuid, waitpid};
 
+use crate::error::Residue;
 use crate::error::{Error, Fault, Step};
 use crate::jail::{Jail, Root};
 use crate::jailed::Jailed;
 use crate::kernel::libc::errno;
 use crate::kernel::{may_chroot_ever, only_thread};
-use crate::machine::Residue;
 
 unsafe extern "C" {
     fn fork() -> c_int;

@@ -5,8 +5,7 @@ use core::fmt;
 use rustix::io::Errno;
 
 use crate::capabilities::Capabilities;
-use crate::kernel::{PARENTS, parent};
-use crate::machine::Residue;
+use crate::parents::{PARENTS, parent};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::protection::Protection;
 use crate::text::{Named, decimal};
@@ -288,6 +287,41 @@ impl fmt::Display for Fault {
             }
         };
         f.write_str(text)
+    }
+}
+
+/// What the entry has changed so far and not undone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
+pub(crate) struct Residue {
+    /// A directory of ours has a name in the parent.
+    pub(crate) directory: bool,
+    /// The working directory is another.
+    pub(crate) cwd: bool,
+    /// The process is in a new user namespace.
+    pub(crate) user_namespace: bool,
+    /// And holds the capabilities that it gave.
+    pub(crate) capabilities: bool,
+    /// The root directory is another.
+    pub(crate) root: bool,
+    /// A directory of ours that somebody moved or filled could not be removed, and another was made in its place.
+    pub(crate) left: bool,
+    /// Later, in the jail: ids or capabilities are others.
+    pub(crate) privileges: bool,
+    /// No program that it executes gains a privilege any more.
+    pub(crate) no_new_privs: bool,
+}
+
+impl Residue {
+    pub(crate) const fn any(self) -> bool {
+        self.directory
+            || self.cwd
+            || self.user_namespace
+            || self.capabilities
+            || self.root
+            || self.left
+            || self.privileges
+            || self.no_new_privs
     }
 }
 

@@ -3,15 +3,16 @@
 use rustix::fd::OwnedFd;
 use rustix::process::Pid;
 
+use crate::error::Residue;
 use crate::error::{Error, Step};
 use crate::jail::{IdMap, Jail, Root};
 use crate::kernel::{Entry, Keyring, OpenDirectories, RootId, RootMutability};
-use crate::machine::{Residue, State};
+use crate::machine::State;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub use linux::{Entered, Seal, Sealed};
+pub use linux::{Entered, Sealed};
 
 /// Proof that the process is in a jail: only [`Jail::enter`](crate::Jail::enter) makes one.
 ///

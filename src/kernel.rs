@@ -10,6 +10,7 @@ use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 use crate::error::Fault;
 use crate::jail::{Jail, Plan, Root};
 use crate::machine::{Action, State};
+use crate::parents::{PARENTS, TMPDIR, listed, parent};
 
 mod descriptors;
 mod directory;
@@ -23,39 +24,11 @@ pub(crate) mod unix;
 pub use descriptors::{LeadsTo, OpenDirectories, leads_to};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as os;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use linux::SessionKeyring;
 pub(crate) use os::{SessionKeyring as Keyring, may_chroot_ever, only_thread};
 pub(crate) use place::RootId;
 pub use place::RootMutability;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
-
-/// Where the directory is made if the caller names no parent. What is usually a tmpfs comes first: an entry takes
-/// half the time there that it does on a disk (`benches/enter`). "/" is for an initramfs that has nothing else. Each as the system
-/// calls want it, with a NUL.
-const fn listed(index: usize) -> &'static str {
-    match index {
-        TMPDIR => "$TMPDIR\0",
-        1 => "/dev/shm\0",
-        2 => "/run\0",
-        3 => "/tmp\0",
-        4 => "/var/tmp\0",
-        _ => "/\0",
-    }
-}
-
-/// The index of the one that the environment names.
-const TMPDIR: usize = 0;
-
-/// What it is called.
-pub(crate) fn parent(index: usize) -> &'static str {
-    let path = listed(index);
-    path.get(..path.len() - 1).unwrap_or_default()
-}
-
-/// How many there are.
-pub(crate) const PARENTS: usize = 6;
 
 /// For all to read and search: after a later `setuid`, a lookup in the root says `ENOENT` and not `EACCES`.
 const MODE: Mode = Mode::from_raw_mode(0o555);

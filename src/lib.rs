@@ -115,11 +115,13 @@ mod capabilities;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod cause;
 mod check;
+mod enter;
 mod error;
 mod jail;
 mod jailed;
 mod kernel;
 mod machine;
+mod parents;
 mod parse;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod protection;
@@ -147,9 +149,9 @@ pub use parse::ParseError;
 mod linux {
     pub use crate::capabilities::Capabilities;
     pub use crate::cause::Cause;
-    pub use crate::jailed::{Entered, Seal, Sealed};
-    pub use crate::kernel::SessionKeyring;
-    pub use crate::protection::Protection;
+    pub use crate::jailed::{Entered, Sealed};
+    pub use crate::kernel::linux::seal::Seal;
+    pub use crate::protection::{Protection, SessionKeyring};
 }
 
 #[cfg(all(any(doc, doctest), any(target_os = "linux", target_os = "android")))]

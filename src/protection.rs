@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use crate::kernel::SessionKeyring;
+use rustix::io::Errno;
+
+use crate::text::Named;
 
 /// A protection that a seal puts in force where the kernel and the privilege allow it (Linux).
 ///
@@ -54,6 +56,32 @@ impl Protection {
 impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Whose session keyring a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionKeyring {
+    /// Its own, which is empty: the keys of whoever started it cannot be found, read or cleared.
+    Own,
+    /// That of whoever started it. An entry by privilege leaves it so until `run_as` or `seal`.
+    Inherited,
+    /// That of whoever started it: the kernel refused another one with this errno. `ENOSYS`: it has no keys. `EDQUOT`: a user may have
+    /// 200. `EPERM`: a seccomp filter refuses it, as Docker's does.
+    Refused(i32),
+}
+
+impl fmt::Display for SessionKeyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SessionKeyring::Own => f.write_str("own"),
+            SessionKeyring::Inherited => f.write_str("inherited"),
+            SessionKeyring::Refused(errno) => {
+                f.write_str("inherited, another one was refused: ")?;
+                Named(Errno::from_raw_os_error(*errno)).fmt(f)
+            }
+        }
     }
 }
 

@@ -2,17 +2,13 @@
 
 use core::fmt;
 
-use rustix::fd::OwnedFd;
-use rustix::process::Pid;
-
 use super::Jailed;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Fault, Step};
-use crate::kernel::SessionKeyring;
-use crate::kernel::linux::run_as::RunAs;
-use crate::kernel::linux::seal::Sealing;
+use crate::kernel::linux::run_as::{Before, RunAs};
+use crate::kernel::linux::seal::{Seal, Sealing};
 use crate::machine::run_steps;
-use crate::protection::{InForce, Protection};
+use crate::protection::{InForce, Protection, SessionKeyring};
 
 /// By what right a jail was entered (Linux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,11 +70,6 @@ impl Jailed {
         self.unshared
     }
 
-    /// What tells of threads where `unshare` does not.
-    pub(crate) const fn stat(&self) -> Option<&(Pid, OwnedFd)> {
-        self.stat.as_ref()
-    }
-
     /// Becomes the user `uid` of group `gid`, with `groups` as its supplementary groups and no others, for good: real, effective and
     /// saved ids. Unless `uid` is 0, no capability is left, the bounding set is empty, the securebits are locked, and the
     /// session keyring is replaced by an empty one. Ids, groups and capabilities are verified.
@@ -116,7 +107,13 @@ impl Jailed {
     /// Those of `run_as`, [`Step::CheckCapabilities`] for a capability that is not held, and
     /// [`Step::CheckIds`] for uid 0, which keeps all its capabilities until a [`Seal`] drops them; nothing has changed since the entry then.
     pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
-        let mut run_as = RunAs::new(&self, uid, gid, groups, keep);
+        let before = Before {
+            in_user_namespace: self.user_namespace,
+            ids_kept: self.ids_kept,
+            keyring: self.keyring,
+            stat: self.stat.as_ref(),
+        };
+        let mut run_as = RunAs::new(before, uid, gid, groups, keep);
         let changes = RunAs::changes(self.user_namespace, uid);
         run_steps(RunAs::CHECKS, changes, |step| run_as.perform(step)).map_err(|failure| self.refused(failure))?;
         let keyring = run_as.keyring;
@@ -175,59 +172,11 @@ impl Jailed {
     /// [`seccomp(2)`](https://man7.org/linux/man-pages/man2/seccomp.2.html),
     /// [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html)
     pub fn seal_with(self, seal: Seal) -> Result<Sealed, Error> {
-        let mut sealing = Sealing::new(&self, seal);
+        let mut sealing = Sealing::new(seal, self.root(), self.keyring, self.stat.as_ref());
         run_steps(Sealing::CHECKS, Sealing::CHANGES, |step| sealing.perform(step))
             .map_err(|failure| self.refused(failure))?;
         let in_force = sealing.in_force;
         Ok(Sealed { jailed: self, in_force, kept: seal.keep })
-    }
-}
-
-/// What a seal leaves (Linux). By default nothing.
-#[derive(Clone, Copy, Debug, Default)]
-#[must_use = "a Seal does nothing by itself"]
-pub struct Seal {
-    pub(crate) keep: Capabilities,
-    pub(crate) execute: Option<i32>,
-    pub(crate) rings: bool,
-    /// A bit for each protection.
-    required: u8,
-}
-
-impl Seal {
-    /// Nothing is kept, and a protection that cannot be put in force is reported.
-    pub const fn new() -> Seal {
-        Seal { keep: Capabilities::NONE, execute: None, rings: false, required: 0 }
-    }
-
-    /// Keep these capabilities; with [`allow_execute`](Seal::allow_execute) the program keeps them too.
-    pub const fn keep(mut self, capabilities: Capabilities) -> Seal {
-        self.keep = capabilities;
-        self
-    }
-
-    /// Let the program that this descriptor is open on be executed, `O_PATH` will do. Landlock refuses every other file of a
-    /// mounted file system; what the process itself puts into a `memfd_create` it can always execute.
-    pub const fn allow_execute(mut self, fd: i32) -> Seal {
-        self.execute = Some(fd);
-        self
-    }
-
-    /// Leaves `io_uring` usable, which the filter refuses otherwise: for a program whose runtime is built on it. Operations that the
-    /// kernel does in a ring are not seen by the filter.
-    pub const fn allow_io_uring(mut self) -> Seal {
-        self.rings = true;
-        self
-    }
-
-    /// Makes it an error if this protection cannot be put in force. What can be known before is an error before anything has changed.
-    pub const fn require(mut self, protection: Protection) -> Seal {
-        self.required |= 1 << protection as u8;
-        self
-    }
-
-    pub(crate) const fn requires(&self, protection: Protection) -> bool {
-        self.required & 1 << protection as u8 != 0
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod seal;
 mod seccomp;
 mod threads;
 
-pub use keyring::SessionKeyring;
+pub(crate) use crate::protection::SessionKeyring;
 pub(crate) use threads::{another_thread_lives, only_thread, unshare_is_filtered};
 
 use core::ffi::CStr;

@@ -1,39 +1,11 @@
 //! The session keyring: whoever starts a program shares it with the program, and with it all keys in it (Linux).
 #![allow(unsafe_code, reason = "a call that rustix does not have")]
 
-use core::fmt;
-
 use linux_raw_sys::general::__NR_keyctl;
 use rustix::io::Errno;
 
 use crate::kernel::libc::call;
-use crate::text::Named;
-
-/// Whose session keyring a process has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SessionKeyring {
-    /// Its own, which is empty: the keys of whoever started it cannot be found, read or cleared.
-    Own,
-    /// That of whoever started it. An entry by privilege leaves it so until `run_as` or `seal`.
-    Inherited,
-    /// That of whoever started it: the kernel refused another one with this errno. `ENOSYS`: it has no keys. `EDQUOT`: a user may have
-    /// 200. `EPERM`: a seccomp filter refuses it, as Docker's does.
-    Refused(i32),
-}
-
-impl fmt::Display for SessionKeyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SessionKeyring::Own => f.write_str("own"),
-            SessionKeyring::Inherited => f.write_str("inherited"),
-            SessionKeyring::Refused(errno) => {
-                f.write_str("inherited, another one was refused: ")?;
-                Named(Errno::from_raw_os_error(*errno)).fmt(f)
-            }
-        }
-    }
-}
+use crate::protection::SessionKeyring;
 
 /// Gives the process a session keyring of its own, which cannot be undone.
 ///

@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rustix::process::{
@@ -13,15 +14,15 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
-use super::keyring::{self, SessionKeyring};
+use super::keyring;
 use super::privileges::{
     empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed, raise_ambient,
 };
 use super::threads::still_alone;
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
-use crate::jailed::Jailed;
 use crate::kernel::libc::supplementary_groups;
+use crate::protection::SessionKeyring;
 
 /// What no id may be: to the system calls it means "leave it as it is".
 const NO_ID: u32 = u32::MAX;
@@ -65,9 +66,19 @@ impl From<Become> for Step {
     }
 }
 
+/// What is known of the process that becomes another user.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'a> {
+    pub(crate) in_user_namespace: bool,
+    pub(crate) ids_kept: bool,
+    pub(crate) keyring: SessionKeyring,
+    /// Tells of threads where `unshare` does not.
+    pub(crate) stat: Option<&'a (Pid, OwnedFd)>,
+}
+
 /// The user to become, and what is found on the way.
 pub(crate) struct RunAs<'a> {
-    jailed: &'a Jailed,
+    before: Before<'a>,
     uid: u32,
     gid: u32,
     groups: &'a [u32],
@@ -104,13 +115,13 @@ impl<'a> RunAs<'a> {
         }
     }
 
-    pub(crate) const fn new(jailed: &'a Jailed, uid: u32, gid: u32, groups: &'a [u32], keep: Capabilities) -> Self {
-        RunAs { jailed, uid, gid, groups, keep, death: (None, None), keyring: jailed.session_keyring() }
+    pub(crate) const fn new(before: Before<'a>, uid: u32, gid: u32, groups: &'a [u32], keep: Capabilities) -> Self {
+        RunAs { before, uid, gid, groups, keep, death: (None, None), keyring: before.keyring }
     }
 
     pub(crate) fn perform(&mut self, step: Become) -> Result<(), Fault> {
         match step {
-            Become::Threads => still_alone(self.jailed.stat()),
+            Become::Threads => still_alone(self.before.stat),
             Become::Ids => self.check(),
             Become::Keep => held_of(self.keep),
             Become::SetGroups => Ok(set_thread_groups(gids(self.groups))?),
@@ -145,8 +156,8 @@ impl<'a> RunAs<'a> {
         if self.groups.len() > NGROUPS_MAX {
             return Err(Fault::TooManyGroups);
         }
-        let own = (geteuid().as_raw(), getegid().as_raw()) == (self.uid, self.gid) && self.jailed.ids_kept();
-        if self.jailed.in_user_namespace() && !(own && self.groups.is_empty()) {
+        let own = (geteuid().as_raw(), getegid().as_raw()) == (self.uid, self.gid) && self.before.ids_kept;
+        if self.before.in_user_namespace && !(own && self.groups.is_empty()) {
             return Err(Fault::NotOwnId);
         }
         if let Some(signal) = parent_process_death_signal()? {
@@ -189,7 +200,7 @@ impl<'a> RunAs<'a> {
             return Err(Fault::Ids);
         }
         // A user namespace shows groups that it does not map as the overflow id: nothing can be said of them.
-        if !self.jailed.in_user_namespace() && !groups_are(self.groups)? {
+        if !self.before.in_user_namespace && !groups_are(self.groups)? {
             return Err(Fault::Groups);
         }
         if self.uid == 0 {

@@ -2,9 +2,10 @@
 
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::Pid;
 use rustix::thread::{no_new_privs, set_no_new_privs};
 
-use super::keyring::{self, SessionKeyring};
+use super::keyring;
 use super::privileges::{
     bounding_set_is_empty, empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed,
     may_set_privileges, raise_ambient, securebits_are_locked,
@@ -14,8 +15,55 @@ use super::{landlock, seccomp};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::jail::Root;
-use crate::jailed::{Jailed, Seal};
-use crate::protection::{InForce, Protection};
+use crate::protection::{InForce, Protection, SessionKeyring};
+
+/// What a seal leaves (Linux). By default nothing.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a Seal does nothing by itself"]
+pub struct Seal {
+    pub(crate) keep: Capabilities,
+    pub(crate) execute: Option<i32>,
+    pub(crate) rings: bool,
+    /// A bit for each protection.
+    required: u8,
+}
+
+impl Seal {
+    /// Nothing is kept, and a protection that cannot be put in force is reported.
+    pub const fn new() -> Seal {
+        Seal { keep: Capabilities::NONE, execute: None, rings: false, required: 0 }
+    }
+
+    /// Keep these capabilities; with [`allow_execute`](Seal::allow_execute) the program keeps them too.
+    pub const fn keep(mut self, capabilities: Capabilities) -> Seal {
+        self.keep = capabilities;
+        self
+    }
+
+    /// Let the program that this descriptor is open on be executed, `O_PATH` will do. Landlock refuses every other file of a
+    /// mounted file system; what the process itself puts into a `memfd_create` it can always execute.
+    pub const fn allow_execute(mut self, fd: i32) -> Seal {
+        self.execute = Some(fd);
+        self
+    }
+
+    /// Leaves `io_uring` usable, which the filter refuses otherwise: for a program whose runtime is built on it. Operations that the
+    /// kernel does in a ring are not seen by the filter.
+    pub const fn allow_io_uring(mut self) -> Seal {
+        self.rings = true;
+        self
+    }
+
+    /// Makes it an error if this protection cannot be put in force. What can be known before is an error before anything has changed.
+    pub const fn require(mut self, protection: Protection) -> Seal {
+        self.required |= 1 << protection as u8;
+        self
+    }
+
+    pub(crate) const fn requires(&self, protection: Protection) -> bool {
+        self.required & 1 << protection as u8 != 0
+    }
+}
 
 /// A step of a seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +104,16 @@ impl From<Give> for Step {
 }
 
 /// A seal that is being made.
-pub(crate) struct Sealing<'a> {
-    jailed: &'a Jailed,
+pub(crate) struct Sealing<'s> {
     seal: Seal,
+    root: Root,
+    stat: Option<&'s (Pid, OwnedFd)>,
     abi: Option<i32>,
     ruleset: Option<OwnedFd>,
     pub(crate) in_force: InForce,
 }
 
-impl<'a> Sealing<'a> {
+impl<'s> Sealing<'s> {
     /// The checks, which change nothing.
     pub(crate) const CHECKS: &'static [Give] = &[Give::Threads, Give::Keep, Give::Ruleset, Give::Require];
 
@@ -82,14 +131,14 @@ impl<'a> Sealing<'a> {
         Give::Verify,
     ];
 
-    pub(crate) const fn new(jailed: &'a Jailed, seal: Seal) -> Self {
-        let in_force = InForce::nothing(jailed.session_keyring());
-        Sealing { jailed, seal, abi: None, ruleset: None, in_force }
+    /// Of a process with this root and this session keyring; `stat` tells of threads where `unshare` does not.
+    pub(crate) const fn new(seal: Seal, root: Root, keyring: SessionKeyring, stat: Option<&'s (Pid, OwnedFd)>) -> Self {
+        Sealing { seal, root, stat, abi: None, ruleset: None, in_force: InForce::nothing(keyring) }
     }
 
     pub(crate) fn perform(&mut self, step: Give) -> Result<(), Fault> {
         match step {
-            Give::Threads => still_alone(self.jailed.stat()),
+            Give::Threads => still_alone(self.stat),
             Give::Keep => held_of(self.seal.keep),
             Give::Ruleset => self.make_ruleset(),
             Give::Require => self.check_required(),
@@ -120,7 +169,7 @@ impl<'a> Sealing<'a> {
         let Some(abi) = landlock::abi() else { return Ok(()) };
         let ruleset = landlock::deny_all(abi)?;
         // The files of a directory of the caller's, and of no jail at all, are there to be used.
-        if !self.jailed.root().is_made() {
+        if !self.root.is_made() {
             let root = openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
             landlock::allow_beneath(&ruleset, root.as_raw_fd(), abi)?;
         }
@@ -160,7 +209,7 @@ impl<'a> Sealing<'a> {
         self.in_force.seccomp = seccomp::install(seccomp::Leave {
             rings: self.seal.rings,
             tracing: self.in_force.landlock.is_some(),
-            user_namespaces: self.jailed.root() != Root::Unjailed,
+            user_namespaces: self.root != Root::Unjailed,
         })?;
         Ok(())
     }
