@@ -96,6 +96,7 @@ pub(crate) struct Demands {
 
 /// Whether to enter through a new user namespace, which needs no privilege (Linux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UserNamespace {
     /// When `chroot` says `EPERM`.
     Auto,
@@ -107,6 +108,7 @@ pub enum UserNamespace {
 
 /// What is written to `uid_map` and `gid_map` of a new user namespace (Linux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IdMap {
     /// The effective ids onto themselves, so that `geteuid()` and `getegid()` say what they said before. Needs `/proc`.
     /// A map that cannot be written is an error.

@@ -21,6 +21,7 @@ pub use linux::{Entered, Sealed};
 /// Where a filter refuses `unshare`, it holds a descriptor of `/proc/self/stat` to see new threads by; a fork cannot use that one,
 /// and is refused what takes one thread.
 #[derive(Debug)]
+#[must_use = "it has run_as, seal and verify; without them the process is jailed, and no more"]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Jailed {
     user_namespace: bool,

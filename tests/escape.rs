@@ -253,7 +253,7 @@ fn gets_out(user: User, kind: Kind, root: Root, attack: Attack) -> bool {
                 assert_eq!(done, 0);
             }
             Kind::Entered => {
-                stage.jail(root);
+                let _ = stage.jail(root);
             }
             Kind::Sealed if user == User::Root => {
                 stage.jail(root).run_as(service, service, &[]).unwrap().seal().unwrap();
@@ -433,7 +433,7 @@ fn a_ring_is_refused_with_its_number_and_nothing_else_that_has_no_file() {
             );
             assert_eq!((error.fd(), error.is_partial()), (Some(ring.as_raw_fd()), false));
             assert_eq!(error.cause(), Some(autochroot::Cause::OpenRing));
-            Jail::auto().allow_open_directories().enter().unwrap();
+            let _ = Jail::auto().allow_open_directories().enter().unwrap();
         });
     }
     for filter in [None, Some(Errno::PERM), Some(Errno::NOSYS)] {
@@ -540,7 +540,7 @@ fn a_process_that_shares_the_memory_is_refused_and_named() {
         }
         assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EINVAL)));
         assert_eq!(cause, Some(autochroot::Cause::SharedMemory));
-        Jail::auto().enter().unwrap();
+        let _ = Jail::auto().enter().unwrap();
     });
 }
 

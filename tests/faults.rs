@@ -480,7 +480,7 @@ fn no_file_may_grow_and_signals_arrive_all_the_time() {
     as_each_user(|_| {
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const none) }, 0);
-        Jail::auto().enter().unwrap();
+        let _ = Jail::auto().enter().unwrap();
     });
     as_each_user(|_| {
         let every = libc::timeval { tv_sec: 0, tv_usec: 20 };

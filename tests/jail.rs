@@ -26,7 +26,7 @@ fn assert_refused(error: Error, step: Step, errno: Errno) {
 #[test]
 fn the_root_is_empty_and_nothing_can_be_made_in_it() {
     as_each_user(|_| {
-        Jail::auto().enter().unwrap();
+        let _ = Jail::auto().enter().unwrap();
         assert!(fs::read_dir("/").unwrap().next().is_none());
         for refused in [
             fs::create_dir("/x").map_err(|e| e.kind()),
@@ -48,7 +48,7 @@ fn the_root_has_no_name_and_is_its_own_parent() {
         as_user_watched(
             user,
             || {
-                Jail::auto().enter().unwrap();
+                let _ = Jail::auto().enter().unwrap();
                 assert_eq!(std::env::current_dir().unwrap_err().kind(), ErrorKind::NotFound);
                 let inode = |path| fs::metadata(path).map(|m| (m.dev(), m.ino(), m.nlink())).unwrap();
                 assert_eq!(inode("/").2, 0);
@@ -72,7 +72,7 @@ fn nothing_is_left_in_the_parent_and_no_descriptor_stays_open() {
     as_each_user(|_| {
         let proc = fs::File::open("/proc").unwrap();
         let before = open_fds();
-        Jail::auto().allow_open_directories().parent(parent.bytes()).enter().unwrap();
+        let _ = Jail::auto().allow_open_directories().parent(parent.bytes()).enter().unwrap();
         assert!(fs::metadata("/proc").is_err());
         assert_eq!(unsafe { libc::fchdir(raw(&proc)) }, 0);
         let after: Vec<_> = fs::read_dir("self/fd").unwrap().collect();
@@ -107,7 +107,7 @@ fn without_an_id_map_the_ids_are_lost_and_the_proof_says_so() {
 fn no_capability_is_gained() {
     as_each_user(|_| {
         let before = held();
-        Jail::auto().enter().unwrap();
+        let _ = Jail::auto().enter().unwrap();
         assert_eq!(held(), before);
     });
 }
@@ -202,7 +202,7 @@ fn a_second_thread_is_refused_unless_allowed() {
         let thread = Thread::start();
         assert_refused(refusal(Jail::auto()), Step::Threads, Errno::INVAL);
         if user == User::Root {
-            Jail::auto().allow_threads().enter().unwrap();
+            let _ = Jail::auto().allow_threads().enter().unwrap();
         } else {
             assert_refused(refusal(Jail::auto().allow_threads()), Step::NewUserNamespace, Errno::INVAL);
         }
@@ -219,7 +219,7 @@ fn where_unshare_is_filtered_proc_tells_whether_there_are_threads() {
         let thread = Thread::start();
         assert_refused(refusal(Jail::auto()), Step::Threads, Errno::INVAL);
         drop(thread);
-        Jail::auto().enter().unwrap();
+        let _ = Jail::auto().enter().unwrap();
     });
     as_user(User::Root, || {
         own_mounts();
@@ -230,7 +230,7 @@ fn where_unshare_is_filtered_proc_tells_whether_there_are_threads() {
         let one = "1 (it has) 1) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 1";
         fs::write("/proc/self/stat", one).unwrap();
         assert_refused(refusal(Jail::auto()), Step::Threads, Errno::PERM);
-        Jail::auto().allow_threads().enter().unwrap();
+        let _ = Jail::auto().allow_threads().enter().unwrap();
     });
 }
 
@@ -415,7 +415,7 @@ fn a_process_that_is_not_dumpable_is_refused_before_anything_changed_unless_allo
     // A process that is dumpable is not made to be anything else.
     as_each_user(|_| {
         fake_where(libc::SYS_prctl, Some(libc::PR_SET_DUMPABLE as u32), libc::EIO as u32);
-        always.allow_dumpable().enter().unwrap();
+        let _ = always.allow_dumpable().enter().unwrap();
     });
 }
 
@@ -460,7 +460,7 @@ fn the_umask_does_not_close_the_root_to_a_later_user() {
     root_only!();
     as_user(User::Root, || {
         unsafe { libc::umask(0o77) };
-        Jail::auto().enter().unwrap();
+        let _ = Jail::auto().enter().unwrap();
         assert_eq!(fs::metadata("/").unwrap().mode() & 0o7777, 0o555);
         rustix::thread::set_thread_res_uid(Uid::from_raw(7), Uid::from_raw(7), Uid::from_raw(7)).unwrap();
         assert_eq!(fs::metadata("/etc").unwrap_err().kind(), ErrorKind::NotFound);

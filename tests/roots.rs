@@ -234,12 +234,12 @@ fn a_parent_may_be_a_symlink_and_its_path_long() {
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).unwrap();
         as_each_user(|_| {
-            Jail::unlinked().parent(path.as_os_str().as_encoded_bytes()).enter().unwrap();
+            let _ = Jail::unlinked().parent(path.as_os_str().as_encoded_bytes()).enter().unwrap();
         });
         assert_eq!(fs::read_dir(&path).unwrap().filter(|entry| !entry.as_ref().unwrap().path().is_dir()).count(), 0);
     }
     as_each_user(|_| {
-        Jail::unlinked().parent(link.as_os_str().as_encoded_bytes()).enter().unwrap();
+        let _ = Jail::unlinked().parent(link.as_os_str().as_encoded_bytes()).enter().unwrap();
     });
     let too_long = format!("/{}", "/".repeat(4095));
     as_each_user(|_| {
@@ -328,7 +328,7 @@ fn demands_on_a_directory_are_met_or_it_is_refused() {
     // An ordinary user's own directory is as good as root's.
     let own = directory("own", 0o755, 12345);
     as_user(SOMEBODY, || {
-        Jail::directory(own.as_bytes()).require_empty().require_owner().require_unwritable().enter().unwrap();
+        let _ = Jail::directory(own.as_bytes()).require_empty().require_owner().require_unwritable().enter().unwrap();
     });
 }
 
@@ -358,7 +358,7 @@ fn a_safe_path_is_roots_from_end_to_end_and_the_component_that_is_not_is_named()
             );
             assert_eq!(error.to_string(), format!("cannot use the directory: {text}"));
         }
-        Jail::directory(b"/mnt//a/b/c/").require_safe_path().enter().unwrap();
+        let _ = Jail::directory(b"/mnt//a/b/c/").require_safe_path().enter().unwrap();
     });
 }
 

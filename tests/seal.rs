@@ -536,7 +536,7 @@ fn ids_that_are_none_are_refused_before_anything_has_changed() {
     }
     as_user(User::Root, || {
         let most = vec![5; 65536];
-        Jail::auto().enter().unwrap().run_as(5, 5, &most).unwrap();
+        let _ = Jail::auto().enter().unwrap().run_as(5, 5, &most).unwrap();
     });
     as_user(User::Root, || {
         let before = (ids(), held());
@@ -687,7 +687,7 @@ fn groups_that_are_not_those_asked_for_are_an_error() {
     for wanted in [&[][..], &[9], &[9, 8, 9, 7], &many, &many[..64], &many[..65]] {
         for uid in [0, 7] {
             as_user(User::Root, || {
-                Jail::auto().enter().unwrap().run_as(uid, 8, wanted).unwrap();
+                let _ = Jail::auto().enter().unwrap().run_as(uid, 8, wanted).unwrap();
             });
         }
     }
@@ -711,7 +711,7 @@ fn the_parent_death_signal_survives_a_change_of_user() {
         });
     }
     as_user(User::Root, || {
-        Jail::auto().enter().unwrap().run_as(7, 8, &[]).unwrap();
+        let _ = Jail::auto().enter().unwrap().run_as(7, 8, &[]).unwrap();
         assert_eq!(signal(), 0);
     });
 }

@@ -191,7 +191,6 @@ pub struct Sealed {
 /// None of these costs a system call.
 impl Sealed {
     /// The proof of entry.
-    #[must_use]
     pub const fn jailed(&self) -> &Jailed {
         &self.jailed
     }

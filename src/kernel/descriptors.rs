@@ -1,5 +1,7 @@
 //! The open descriptors: a directory among them is a way out of the root, and so is an `io_uring`.
 
+use core::fmt;
+
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
@@ -10,6 +12,7 @@ use crate::error::Fault;
 
 /// What is known of open directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpenDirectories {
     /// Nothing: the caller allowed them.
     NotChecked,
@@ -19,6 +22,16 @@ pub enum OpenDirectories {
     /// 65536. Without `/proc`, before
     /// Linux 3.17, and elsewhere than on Linux, that is all that can be asked: a process may have lowered the limit before.
     NoneBelow(i32),
+}
+
+impl fmt::Display for OpenDirectories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OpenDirectories::NotChecked => "not checked",
+            OpenDirectories::None => "none",
+            OpenDirectories::NoneBelow(_) => "none below the limit of descriptors",
+        })
+    }
 }
 
 impl Entry {

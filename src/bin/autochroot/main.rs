@@ -212,7 +212,8 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
                 fail!(FAILED, "cannot change directory to \"/\": %", errno);
             }
             let unjailed = autochroot::Jail::unjailed().enter();
-            unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(refused)?;
+            let _ =
+                unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(refused)?;
         }
         let mut jailed = jail.enter().map_err(refused)?;
         match user {

@@ -37,12 +37,11 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     };
     stream.line("writable", &writable);
     stream.line("mode", &if findings.mode_can_change() { "changeable" } else { "fixed" });
-    let directories = match jailed.open_directories() {
-        // The jail was told not to look: all that PROGRAM would keep has been looked at.
-        OpenDirectories::None | OpenDirectories::NotChecked => "none",
-        OpenDirectories::NoneBelow(_) => "none below the limit of descriptors",
-    };
-    stream.line("open-directories", &directories);
+    // The jail was told not to look if all that PROGRAM would keep has been looked at.
+    match jailed.open_directories() {
+        OpenDirectories::NotChecked if root != Root::Unjailed => stream.line("open-directories", &"none"),
+        told => stream.line("open-directories", &Shown(told)),
+    }
     if root == Root::Unjailed {
         stream.line("entered", &"no");
     } else {
