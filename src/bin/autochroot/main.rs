@@ -184,11 +184,11 @@ impl Inside {
     }
 }
 
-/// Enter, become the user, and seal, but for `program`, a descriptor, to be executed.
+/// Enters, becomes the user, and seals. `program` is the descriptor that may still be executed.
 fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_int>) -> Result<Inside, c_int> {
     let jail = match kept {
         Kept::All => options.jail, // looks at every descriptor
-        _ => options.jail.allow_open_directories(),
+        Kept::Listed(_) | Kept::Standard(_) => options.jail.allow_open_directories(),
     };
     kept.close_others(program)?;
     let refused = |error| {
@@ -230,7 +230,7 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
                     fail!(FAILED, "cannot drop the capabilities: %", errno);
                 }
             }
-            _ => {}
+            Some(_) | None => {}
         }
         if options.seal {
             let mut seal = options.seal()?.keep(caps);

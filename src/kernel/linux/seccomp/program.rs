@@ -1,0 +1,164 @@
+//! The program, assembled at compile time. Its last instructions are the answers, some of which depend on the seal.
+
+use linux_raw_sys::general::CLONE_NEWUSER;
+use linux_raw_sys::if_tun::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+use linux_raw_sys::ioctl::{TIOCLINUX, TIOCSTI};
+use rustix::io::Errno;
+
+use super::calls::{ABIS, AUDIT_ARCH_X86_64, Calls, Rule, X32};
+
+/// The last instructions of the program, from the end on: what a rule leads to.
+#[derive(Clone, Copy)]
+pub(super) enum Answer {
+    Allow,
+    Refuse,
+    Missing,
+    // These depend on the seal.
+    Ring,
+    Tracing,
+    UserNamespace,
+    Clone3,
+}
+
+pub(super) const ALLOW: u32 = 0x7fff_0000;
+pub(super) const REFUSE: u32 = errno(Errno::PERM);
+/// So that a program looks for another way, as the C library does without `clone3`.
+pub(super) const MISSING: u32 = errno(Errno::NOSYS);
+
+const fn errno(errno: Errno) -> u32 {
+    0x0005_0000 | errno.raw_os_error().unsigned_abs()
+}
+
+const MOST: usize = 160;
+
+/// Puts a program together from its end, so that every place that a jump leads to is known.
+struct Assembler {
+    code: [sock_filter; MOST],
+    start: usize,
+}
+
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "at compile time")]
+impl Assembler {
+    const fn put(&mut self, code: u32, k: u32, jt: usize, jf: usize) {
+        self.start -= 1;
+        assert!(jt < 256 && jf < 256);
+        self.code[self.start] = sock_filter { code: code as u16, jt: jt as u8, jf: jf as u8, k };
+    }
+
+    /// Loads the word at this place of `struct seccomp_data`.
+    const fn load(&mut self, offset: u32) {
+        self.put(BPF_LD | BPF_W | BPF_ABS, offset, 0, 0);
+    }
+
+    /// The low 32 bits of an argument: the kernel takes no more of a pid, of a command of `ioctl` and of flags.
+    const fn load_argument(&mut self, n: u32) {
+        self.load(16 + 8 * n + if cfg!(target_endian = "big") { 4 } else { 0 });
+    }
+
+    /// Leads to an answer where the test holds.
+    const fn answer_if(&mut self, test: u32, k: u32, answer: Answer) {
+        let to_answer = MOST - 1 - answer as usize - self.start;
+        self.put(BPF_JMP | test | BPF_K, k, to_answer, 0);
+    }
+
+    const fn allow(&mut self) {
+        self.put(BPF_RET | BPF_K, ALLOW, 0, 0);
+    }
+
+    /// The rule of one call; what comes after it is for the others.
+    const fn rule(&mut self, (call, rule): (u32, Rule)) {
+        let end = self.start;
+        match rule {
+            Rule::Always(answer) => return self.answer_if(BPF_JEQ, call, answer),
+            Rule::Terminals => {
+                self.allow();
+                self.answer_if(BPF_JEQ, TIOCSTI, Answer::Refuse);
+                self.answer_if(BPF_JEQ, TIOCLINUX, Answer::Refuse);
+                self.load_argument(1);
+            }
+            Rule::OtherProcesses => {
+                self.put(BPF_RET | BPF_K, REFUSE, 0, 0);
+                self.answer_if(BPF_JEQ, 0, Answer::Allow);
+                self.load_argument(0);
+            }
+            Rule::NewUser { flags } => {
+                self.allow();
+                self.answer_if(BPF_JSET, CLONE_NEWUSER, Answer::UserNamespace);
+                self.load_argument(flags);
+            }
+        }
+        let others = end - self.start;
+        self.put(BPF_JMP | BPF_JEQ | BPF_K, call, 0, others);
+    }
+
+    /// The rules of an ABI, by number in groups of four, each of which is passed over if the number is above it: the kernel tries all
+    /// its calls when a filter is installed, and a list without groups takes three times as long.
+    const fn rules(&mut self, calls: Calls, is_x86_64: bool) {
+        let rules = calls.rules();
+        let mut n = rules.len();
+        while n > 0 {
+            let (next, is_last) = (self.start, n == rules.len());
+            self.allow();
+            let first = (n - 1) / 4 * 4;
+            let above = n;
+            while n > first {
+                n -= 1;
+                self.rule(rules[n]);
+            }
+            if !is_last {
+                let to_next = next - self.start;
+                self.put(BPF_JMP | BPF_JGE | BPF_K, rules[above].0, to_next, 0);
+            }
+        }
+        if is_x86_64 {
+            self.answer_if(BPF_JGE, X32, Answer::Missing);
+        }
+        self.load(0); // the number of the call
+    }
+}
+
+#[allow(clippy::indexing_slicing, reason = "at compile time")]
+const fn assemble() -> Assembler {
+    const NONE: sock_filter = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
+    let mut program = Assembler { code: [NONE; MOST], start: MOST };
+    // The answers, the last one first: `fill_in` gives those that depend on the seal what they say.
+    program.put(BPF_RET | BPF_K, ALLOW, 0, 0);
+    program.put(BPF_RET | BPF_K, REFUSE, 0, 0);
+    program.put(BPF_RET | BPF_K, MISSING, 0, 0);
+    let mut n = Answer::Ring as usize;
+    while n <= Answer::Clone3 as usize {
+        program.put(BPF_RET | BPF_K, REFUSE, 0, 0);
+        n += 1;
+    }
+    // An ABI that is not known would give the calls other numbers.
+    let mut starts = [0; 2];
+    n = ABIS.len();
+    while n > 0 {
+        n -= 1;
+        program.rules(ABIS[n].calls, ABIS[n].audit_arch == AUDIT_ARCH_X86_64);
+        starts[n] = program.start;
+    }
+    program.put(BPF_RET | BPF_K, MISSING, 0, 0);
+    n = ABIS.len();
+    while n > 0 {
+        n -= 1;
+        let to_rules = starts[n] - program.start;
+        program.put(BPF_JMP | BPF_JEQ | BPF_K, ABIS[n].audit_arch, to_rules, 0);
+    }
+    program.load(4); // the ABI
+    program
+}
+
+pub(super) const LENGTH: usize = MOST - assemble().start;
+
+#[allow(clippy::indexing_slicing, reason = "at compile time")]
+pub(super) static PROGRAM: [sock_filter; LENGTH] = {
+    let whole = assemble();
+    let mut program = [whole.code[MOST - 1]; LENGTH];
+    let mut n = 0;
+    while n < LENGTH {
+        program[n] = whole.code[whole.start + n];
+        n += 1;
+    }
+    program
+};
