@@ -77,7 +77,7 @@ impl Jail<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`enter`](Jail::enter). What could not be undone went with the child, but for a directory that could not be
+    /// Those of [`enter`](Jail::enter). What could not be undone went with the child, except a directory that could not be
     /// removed: only of that [`Error::is_partial`] tells.
     /// [`Step::Fork`]: there is no memory or process to be had.
     ///

@@ -241,8 +241,10 @@ impl Entry {
     /// That "/" is the directory whose name was removed, and that nothing was gained or lost on the way to it.
     fn verify(&self, plan: Plan, state: &State) -> Result<(), Fault> {
         self.place.is_at(c"/")?;
-        if self.place.root == Root::Detached && mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) {
-            return Err(Fault::Alive);
+        match self.place.root {
+            Root::Detached if mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) => return Err(Fault::Alive),
+            // Of an unlinked one that was tried before, where all could be undone.
+            Root::Detached | Root::Unlinked | Root::Directory | Root::Unjailed => {}
         }
         if cfg!(feature = "userns") && state.has.user_namespace {
             self.verify_user_namespace(plan)

@@ -34,9 +34,13 @@ impl Protection {
         Protection::Keyring,
     ];
 
+    // The last one has the highest number.
+    const COMPLETE: () = assert!(Protection::ALL.len() == Protection::Keyring as usize + 1);
+
     /// Returns the protection of this name.
     #[must_use]
     pub fn named(name: &[u8]) -> Option<Protection> {
+        let () = Protection::COMPLETE;
         Protection::ALL.into_iter().find(|protection| protection.name().as_bytes() == name)
     }
 

@@ -28,21 +28,28 @@ impl RootId {
     /// Checks that `path` is this directory, and that it has no name if it should have none.
     pub(super) fn is_at(self, path: &CStr) -> Result<Stat, Fault> {
         let stat = statat(CWD, path, AtFlags::empty())?;
-        let unnamed = self.root != Root::Unlinked || os::has_no_links(&stat);
+        let unnamed = match self.root {
+            Root::Unlinked => os::has_no_links(&stat),
+            Root::Detached | Root::Directory | Root::Unjailed => true,
+        };
         if RootId::of(self.root, &stat) == self && unnamed { Ok(stat) } else { Err(Fault::NotTheRoot) }
     }
 
     /// The checks of [`Jailed::verify`](crate::Jailed::verify). A directory of the caller's is not touched.
     pub(crate) fn verify(self) -> Result<RootMutability, Fault> {
         let untouched = RootMutability { nameless_files: true, mode: true };
-        if self.root == Root::Unjailed {
-            return Ok(untouched);
-        }
+        let read_only = match self.root {
+            Root::Unjailed => return Ok(untouched),
+            Root::Directory => {
+                self.is_at(c"/")?;
+                self.is_at(c"/..")?;
+                return Ok(untouched);
+            }
+            Root::Unlinked => false,
+            Root::Detached => true,
+        };
         let root = self.is_at(c"/")?;
         self.is_at(c"/..")?;
-        if self.root == Root::Directory {
-            return Ok(untouched);
-        }
         self.is_at(c".")?;
         let name = c"/autochroot";
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -58,7 +65,7 @@ impl RootId {
         Ok(RootMutability {
             nameless_files: os::takes_nameless_files(),
             // Not tried, or its times would change.
-            mode: self.root == Root::Unlinked && os::may_change_mode(&root),
+            mode: !read_only && os::may_change_mode(&root),
         })
     }
 }

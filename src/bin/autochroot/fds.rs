@@ -22,7 +22,7 @@ use crate::FAILED;
 use crate::libc::{Strings, close_range};
 use crate::output::{self, fail};
 
-/// The descriptors to keep, but for `All` as ranges.
+/// The descriptors to keep, except `All` as ranges.
 pub(crate) enum Kept {
     All,
     Listed(&'static [u8]),

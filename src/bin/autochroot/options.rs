@@ -404,7 +404,7 @@ impl Options {
         !held.is_ok_and(|held| held.contains(rustix::thread::CapabilitySet::SYS_CHROOT))
     }
 
-    /// The seal that is asked for, but for the capabilities to keep.
+    /// The seal that is asked for, except the capabilities to keep.
     pub(crate) fn seal(&self) -> Result<Seal, c_int> {
         let mut seal = if self.rings { Seal::new().allow_io_uring() } else { Seal::new() };
         for name in self.require.into_iter().flat_map(|names| names.split(|&byte| byte == b',')) {

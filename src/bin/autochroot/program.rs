@@ -56,7 +56,7 @@ fn join<'b>(directory: &[u8], name: &CStr, buffer: &'b mut [u8]) -> Option<&'b C
 fn open_file(path: &CStr) -> Result<OwnedFd, Unfit> {
     let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match openat(CWD, path, OFlags::RDONLY | flags, Mode::empty()) {
-        // It may be executed all the same.
+        // It may still be executed.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         Err(Errno::ACCESS) => openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
         opened => opened,

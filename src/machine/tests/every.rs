@@ -63,7 +63,7 @@ fn second_faults() -> [Fault; 7] {
         .unwrap()
 }
 
-/// Every plan there is, but for the demands on a directory, which the machine does not look at.
+/// Every plan there is, except the demands on a directory, which the machine does not look at.
 fn plans() -> Vec<Plan> {
     let mut plans = vec![Plan { root: Root::Unjailed, ..AS_ROOT }];
     for (root, auto) in
