@@ -98,8 +98,8 @@ fn write_whole(file: BorrowedFd<'_>, content: &[u8]) -> Result<(), Fault> {
     if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
 }
 
-/// Whether a descriptor without a file type is an `io_uring`: to all others, `eventfd` for example, the call says `EOPNOTSUPP`. It
-/// submits nothing and waits for nothing.
+/// Whether a descriptor without a file type is an `io_uring`: for all others, an `eventfd` for example, the call fails with
+/// `EOPNOTSUPP`. It submits nothing and waits for nothing.
 #[allow(unsafe_code, reason = "a call that rustix does not have")]
 pub(super) fn is_a_ring(fd: i32) -> Result<LeadsTo, Errno> {
     // SAFETY: without an entry to submit and without flags, the call takes no pointer.

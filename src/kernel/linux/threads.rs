@@ -8,15 +8,14 @@ use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
 use rustix::thread::{Timespec, UnshareFlags, nanosleep};
 
-use super::proc;
-use super::unshare;
+use super::{proc, unshare};
 use crate::error::Fault;
 
 /// Checks that the process has one thread and shares its memory with no other process. Returns a descriptor of `/proc/self/stat`,
 /// and whose it is, where it takes that to check again in the jail.
 ///
 /// To unshare the memory changes nothing if it is not shared, and fails with `EINVAL` if it is: by a thread, or by a process made
-/// with `vfork` or `clone(CLONE_VM)`. Where a seccomp filter refuses the call (Docker's does), /proc has the number of threads.
+/// with `vfork` or `clone(CLONE_VM)`. Where a seccomp filter refuses the call (Docker's does), `/proc` has the number of threads.
 ///
 /// The kernel counts a thread for some time after it was joined, so a refusal waits for threads that are dead.
 pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
@@ -40,7 +39,7 @@ pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
     Err(Errno::INVAL.into())
 }
 
-/// A filter that knows the flags of threads alone would not know it, but the kernel tells the same by it.
+/// `linux/sched.h`; rustix has no name for it.
 const CLONE_VM: u32 = 0x100;
 
 /// Gives the process its own root, working directory and table of descriptors, if another process shares them. That one stays as it
