@@ -420,7 +420,7 @@ fn check_says_what_it_found() {
         let expected = format!(
             "root: unlinked\nparent: {}\nempty: yes\nwritable: no\nmode: changeable\nopen-directories: none\n\
              entered: {entered}\nidentity: kept\ncapabilities: none\nno-new-privs: yes\nbounding-set: none\n\
-             securebits: locked\nlandlock: {landlock}\nseccomp: yes\nkeyring: own\nthreads: 1\nshared: no\njailed: yes\n",
+             securebits: locked\nlandlock: {landlock}\nseccomp: yes\nkeyring: own\nthreads: 1\nshared: no\nio-uring: none\njailed: yes\n",
             parent.0.display()
         );
         // Those of whoever runs the tests.

@@ -71,7 +71,7 @@ mod os {
         CapabilitySet, capabilities, capabilities_secure_bits, capability_is_in_bounding_set, no_new_privs,
     };
 
-    use super::Root;
+    use super::{OpenDirectories, Root};
     use crate::Inside;
     use crate::libc::{GROUPS, supplementary_groups};
     use crate::output::{Shown, Stream};
@@ -135,8 +135,11 @@ mod os {
         let keyring = sealed.map_or(inside.jailed().session_keyring(), Sealed::session_keyring);
         stream.line("keyring", &Shown(keyring));
         stream.line("threads", &"1");
-        let shared = inside.jailed().root() != Root::Unjailed && inside.jailed().is_unshared();
-        stream.line("shared", &if shared { "no" } else { "not checked" });
+        let jailed = inside.jailed();
+        stream.line("shared", &if jailed.is_unshared() { "no" } else { "not checked" });
+        // As for directories: the launcher has looked at what PROGRAM would keep, unless that is everything.
+        let by_launcher = jailed.root() != Root::Unjailed && jailed.open_directories() == OpenDirectories::NotChecked;
+        stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { "not checked" });
     }
 }
 
