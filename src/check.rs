@@ -145,16 +145,16 @@ fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<
         committed.store(1, Ordering::Release);
     }
     let ended = match child {
-        0 => Err(Fault::NoAnswer),
+        0 => Err(Fault::Silent),
         ..0 => Err(errno().into()),
         _ => loop {
             match waitpid(Pid::from_raw(child), WaitOptions::empty()) {
                 Err(Errno::INTR) => {}
                 Ok(Some((_, status))) if status.signaled() => {
-                    break Ok(Fault::Killed(status.terminating_signal().unwrap_or_default()));
+                    break Ok(Fault::killed(status.terminating_signal().unwrap_or_default()));
                 }
                 // Reaped by somebody else, or by the kernel where SIGCHLD is ignored: it has ended all the same.
-                Ok(_) | Err(_) => break Ok(Fault::NoAnswer),
+                Ok(_) | Err(_) => break Ok(Fault::Silent),
             }
         },
     };

@@ -1,13 +1,15 @@
 //! The entry itself: the state machine, driven by what the system answers.
 
+#[cfg(doc)]
+use crate::Step;
 use crate::error::{Error, Fault};
+#[cfg(doc)]
+use crate::jail::IdMap;
 use crate::jail::Jail;
 use crate::jailed::Jailed;
 use crate::kernel::Entry;
 use crate::machine::{Action, State};
 use crate::parents::PARENTS;
-#[cfg(doc)]
-use crate::{IdMap, Step};
 
 impl Jail<'_> {
     /// Enter the jail: on success "/" is the root that was asked for, and so is the working directory.

@@ -157,136 +157,141 @@ impl Step {
     }
 }
 
-/// Why a step failed: a system call failed, or what it returned will not do.
+/// Why a step failed, in two bytes: the errno of a system call, or below zero one of the answers of ours that are listed below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// A system call failed with this errno, whatever its number: a seccomp filter may return up to 4095.
-    Errno(Errno),
-    Relative,
-    NotSticky,
-    NotOurs,
-    Alive,
-    NotTheRoot,
-    Ids,
-    /// `EPERM`, because uid 0 does not hold `CAP_SETFCAP`.
-    NoSetfcap,
-    Capabilities,
-    NoJail,
-    Owner,
-    Writable,
-    NotEmpty,
-    Unsafe,
-    OpenDirectory,
-    OpenRing,
-    NoSuchId,
-    TooManyGroups,
-    NotOwnId,
-    Reversible,
-    NoNewPrivs,
-    /// `$TMPDIR` is not set.
-    Unset,
-    /// The capability with this number is not held.
-    NotHeld(u8),
-    /// The process is not dumpable.
-    NotDumpable,
-    /// A parent was named for a root that has none.
-    ParentOfAnother,
-    /// Something was required of a root that is not the caller's own directory.
-    NotADirectory,
-    /// A user namespace was demanded, and no jail.
-    NothingToEnter,
-    /// Capabilities were to be kept by uid 0, which `run_as` takes none from.
-    RootKeepsAll,
-    /// The supplementary groups are not those that were set.
-    Groups,
-    /// A call that the filter refuses is not refused.
-    NoFilter,
-    /// A required protection is missing.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    Missing(Protection),
-    /// The fork that tried was killed by this signal before it had answered.
-    Killed(i32),
-    /// The fork that tried ended without an answer.
-    NoAnswer,
+pub(crate) struct Fault(i16);
+
+/// The answers, each with what it says.
+macro_rules! answers {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        #[allow(non_upper_case_globals, reason = "they read as the variants that they are")]
+        impl Fault {
+            $($(#[$doc])* pub(crate) const $name: Fault = Fault(-1 - Answer::$name as i16);)*
+        }
+
+        #[derive(Clone, Copy)]
+        enum Answer { $($name),* }
+
+        const ANSWERS: &[&str] = &[$($text),*];
+    };
 }
 
+answers! {
+    Relative => "the path is not absolute",
+    NotSticky => "everyone can write to it and it is not sticky",
+    NotOurs => "it is not the directory that was made",
+    Alive => "it still has a name or takes new entries",
+    NotTheRoot => "\"/\" is not the directory that was made",
+    Ids => "the user or group id has changed",
+    /// Uid 0 does not hold `CAP_SETFCAP`.
+    NoSetfcap => "EPERM (operation not permitted)",
+    Capabilities => "capabilities are held that should not be",
+    NoJail => "it is the root directory already; \"/\" says that no jail is wanted",
+    Owner => "it belongs neither to root nor to us",
+    Writable => "its group or everyone can write to it",
+    NotEmpty => "it is not empty",
+    Unsafe => " does not belong to root, or others can write to it",
+    OpenDirectory => " is a directory",
+    OpenRing => " is an io_uring",
+    NoSuchId => "4294967295 is no user or group id",
+    TooManyGroups => "there are more than 65536 groups",
+    NotOwnId => "a user namespace has no ids but one's own, and no groups",
+    Reversible => "the old ids can be had again",
+    NoNewPrivs => "no_new_privs is not set",
+    /// `$TMPDIR` is not set.
+    Unset => "it is not set",
+    NotDumpable => "the process is not dumpable, so the id maps belong to root",
+    ParentOfAnother => "only the roots auto and unlinked are made in a parent",
+    NotADirectory => "only a directory of the caller's can be required to be empty, owned, unwritable or safe",
+    NothingToEnter => "a user namespace can only be demanded for a jail",
+    RootKeepsAll => "uid 0 keeps all its capabilities: name those to keep to the seal",
+    Groups => "the supplementary groups are not those that were set",
+    NoFilter => "the seccomp filter is not in force",
+    Silent => "that process ended without an answer",
+}
+
+/// Below these come the numbers of what the answer is about.
+const NOT_HELD: i16 = -1000;
+const KILLED: i16 = -2000;
+const MISSING: i16 = -3000;
+
 impl Fault {
+    pub(crate) const PERM: Fault = Fault::of(Errno::PERM);
+    pub(crate) const INTR: Fault = Fault::of(Errno::INTR);
+    pub(crate) const EXIST: Fault = Fault::of(Errno::EXIST);
+    pub(crate) const ACCESS: Fault = Fault::of(Errno::ACCESS);
+
+    /// A system call failed with this errno, whatever its number: a seccomp filter may return up to 4095.
+    #[allow(clippy::cast_possible_truncation, reason = "an errno is at most 4095")]
+    pub(crate) const fn of(errno: Errno) -> Fault {
+        Fault(errno.raw_os_error() as i16)
+    }
+
+    /// The capability with this number is not held.
+    pub(crate) const fn not_held(number: u8) -> Fault {
+        Fault(NOT_HELD - number as i16)
+    }
+
+    /// The fork that tried was killed by this signal before it had answered.
+    #[allow(clippy::cast_possible_truncation, reason = "there are 64 signals")]
+    pub(crate) const fn killed(signal: i32) -> Fault {
+        Fault(KILLED - signal as i16)
+    }
+
+    /// A required protection is missing.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) const fn missing(protection: Protection) -> Fault {
+        Fault(MISSING - protection as i16)
+    }
+
     /// The errno, if a system call failed.
     pub(crate) const fn errno(self) -> Option<Errno> {
         match self {
             Fault::NoSetfcap => Some(Errno::PERM),
-            Fault::Errno(errno) => Some(errno),
-            _ => None,
+            Fault(errno) if errno > 0 => Some(Errno::from_raw_os_error(errno as i32)),
+            Fault(_) => None,
         }
     }
 
     /// Somebody else moved, removed or replaced the new directory: what has its name now, if anything, is not ours.
-    pub(crate) const fn is_moved(self) -> bool {
-        matches!(self, Fault::NotOurs | Fault::Errno(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK))
+    pub(crate) fn is_moved(self) -> bool {
+        self == Fault::NotOurs
+            || [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::MLINK]
+                .into_iter()
+                .any(|errno| self == Fault::of(errno))
     }
 
     /// Somebody else made an entry in the new directory, which still has its name.
-    pub(crate) const fn is_filled(self) -> bool {
-        matches!(self, Fault::Errno(Errno::NOTEMPTY | Errno::EXIST))
+    pub(crate) fn is_filled(self) -> bool {
+        self == Fault::EXIST || self == Fault::of(Errno::NOTEMPTY)
     }
 }
 
 impl From<Errno> for Fault {
     fn from(errno: Errno) -> Fault {
-        Fault::Errno(errno)
+        Fault::of(errno)
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match *self {
-            Fault::Errno(errno) => return Named(errno).fmt(f),
-            Fault::NoSetfcap => return Named(Errno::PERM).fmt(f),
-            Fault::Relative => "the path is not absolute",
-            Fault::NotSticky => "everyone can write to it and it is not sticky",
-            Fault::NotOurs => "it is not the directory that was made",
-            Fault::Alive => "it still has a name or takes new entries",
-            Fault::NotTheRoot => "\"/\" is not the directory that was made",
-            Fault::Ids => "the user or group id has changed",
-            Fault::Capabilities => "capabilities are held that should not be",
-            Fault::NoJail => "it is the root directory already; \"/\" says that no jail is wanted",
-            Fault::Owner => "it belongs neither to root nor to us",
-            Fault::Writable => "its group or everyone can write to it",
-            Fault::NotEmpty => "it is not empty",
-            Fault::Unsafe => " does not belong to root, or others can write to it",
-            Fault::OpenDirectory => " is a directory",
-            Fault::OpenRing => " is an io_uring",
-            Fault::NoSuchId => "4294967295 is no user or group id",
-            Fault::TooManyGroups => "there are more than 65536 groups",
-            Fault::NotOwnId => "a user namespace has no ids but one's own, and no groups",
-            Fault::Reversible => "the old ids can be had again",
-            Fault::NoNewPrivs => "no_new_privs is not set",
-            Fault::Unset => "it is not set",
-            Fault::NotDumpable => "the process is not dumpable, so the id maps belong to root",
-            Fault::ParentOfAnother => "only the roots auto and unlinked are made in a parent",
-            Fault::NotADirectory => {
-                "only a directory of the caller's can be required to be empty, owned, unwritable or safe"
-            }
-            Fault::NothingToEnter => "a user namespace can only be demanded for a jail",
-            Fault::RootKeepsAll => "uid 0 keeps all its capabilities: name those to keep to the seal",
-            Fault::Groups => "the supplementary groups are not those that were set",
-            Fault::NoFilter => "the seccomp filter is not in force",
+        if let Some(errno) = self.errno() {
+            return Named(errno).fmt(f);
+        }
+        let number = |first: i16| u32::from(first.abs_diff(self.0));
+        if self.0 <= MISSING {
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            Fault::Missing(protection) => {
-                f.write_str(protection.name())?;
-                " is missing"
-            }
-            Fault::NoAnswer => "that process ended without an answer",
-            Fault::Killed(signal) => {
-                f.write_str("that process was killed by signal ")?;
-                return decimal(f, signal.unsigned_abs());
-            }
-            Fault::NotHeld(number) => {
-                Capabilities::from_bits(1 << number).fmt(f)?;
-                " is not held"
-            }
-        };
-        f.write_str(text)
+            f.write_str(Protection::ALL.get(number(MISSING) as usize).map_or("", |protection| protection.name()))?;
+            f.write_str(" is missing")
+        } else if self.0 <= KILLED {
+            f.write_str("that process was killed by signal ")?;
+            decimal(f, number(KILLED))
+        } else if self.0 <= NOT_HELD {
+            Capabilities::from_bits(1 << number(NOT_HELD)).fmt(f)?;
+            f.write_str(" is not held")
+        } else {
+            f.write_str(ANSWERS.get(number(-1) as usize).copied().unwrap_or_default())
+        }
     }
 }
 
@@ -395,7 +400,7 @@ impl Error {
         decimal(f, number.unsigned_abs())?;
         f.write_str(if component { " of the path" } else { "" })?;
         match self.fault {
-            Fault::Errno(Errno::NOTDIR | Errno::LOOP) if component => {
+            fault if component && matches!(fault.errno(), Some(Errno::NOTDIR | Errno::LOOP)) => {
                 f.write_str(" is a symbolic link or no directory")
             }
             Fault::Unsafe | Fault::OpenDirectory | Fault::OpenRing => fmt::Display::fmt(&self.fault, f),

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::error::{Error, Fault, Residue, Step};
 #[cfg(doc)]
-use crate::{Jailed, Seal, Sealed};
+use crate::jailed::Jailed;
 
 /// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
 ///

@@ -3,8 +3,6 @@
 //! It is pure: it makes no system call. [`State::run`] hands each state to `perform` and feeds the outcome to
 //! [`State::next`], until the entry is `Inside` or `Refused`.
 
-use rustix::io::Errno;
-
 use crate::error::{Fault, Residue, Step};
 use crate::jail::{IdMap, Plan, Root, UserNamespace};
 
@@ -179,18 +177,18 @@ impl State {
             (Verify, Ok(()))                            => Inside,
 
             // The detour, where it is not permitted to chroot or to mount.
-            (Chroot | Mount, Err(Fault::Errno(Errno::PERM))) if detour => Proc,
-            (Chroot, Err(Fault::Errno(Errno::PERM))) if plan.no_new_privs_helps && !self.has.no_new_privs => NoNewPrivs,
+            (Chroot | Mount, Err(Fault::PERM)) if detour => Proc,
+            (Chroot, Err(Fault::PERM)) if plan.no_new_privs_helps && !self.has.no_new_privs => NoNewPrivs,
 
             // Once more: an interrupted call, a name that is taken, a directory that somebody got at.
-            (action, Err(Fault::Errno(Errno::INTR))) if self.interruptions > 0 => { self.interruptions -= 1; action }
+            (action, Err(Fault::INTR)) if self.interruptions > 0 => { self.interruptions -= 1; action }
             (OpenRoot | Unlink, Err(fault)) if fault.is_moved() => {
                 (self.has.directory, self.has.left) = (false, true);
                 self.another_name(Mkdir, fault)
             }
             (Unlink, Err(fault)) if fault.is_filled() => self.another_name(Discard, fault),
             (VerifyUnlinked, Err(Fault::Alive)) if self.names > 0 => { self.has.left = true; self.another_name(Mkdir, Fault::Alive) }
-            (Mkdir, Err(fault @ Fault::Errno(Errno::EXIST))) if self.names > 0 => self.another_name(Mkdir, fault),
+            (Mkdir, Err(fault @ Fault::EXIST)) if self.names > 0 => self.another_name(Mkdir, fault),
             (Discard, done) if self.refused.is_none() => {
                 self.has.left |= done.is_err();
                 self.has.directory = false;

@@ -208,7 +208,7 @@ impl Entry {
 
     pub(super) fn map_uid(&self) -> Result<(), Fault> {
         match write_map(held(&self.maps.uid_map), self.uid.as_raw()) {
-            Err(Fault::Errno(Errno::PERM)) if self.maps.no_setfcap => Err(Fault::NoSetfcap),
+            Err(Fault::PERM) if self.maps.no_setfcap => Err(Fault::NoSetfcap),
             written => written,
         }
     }
@@ -312,7 +312,7 @@ pub(super) fn shed(plan: Plan) -> Result<(), Fault> {
 /// That "/" has no entries. What is sealed may not be listed at all.
 pub(super) fn see_empty_root() -> Result<(), Fault> {
     match see_empty(CWD) {
-        Err(Fault::Errno(Errno::ACCESS)) => Ok(()),
+        Err(Fault::ACCESS) => Ok(()),
         seen => seen,
     }
 }

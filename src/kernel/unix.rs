@@ -39,7 +39,7 @@ pub(super) const fn see_empty_root() -> Result<(), Fault> {
 
 /// To list a directory takes an allocation here: it is refused to ask.
 pub(super) const fn see_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
-    Err(Fault::Errno(Errno::NOSYS))
+    Err(Fault::of(Errno::NOSYS))
 }
 
 /// There is no call that tells whether there are threads, and none is needed: all share one root directory.
@@ -78,7 +78,7 @@ pub(crate) enum SessionKeyring {
 /// What only Linux has.
 pub(super) const DETACHED: bool = false;
 pub(super) const USERNS: bool = false;
-const NOT_HERE: Result<(), Fault> = Err(Fault::Errno(Errno::NOSYS));
+const NOT_HERE: Result<(), Fault> = Err(Fault::of(Errno::NOSYS));
 
 pub(super) const fn new_user_namespace(_: bool) -> Result<(), Fault> {
     NOT_HERE

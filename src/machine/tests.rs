@@ -1,5 +1,7 @@
 //! The machine on a system that fails where it is told to, and that says at the end what was left.
 
+use rustix::io::Errno;
+
 use super::*;
 
 mod every;
@@ -16,8 +18,8 @@ const AS_ROOT: Plan = Plan {
     dumpable: false,
     no_new_privs_helps: false,
 };
-const PERM: Fault = Fault::Errno(Errno::PERM);
-const IO: Fault = Fault::Errno(Errno::IO);
+const PERM: Fault = Fault::of(Errno::PERM);
+const IO: Fault = Fault::of(Errno::IO);
 
 /// A system of its own: what an entry changes in it is counted from the calls alone, not from what the machine says.
 #[derive(Default)]
@@ -76,8 +78,8 @@ impl World {
     fn somebody_did(&mut self, action: Action, fault: Fault) {
         let moved = match (action, fault) {
             (OpenRoot, Fault::NotOurs) | (VerifyUnlinked, Fault::Alive) => true,
-            (OpenRoot | Unlink, Fault::Errno(errno)) => {
-                matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK)
+            (OpenRoot | Unlink, fault) => {
+                matches!(fault.errno(), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK))
             }
             _ => false,
         };
@@ -232,7 +234,7 @@ fn a_failing_way_back_says_what_is_left() {
 
 #[test]
 fn chroot_is_only_tried_again_after_eperm_and_only_once() {
-    for fault in [IO, Fault::Errno(Errno::ACCESS), Fault::Errno(Errno::NOSYS)] {
+    for fault in [IO, Fault::of(Errno::ACCESS), Fault::of(Errno::NOSYS)] {
         let mut world = world(true, &[(9, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).refused, Some((Chroot, fault)));
     }
@@ -244,7 +246,7 @@ fn chroot_is_only_tried_again_after_eperm_and_only_once() {
 
 #[test]
 fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
-    let taken = Fault::Errno(Errno::EXIST);
+    let taken = Fault::of(Errno::EXIST);
     let mut twice = world(true, &[(4, taken), (5, taken)]);
     assert_eq!(twice.enter(AS_ROOT, 1).now, Inside);
     let always: Vec<_> = (4..900).map(|call| (call, taken)).collect();
@@ -257,26 +259,26 @@ fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
 fn a_directory_that_somebody_got_at_is_given_up_and_another_made() {
     for (n, fault) in [
         (5, Fault::NotOurs),
-        (5, Fault::Errno(Errno::NOENT)),
-        (5, Fault::Errno(Errno::LOOP)),
-        (6, Fault::Errno(Errno::NOTEMPTY)),
-        (6, Fault::Errno(Errno::NOENT)),
+        (5, Fault::of(Errno::NOENT)),
+        (5, Fault::of(Errno::LOOP)),
+        (6, Fault::of(Errno::NOTEMPTY)),
+        (6, Fault::of(Errno::NOENT)),
         (7, Fault::Alive),
     ] {
         let mut world = world(true, &[(n, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).now, Inside, "{fault:?}");
         let again = world.asked.iter().rposition(|call| *call == Mkdir).unwrap();
         // Only what still has its name is ours to remove.
-        assert_eq!(world.asked[..again].contains(&Discard), fault == Fault::Errno(Errno::NOTEMPTY));
+        assert_eq!(world.asked[..again].contains(&Discard), fault == Fault::of(Errno::NOTEMPTY));
     }
-    let mut refused = world(true, &[(6, Fault::Errno(Errno::BUSY))]);
-    assert_eq!(refused.enter(AS_ROOT, 1).refused, Some((Unlink, Fault::Errno(Errno::BUSY))));
+    let mut refused = world(true, &[(6, Fault::of(Errno::BUSY))]);
+    assert_eq!(refused.enter(AS_ROOT, 1).refused, Some((Unlink, Fault::of(Errno::BUSY))));
     assert!(refused.agrees(Residue::default()));
 }
 
 #[test]
 fn an_interrupted_call_is_asked_again_but_not_for_ever() {
-    let interrupted = Fault::Errno(Errno::INTR);
+    let interrupted = Fault::of(Errno::INTR);
     for (plan, may_chroot, calls) in ways_in() {
         for n in 0..calls.len() {
             let mut once = world(may_chroot, &[(n, interrupted)]);
@@ -391,8 +393,7 @@ fn unjailed_asks_for_nothing() {
 /// However long it goes on, and whichever call shows it.
 #[test]
 fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_any_more() {
-    for (step, fault) in
-        [(OpenRoot, Fault::NotOurs), (Unlink, Fault::Errno(Errno::NOENT)), (VerifyUnlinked, Fault::Alive)]
+    for (step, fault) in [(OpenRoot, Fault::NotOurs), (Unlink, Fault::of(Errno::NOENT)), (VerifyUnlinked, Fault::Alive)]
     {
         for parents in [1, 3] {
             let mut always = World { may_chroot: true, ..World::default() };
@@ -413,7 +414,7 @@ fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_an
 /// A signal at every call must not use up the names, nor somebody who takes names the interruptions.
 #[test]
 fn interruptions_and_names_are_counted_apart() {
-    let (taken, interrupted) = (Fault::Errno(Errno::EXIST), Fault::Errno(Errno::INTR));
+    let (taken, interrupted) = (Fault::of(Errno::EXIST), Fault::of(Errno::INTR));
     let mut both: Vec<_> = (4..20).map(|call| (call, interrupted)).collect();
     both.extend((20..36).map(|call| (call, taken)));
     assert_eq!(world(true, &both).enter(AS_ROOT, 1).now, Inside);
@@ -421,7 +422,7 @@ fn interruptions_and_names_are_counted_apart() {
 
 #[test]
 fn a_directory_that_could_not_be_discarded_is_told_of_when_the_entry_is_refused() {
-    let not_empty = Fault::Errno(Errno::NOTEMPTY);
+    let not_empty = Fault::of(Errno::NOTEMPTY);
     let mut world = world(true, &[(6, not_empty), (7, not_empty), (13, IO)]);
     let end = world.enter(AS_ROOT, 1);
     assert_eq!((end.now, end.refused), (Refused, Some((Chroot, IO))));

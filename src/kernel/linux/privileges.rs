@@ -32,7 +32,7 @@ pub(super) fn held_of(keep: Capabilities) -> Result<(), Fault> {
         !permitted.contains(one) || capability_is_in_bounding_set(one) != Ok(true)
     };
     match (0..64).filter(|number| keep.bits() & 1 << number != 0).find(lacks) {
-        Some(number) => Err(Fault::NotHeld(number)),
+        Some(number) => Err(Fault::not_held(number)),
         None => Ok(()),
     }
 }

@@ -191,7 +191,7 @@ impl<'s> Sealing<'s> {
                 Protection::Keyring => self.in_force.keyring == SessionKeyring::Own || keyring::is_available(),
             };
             if !can_be {
-                return Err(Fault::Missing(protection));
+                return Err(Fault::missing(protection));
             }
         }
         Ok(())
@@ -228,7 +228,7 @@ impl<'s> Sealing<'s> {
         self.in_force.securebits = securebits_are_locked()?;
         let mut required = Protection::ALL.into_iter().filter(|protection| self.seal.requires(*protection));
         match required.find(|protection| !self.in_force.has(*protection)) {
-            Some(missing) => Err(Fault::Missing(missing)),
+            Some(missing) => Err(Fault::missing(missing)),
             None => Ok(()),
         }
     }

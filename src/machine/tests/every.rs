@@ -50,14 +50,14 @@ const ANSWERS: [Fault; 5] =
     [Fault::NotOurs, Fault::Alive, Fault::NotTheRoot, Fault::Capabilities, Fault::OpenDirectory];
 
 fn faults() -> impl Iterator<Item = Fault> {
-    ERRNOS.into_iter().map(Fault::Errno).chain(ANSWERS)
+    ERRNOS.into_iter().map(Fault::of).chain(ANSWERS)
 }
 
 /// Those that the machine treats in different ways.
 fn second_faults() -> [Fault; 7] {
     [PERM, IO, Fault::Alive]
         .into_iter()
-        .chain([Errno::INTR, Errno::EXIST, Errno::NOTEMPTY, Errno::NOENT].map(Fault::Errno))
+        .chain([Errno::INTR, Errno::EXIST, Errno::NOTEMPTY, Errno::NOENT].map(Fault::of))
         .collect::<Vec<_>>()
         .try_into()
         .unwrap()
