@@ -283,8 +283,7 @@ impl Entry {
 
 /// A tmpfs takes a mount namespace that belongs to the user namespace.
 pub(super) fn new_user_namespace(to_mount: bool) -> Result<(), Fault> {
-    let mount = if to_mount { UnshareFlags::NEWNS } else { UnshareFlags::empty() };
-    Ok(unshare(UnshareFlags::NEWUSER | mount)?)
+    Ok(unshare(if to_mount { Share::UserAndMountNamespace } else { Share::UserNamespace })?)
 }
 
 /// The effective user id, and whether an entry by privilege has to set `no_new_privs`: unless the real, effective and saved ids are all
@@ -349,10 +348,30 @@ pub(crate) fn may_chroot_ever() -> bool {
     capability_is_in_bounding_set(CapabilitySet::SYS_CHROOT) == Ok(true)
 }
 
+/// What this crate unshares: none of it takes a descriptor away from a thread that uses it.
+#[derive(Clone, Copy)]
+pub(super) enum Share {
+    /// Nothing, which the kernel itself never refuses.
+    Nothing,
+    /// The memory: fails if anything shares it.
+    Memory,
+    RootAndDescriptors,
+    UserNamespace,
+    UserAndMountNamespace,
+}
+
 /// `unshare(2)`, which rustix has as an unsafe function only.
 #[allow(unsafe_code, reason = "rustix has no safe one")]
-pub(super) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
-    // SAFETY: what is unsafe is CLONE_FILES, by which a descriptor that is used here could stay that of another thread alone. It is
-    // given only once other threads are ruled out.
+pub(super) fn unshare(share: Share) -> Result<(), Errno> {
+    const CLONE_VM: u32 = 0x100; // linux/sched.h; rustix has no name for it
+    let flags = match share {
+        Share::Nothing => UnshareFlags::empty(),
+        Share::Memory => UnshareFlags::from_bits_retain(CLONE_VM),
+        Share::RootAndDescriptors => UnshareFlags::FS | UnshareFlags::FILES,
+        Share::UserNamespace => UnshareFlags::NEWUSER,
+        Share::UserAndMountNamespace => UnshareFlags::NEWUSER | UnshareFlags::NEWNS,
+    };
+    // SAFETY: what is unsafe is CLONE_FILES, by which a descriptor that one thread opens could be unknown to another one. It is given
+    // only once the state machine has ruled out other threads.
     unsafe { unshare_unsafe(flags) }
 }

@@ -6,9 +6,9 @@ use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
-use rustix::thread::{Timespec, UnshareFlags, nanosleep};
+use rustix::thread::{Timespec, nanosleep};
 
-use super::{proc, unshare};
+use super::{Share, proc, unshare};
 use crate::error::Fault;
 
 /// Checks that the process has one thread and shares its memory with no other process. Returns a descriptor of `/proc/self/stat`,
@@ -21,7 +21,7 @@ use crate::error::Fault;
 pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
     const TRIES: u8 = 20;
     for _ in 0..TRIES {
-        match unshare(UnshareFlags::from_bits_retain(CLONE_VM)) {
+        match unshare(Share::Memory) {
             Ok(()) => return Ok(None),
             Err(Errno::INVAL) => {}
             Err(errno) => {
@@ -39,13 +39,10 @@ pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
     Err(Errno::INVAL.into())
 }
 
-/// `linux/sched.h`; rustix has no name for it.
-const CLONE_VM: u32 = 0x100;
-
 /// Gives the process its own root, working directory and table of descriptors, if another process shares them. That one stays as it
 /// is: outside, and without power over those of this process. Returns false where a filter refuses the call.
 pub(super) fn unshare_root_and_descriptors() -> Result<bool, Errno> {
-    match unshare(UnshareFlags::FS | UnshareFlags::FILES) {
+    match unshare(Share::RootAndDescriptors) {
         Ok(()) => Ok(true),
         Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => Ok(false),
         Err(errno) => Err(errno),
@@ -84,7 +81,7 @@ pub(super) fn still_alone(stat: Option<&(Pid, OwnedFd)>) -> Result<(), Fault> {
 
 /// Whether even an `unshare` of nothing is refused, which the kernel itself never does.
 pub(crate) fn unshare_is_filtered() -> bool {
-    unshare(UnshareFlags::empty()).is_err()
+    unshare(Share::Nothing).is_err()
 }
 
 /// Whether `stat` counts one thread, in its twentieth field, `proc_pid_stat(5)`.
