@@ -282,7 +282,6 @@ fn hold(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Err
 }
 
 /// A descriptor that an earlier step has left, or one with which every call is `EBADF`.
-#[inline(never)] // or it adds 1 KB
 #[allow(clippy::ref_option, reason = "an Option<&OwnedFd> takes more code to make")]
 fn held(fd: &Option<OwnedFd>) -> BorrowedFd<'_> {
     fd.as_ref().map_or(ABS, AsFd::as_fd)

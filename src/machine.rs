@@ -110,7 +110,6 @@ use Action::{
 impl State {
     /// The first state, where there are so many parents to try and an entry by privilege has to set `no_new_privs` or not. Without a jail
     /// it is also the last.
-    #[inline(never)] // or it adds 200 bytes
     pub(crate) fn start(plan: Plan, parents: usize, sets_no_new_privs: bool) -> State {
         let now = match plan.root {
             Root::Unjailed => Inside,

@@ -15,14 +15,12 @@ pub(super) fn open_directory(from: BorrowedFd<'_>, path: &CStr) -> Result<OwnedF
 }
 
 /// Opens a directory or a file.
-#[inline(never)]
 pub(super) fn open(from: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let file = openat(from, path, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty())?;
     if fstatfs(&file)?.f_type == PROC_SUPER_MAGIC { Ok(file) } else { Err(Errno::IO) }
 }
 
 /// Calls `each` with the name of every entry but "." and "..", until it fails. Entries that come or go meanwhile may be missed.
-#[inline(never)]
 pub(super) fn list(directory: &OwnedFd, each: &mut dyn FnMut(&CStr) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut buffer = [MaybeUninit::uninit(); 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
