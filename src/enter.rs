@@ -26,7 +26,7 @@ impl Jail<'_> {
     /// # Requirements
     ///
     /// - One thread, and memory that no other process shares. A thread that was just joined, which the kernel still counts, is waited for,
-    ///   at most 20 ms.
+    ///   at most 50 ms.
     /// - No descriptor that is open on a directory or an `io_uring`.
     /// - A parent that can be written; for [`detached`](Jail::detached) `CAP_SYS_ADMIN` or a user namespace, and Linux 5.2.
     /// - `CAP_SYS_CHROOT` (elsewhere than on Linux: root) or, on Linux, the right to make user namespaces, and `/proc` unless the map is

@@ -10,6 +10,7 @@ use rustix::thread::{Timespec, nanosleep};
 
 use super::{Share, proc, unshare};
 use crate::error::Fault;
+use crate::text::number;
 
 /// Checks that the process has one thread and shares its memory with no other process. Returns a descriptor of `/proc/self/stat`,
 /// and whose it is, where it takes that to check again in the jail.
@@ -19,7 +20,7 @@ use crate::error::Fault;
 ///
 /// The kernel counts a thread for some time after it was joined, so a refusal waits for threads that are dead.
 pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
-    const TRIES: u8 = 20;
+    const TRIES: u8 = 50;
     for _ in 0..TRIES {
         match unshare(Share::Memory) {
             Ok(()) => return Ok(None),
@@ -61,13 +62,19 @@ pub(crate) fn another_thread_lives() -> Option<bool> {
     Some(living > 1)
 }
 
-/// Whether the thread with this directory is neither a zombie nor dead: the third field of its `stat` is its state; the second, which
-/// may hold anything, ends with the last parenthesis.
+/// Whether the thread with this directory is not about to end: whoever joins a thread goes on when the kernel has set `PF_EXITING`, its
+/// state may still be anything. The flags are the ninth field of `stat`; the second, which may hold anything, ends with the last
+/// parenthesis.
 fn lives(task: BorrowedFd<'_>) -> bool {
+    const PF_EXITING: u32 = 4; // linux/sched.h
     let mut text = [0; 512];
     let stat = proc::open(task, c"stat", OFlags::empty());
-    stat.and_then(|stat| proc::read_start(&stat, &mut text)).is_ok()
-        && !matches!(text.rsplit(|&byte| byte == b')').next(), Some([b' ', b'Z' | b'X', ..]))
+    if stat.and_then(|stat| proc::read_start(&stat, &mut text)).is_err() {
+        return false;
+    }
+    let fields = text.rsplit(|&byte| byte == b')').next().unwrap_or_default();
+    let flags = fields.split(|&byte| byte == b' ').nth(7).and_then(number);
+    flags.is_none_or(|flags| flags & PF_EXITING == 0)
 }
 
 /// Checks that there is still one thread. `stat` is `Some` only where a filter refuses `unshare`; in a fork it is the parent's.
