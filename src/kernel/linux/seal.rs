@@ -3,7 +3,6 @@
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
-use rustix::thread::{no_new_privs, set_no_new_privs};
 
 use super::keyring;
 use super::privileges::{
@@ -11,7 +10,7 @@ use super::privileges::{
     may_set_privileges, raise_ambient, securebits_are_locked,
 };
 use super::threads::still_alone;
-use super::{landlock, seccomp};
+use super::{landlock, seccomp, set_no_new_privs, verify_no_new_privs};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::jail::Root;
@@ -60,8 +59,8 @@ impl Seal {
         self
     }
 
-    pub(crate) const fn requires(&self, protection: Protection) -> bool {
-        self.required & 1 << protection as u8 != 0
+    fn required(self) -> impl Iterator<Item = Protection> {
+        Protection::ALL.into_iter().filter(move |protection| self.required & 1 << *protection as u8 != 0)
     }
 }
 
@@ -142,7 +141,7 @@ impl<'s> Sealing<'s> {
             Give::Keep => held_of(self.seal.keep),
             Give::Ruleset => self.make_ruleset(),
             Give::Require => self.check_required(),
-            Give::NoNewPrivs => Ok(set_no_new_privs(true)?),
+            Give::NoNewPrivs => Ok(set_no_new_privs()?),
             Give::BoundingSet => empty_bounding_set_if_allowed(self.seal.keep),
             Give::Ambient => raise_ambient(self.through_exec()),
             Give::Securebits => lock_securebits_if_allowed(),
@@ -182,7 +181,7 @@ impl<'s> Sealing<'s> {
 
     /// What is required and can be known to be missing is an error before anything has changed.
     fn check_required(&self) -> Result<(), Fault> {
-        for protection in Protection::ALL.into_iter().filter(|protection| self.seal.requires(*protection)) {
+        for protection in self.seal.required() {
             let can_be = match protection {
                 Protection::BoundingSet => may_set_privileges()? || bounding_set_is_empty(self.seal.keep)?,
                 Protection::Securebits => may_set_privileges()? || securebits_are_locked()?,
@@ -218,16 +217,13 @@ impl<'s> Sealing<'s> {
         if held()? != self.seal.keep {
             return Err(Fault::Capabilities);
         }
-        if !no_new_privs()? {
-            return Err(Fault::NoNewPrivs);
-        }
+        verify_no_new_privs()?;
         if self.in_force.seccomp {
             seccomp::verify()?;
         }
         self.in_force.bounding_set = bounding_set_is_empty(self.seal.keep)?;
         self.in_force.securebits = securebits_are_locked()?;
-        let mut required = Protection::ALL.into_iter().filter(|protection| self.seal.requires(*protection));
-        match required.find(|protection| !self.in_force.has(*protection)) {
+        match self.seal.required().find(|protection| !self.in_force.has(*protection)) {
             Some(missing) => Err(Fault::missing(missing)),
             None => Ok(()),
         }
