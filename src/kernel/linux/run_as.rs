@@ -224,13 +224,14 @@ impl<'a> RunAs<'a> {
 #[allow(unsafe_code, reason = "memory for a list of any length")]
 fn groups_are(wanted: &[u32]) -> Result<bool, Errno> {
     let count = wanted.len();
+    let compare = |list: &mut [u32]| match supplementary_groups(list) {
+        Ok(told) => Ok(told == count && list.get(..told).is_some_and(|list| are_the_same(list, wanted))),
+        Err(Errno::INVAL) => Ok(false), // there are more
+        Err(errno) => Err(errno),
+    };
     let mut few = [0; 64];
     if count <= few.len() {
-        return match supplementary_groups(&mut few) {
-            Ok(told) => Ok(told == count && few.get(..told).is_some_and(|few| are_the_same(few, wanted))),
-            Err(Errno::INVAL) => Ok(false), // there are more
-            Err(errno) => Err(errno),
-        };
+        return compare(&mut few);
     }
     let length = size_of_val(wanted);
     // SAFETY: a new mapping, which nothing else uses, aligned for any type and full of zeros.
@@ -238,11 +239,7 @@ fn groups_are(wanted: &[u32]) -> Result<bool, Errno> {
         let memory = mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
         (memory, core::slice::from_raw_parts_mut(memory.cast::<u32>(), count))
     };
-    let same = match supplementary_groups(list) {
-        Ok(told) => Ok(told == count && are_the_same(list, wanted)),
-        Err(Errno::INVAL) => Ok(false),
-        Err(errno) => Err(errno),
-    };
+    let same = compare(list);
     // SAFETY: the mapping made above, to which no reference is used any more.
     unsafe { munmap(memory, length)? };
     same
