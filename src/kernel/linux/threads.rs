@@ -63,18 +63,21 @@ pub(crate) fn another_thread_lives() -> Option<bool> {
 }
 
 /// Whether the thread with this directory is not about to end: whoever joins a thread goes on when the kernel has set `PF_EXITING`, its
-/// state may still be anything. The flags are the ninth field of `stat`; the second, which may hold anything, ends with the last
-/// parenthesis.
+/// state may still be anything. A thread without a file has ended.
 fn lives(task: BorrowedFd<'_>) -> bool {
     const PF_EXITING: u32 = 4; // linux/sched.h
-    let mut text = [0; 512];
     let stat = proc::open(task, c"stat", OFlags::empty());
-    if stat.and_then(|stat| proc::read_start(&stat, &mut text)).is_err() {
-        return false;
-    }
-    let fields = text.rsplit(|&byte| byte == b')').next().unwrap_or_default();
-    let flags = fields.split(|&byte| byte == b' ').nth(7).and_then(number);
-    flags.is_none_or(|flags| flags & PF_EXITING == 0)
+    let flags = stat.and_then(|stat| field(&stat, 9));
+    flags.is_ok_and(|flags| flags.is_none_or(|flags| flags & PF_EXITING == 0))
+}
+
+/// The number in this field of a `stat`, `proc_pid_stat(5)`; `None` if there is none. The second field may hold anything, so the third
+/// begins after the last parenthesis.
+fn field(stat: &OwnedFd, place: usize) -> Result<Option<u32>, Errno> {
+    let mut text = [0; 512];
+    proc::read_start(stat, &mut text)?;
+    let rest = text.rsplit(|&byte| byte == b')').next().unwrap_or_default();
+    Ok(rest.split(|&byte| byte == b' ').nth(place - 2).and_then(number))
 }
 
 /// Checks that there is still one thread. `stat` is `Some` only where a filter refuses `unshare`; in a fork it is the parent's.
@@ -91,20 +94,7 @@ pub(crate) fn unshare_is_filtered() -> bool {
     unshare(Share::Nothing).is_err()
 }
 
-/// Whether `stat` counts one thread, in its twentieth field, `proc_pid_stat(5)`.
+/// Whether `stat` counts one thread.
 fn is_alone(stat: &OwnedFd) -> bool {
-    let mut text = [0; 512];
-    if proc::read_start(stat, &mut text).is_err() {
-        return false;
-    }
-    let (mut spaces, mut threads) = (0_u16, 0_u64);
-    for &byte in &text {
-        match byte {
-            b')' => (spaces, threads) = (0, 0),
-            b' ' => spaces += 1,
-            _ if spaces == 18 => threads = threads << 8 | u64::from(byte),
-            _ => {}
-        }
-    }
-    threads == u64::from(b'1')
+    field(stat, 20) == Ok(Some(1))
 }
