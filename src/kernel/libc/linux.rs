@@ -42,7 +42,7 @@ pub fn is_secure_execution() -> bool {
     unsafe { getauxval(AT_SECURE) != 0 }
 }
 
-/// The value of this environment variable, unless the process is set-id.
+/// The value of this environment variable.
 ///
 /// # Safety
 ///
