@@ -14,8 +14,8 @@ use crate::error::Residue;
 use crate::error::{Error, Fault, Step};
 use crate::jail::{Jail, Root};
 use crate::jailed::Jailed;
-use crate::kernel::libc::errno;
-use crate::kernel::{may_chroot_ever, only_thread};
+use crate::libc::errno;
+use crate::os::{may_chroot_ever, only_thread};
 
 unsafe extern "C" {
     fn fork() -> c_int;

@@ -2,12 +2,12 @@
 
 #[cfg(doc)]
 use crate::Step;
+use crate::entry::Entry;
 use crate::error::{Error, Fault};
 #[cfg(doc)]
 use crate::jail::IdMap;
 use crate::jail::Jail;
 use crate::jailed::Jailed;
-use crate::kernel::Entry;
 use crate::machine::{Action, State};
 use crate::parents::PARENTS;
 

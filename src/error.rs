@@ -6,7 +6,6 @@ use rustix::io::Errno;
 
 use crate::capabilities::Capabilities;
 use crate::parents::{PARENTS, parent};
-#[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::protection::Protection;
 use crate::text::{Named, decimal};
 
@@ -239,7 +238,6 @@ impl Fault {
     }
 
     /// A required protection is missing.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) const fn missing(protection: Protection) -> Fault {
         Fault(MISSING - protection as i16)
     }
@@ -280,7 +278,6 @@ impl fmt::Display for Fault {
         }
         let number = |first: i16| u32::from(first.abs_diff(self.0));
         if self.0 <= MISSING {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
             f.write_str(Protection::ALL.get(number(MISSING) as usize).map_or("", |protection| protection.name()))?;
             f.write_str(" is missing")
         } else if self.0 <= KILLED {

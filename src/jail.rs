@@ -3,8 +3,7 @@
 use core::fmt;
 
 use crate::error::{Error, Fault, Residue, Step};
-#[cfg(doc)]
-use crate::jailed::Jailed;
+use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, USERNS};
 
 /// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
 ///
@@ -95,6 +94,10 @@ pub(crate) struct Demands {
 }
 
 /// Whether to enter through a new user namespace, which needs no privilege (Linux).
+#[cfg_attr(
+    not(feature = "userns"),
+    allow(dead_code, unreachable_pub, reason = "the machine knows it, the API does not")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserNamespace {
@@ -107,6 +110,10 @@ pub enum UserNamespace {
 }
 
 /// What is written to `uid_map` and `gid_map` of a new user namespace (Linux).
+#[cfg_attr(
+    not(feature = "userns"),
+    allow(dead_code, unreachable_pub, reason = "the machine knows it, the API does not")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IdMap {
@@ -118,12 +125,8 @@ pub enum IdMap {
 }
 
 impl<'a> Jail<'a> {
-    const fn new(root: Root, path: Option<&'a [u8]>) -> Self {
-        let user_namespace = if cfg!(all(feature = "userns", any(target_os = "linux", target_os = "android"))) {
-            UserNamespace::Auto
-        } else {
-            UserNamespace::Never
-        };
+    pub(crate) const fn new(root: Root, path: Option<&'a [u8]>) -> Self {
+        let user_namespace = if USERNS { UserNamespace::Auto } else { UserNamespace::Never };
         let plan = Plan {
             root,
             detached_if_no_parent: false,
@@ -134,7 +137,7 @@ impl<'a> Jail<'a> {
             user_namespace,
             id_map: IdMap::Identity,
             dumpable: false,
-            no_new_privs_helps: cfg!(target_os = "freebsd"),
+            no_new_privs_helps: CHROOT_AFTER_NO_NEW_PRIVS,
         };
         Jail { path, auto: false, parent_of_another: false, plan }
     }
@@ -144,8 +147,7 @@ impl<'a> Jail<'a> {
     pub const fn auto() -> Self {
         let mut jail = Self::new(Root::Unlinked, None);
         jail.auto = true;
-        jail.plan.detached_if_no_parent =
-            cfg!(all(feature = "detached", any(target_os = "linux", target_os = "android")));
+        jail.plan.detached_if_no_parent = DETACHED;
         jail
     }
 
@@ -162,7 +164,7 @@ impl<'a> Jail<'a> {
     /// [`require_empty`](Jail::require_empty), [`require_owner`](Jail::require_owner),
     /// [`require_unwritable`](Jail::require_unwritable) and [`require_safe_path`](Jail::require_safe_path).
     ///
-    /// [`Jailed::seal`] leaves what is beneath it accessible.
+    /// [`Jailed::seal`](crate::Jailed::seal) leaves what is beneath it accessible.
     pub const fn directory(path: &'a [u8]) -> Self {
         Self::new(Root::Directory, Some(path))
     }
@@ -245,7 +247,7 @@ impl<'a> Jail<'a> {
     ///
     /// A thread that does not share its root with this one (`CLONE_FS`) is then *not* jailed, a user namespace cannot be made (`unshare`
     /// fails with `EINVAL`), and a root, working directory or table of descriptors that another process shares stays shared.
-    /// `$TMPDIR` is not looked at. [`Jailed::run_as`] and [`Jailed::seal`] still refuse threads. Saves two system calls.
+    /// `$TMPDIR` is not looked at. [`Jailed::run_as`](crate::Jailed::run_as) and [`Jailed::seal`](crate::Jailed::seal) still refuse threads. Saves two system calls.
     pub const fn allow_threads(mut self) -> Self {
         self.plan.threads = true;
         self
@@ -258,61 +260,6 @@ impl<'a> Jail<'a> {
     /// each number up to the last descriptor.
     pub const fn allow_open_directories(mut self) -> Self {
         self.plan.directories = true;
-        self
-    }
-}
-
-/// Linux only.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-impl Jail<'_> {
-    /// A read-only tmpfs that is mounted nowhere: empty, without a name at any instant, `EROFS` for whatever would be made
-    /// in it. Needs no parent. In a user namespace it takes a mount namespace too, whose cost grows with the number of
-    /// mounts.
-    ///
-    /// # Source
-    ///
-    /// [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html),
-    /// [`fsmount(2)`](https://man7.org/linux/man-pages/man2/fsmount.2.html)
-    #[cfg(feature = "detached")]
-    pub const fn detached() -> Self {
-        Jail::new(Root::Detached, None)
-    }
-
-    /// Whether to enter through a new user namespace. [`UserNamespace::Auto`] unless said.
-    #[cfg(feature = "userns")]
-    pub const fn user_namespace(mut self, user_namespace: UserNamespace) -> Self {
-        self.plan.user_namespace = user_namespace;
-        self
-    }
-
-    /// Which ids the process has in a new user namespace. [`IdMap::Identity`] unless said.
-    #[cfg(feature = "userns")]
-    pub const fn id_map(mut self, id_map: IdMap) -> Self {
-        self.plan.id_map = id_map;
-        self
-    }
-
-    /// Lets a process that is not dumpable open its id maps, which belong to root otherwise: for that moment it is dumpable, and other
-    /// processes of its user can open its memory in `/proc` and trace it, for as long as they like. For a process that holds no secret.
-    ///
-    /// A process is not dumpable after a `setuid`, with file capabilities, and if its program cannot be read. Without this,
-    /// [`enter`](Jail::enter) refuses such a process at [`Step::Proc`](crate::Step::Proc), before anything has changed; it can enter
-    /// before the `setuid`, or go without id maps.
-    #[cfg(feature = "userns")]
-    pub const fn allow_dumpable(mut self) -> Self {
-        self.plan.dumpable = true;
-        self
-    }
-
-    /// In a user namespace, empty the bounding set and lock the securebits, for [`Jailed::seal`] to find them so.
-    ///
-    /// That takes a capability of the user namespace, which is gone when [`enter`](Jail::enter) returns. Nothing that
-    /// is known depends on it: without a capability held and with `no_new_privs`, which `enter` sets in a user namespace, no
-    /// `execve` gives one. It costs a system call for each capability that the kernel knows (41 on Linux 6.18) and three more, half
-    /// as much time as all the rest.
-    #[cfg(feature = "userns")]
-    pub const fn empty_bounding_set(mut self) -> Self {
-        self.plan.bounding_set = true;
         self
     }
 }

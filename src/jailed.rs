@@ -3,11 +3,12 @@
 use rustix::fd::OwnedFd;
 use rustix::process::Pid;
 
+use crate::entry::{Entry, OpenDirectories, RootId, RootMutability};
 use crate::error::Residue;
 use crate::error::{Error, Step};
 use crate::jail::{IdMap, Jail, Root};
-use crate::kernel::{Entry, Keyring, OpenDirectories, RootId, RootMutability};
 use crate::machine::State;
+use crate::protection::SessionKeyring;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -28,7 +29,7 @@ pub struct Jailed {
     ids_kept: bool,
     stat: Option<(Pid, OwnedFd)>,
     unshared: bool,
-    keyring: Keyring,
+    keyring: SessionKeyring,
     directories: OpenDirectories,
     rings_checked: bool,
     parent: Option<&'static str>,
@@ -44,8 +45,8 @@ impl Jailed {
             stat: system.stat.take(),
             unshared: system.unshared,
             keyring: system.keyring,
-            directories: system.directories,
-            rings_checked: system.rings_checked,
+            directories: system.descriptors.directories,
+            rings_checked: system.descriptors.rings_checked,
             parent: system.parent_of_the_list(jail, end.parent),
             place: system.place,
         }

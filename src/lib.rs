@@ -67,7 +67,7 @@
 //! | [`Verify`](Step::Verify) | also `capget`, `prctl(PR_GET_NO_NEW_PRIVS)`, `geteuid`, `getegid` |
 //! | | `close` of four more descriptors |
 //!
-//! For a [`detached`](Jail::detached) root, `fsopen`, `fsconfig`, `fsmount`, `fstat` and `close` ([`Mount`](Step::Mount)) take
+//! For a [`detached`](Jail::detached) root, `fsopen`, `fsconfig`, `fsmount`, `close` and `fstat` ([`Mount`](Step::Mount)) take
 //! the place of `Parent` to `Unlinked`. Where `fsopen` fails with `EPERM`, the user namespace comes with a mount namespace, and is made
 //! before `fsopen` is called once more.
 //! `Verify` also checks that `mkdir` fails with `EROFS`. For a [`directory`](Jail::directory), `openat`, `fstat` and `stat("/")`
@@ -103,56 +103,66 @@
 //!
 //! The seccomp filter of a seal has no feature: it is always there.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![warn(unreachable_pub)]
 #![cfg_attr(
-    not(all(feature = "userns", any(target_os = "linux", target_os = "android"))),
-    allow(dead_code, reason = "the machine is the same everywhere, also what is not asked of it")
+    not(any(target_os = "linux", target_os = "android")),
+    allow(
+        dead_code,
+        unreachable_pub,
+        reason = "machine, errors and proof are the same on every Unix; only on Linux is all of them reached"
+    )
 )]
-#![cfg_attr(all(feature = "userns", any(target_os = "linux", target_os = "android")), warn(unreachable_pub))]
 #![warn(clippy::undocumented_unsafe_blocks)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
 mod capabilities;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod cause;
 mod check;
 mod enter;
+mod entry;
 mod error;
+mod features;
 mod jail;
 mod jailed;
-mod kernel;
+#[doc(hidden)]
+pub mod libc;
 mod machine;
 mod parents;
 mod parse;
-#[cfg(any(target_os = "linux", target_os = "android"))]
 mod protection;
 #[doc(hidden)]
 pub mod text;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use linux as os;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod unix;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use unix as os;
+
 pub use check::Check;
+/// For the launcher alone.
+#[doc(hidden)]
+pub use entry::{LeadsTo, leads_to};
+pub use entry::{OpenDirectories, RootMutability};
 pub use error::{Error, Step};
 #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
 pub use jail::{IdMap, UserNamespace};
 pub use jail::{Jail, Root};
 pub use jailed::Jailed;
-#[doc(hidden)]
-pub use kernel::libc;
 /// For the launcher alone.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 #[doc(hidden)]
-pub use kernel::{LeadsTo, leads_to};
-pub use kernel::{OpenDirectories, RootMutability};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use linux::{Capabilities, Cause, Entered, Protection, Seal, Sealed, SessionKeyring};
+pub use linux::syscall;
 pub use parse::ParseError;
-
-/// What only Linux has.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-mod linux {
-    pub use crate::capabilities::Capabilities;
-    pub use crate::cause::Cause;
-    pub use crate::jailed::{Entered, Sealed};
-    pub use crate::kernel::linux::seal::Seal;
-    pub use crate::protection::{Protection, SessionKeyring};
-}
+pub use {
+    capabilities::Capabilities,
+    jailed::{Entered, Sealed},
+    linux::{Cause, Seal},
+    protection::{Protection, SessionKeyring},
+};
 
 #[cfg(all(any(doc, doctest), any(target_os = "linux", target_os = "android")))]
 #[doc = include_str!("guide.md")]

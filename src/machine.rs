@@ -258,15 +258,5 @@ const fn after_threads(plan: Plan) -> Action {
     if plan.directories { WorkingDirectory } else { Descriptors }
 }
 
-/// Runs all checks, then all changes, and stops at the first failure: of that step it also returns whether a change was made before.
-pub(crate) fn run_steps<S: Copy>(
-    checks: &[S],
-    changes: &[S],
-    mut perform: impl FnMut(S) -> Result<(), Fault>,
-) -> Result<(), (S, Fault, bool)> {
-    let mut steps = checks.iter().chain(changes).enumerate();
-    steps.try_for_each(|(n, &step)| perform(step).map_err(|fault| (step, fault, n > checks.len())))
-}
-
 #[cfg(test)]
 mod tests;

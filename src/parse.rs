@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::features::DETACHED;
 use crate::jail::{Jail, Root};
 
 /// Why a text describes no jail.
@@ -61,8 +62,7 @@ impl<'a> Jail<'a> {
             b"" if text.is_empty() => return Err(ParseError::Empty),
             b"auto" => Jail::auto(),
             b"unlinked" => Jail::unlinked(),
-            #[cfg(all(feature = "detached", any(target_os = "linux", target_os = "android")))]
-            b"detached" if parent.is_empty() => Jail::detached(),
+            b"detached" if DETACHED && parent.is_empty() => Jail::new(Root::Detached, None),
             b"detached" => return Err(ParseError::NoParent),
             b"/" => Jail::unjailed(),
             path => return absolute(path).map(Jail::directory),
@@ -140,8 +140,9 @@ mod tests {
         assert_eq!(Jail::parse(b"auto \t /x ").unwrap().to_string(), "auto /x ");
         assert_eq!(Jail::parse(b"auto ").unwrap().to_string(), "auto");
         assert_eq!(Jail::parse(b"/\xff").unwrap().to_string(), "/\u{fffd}");
-        #[cfg(all(target_os = "linux", feature = "detached"))]
-        assert_eq!(Jail::parse(b"detached").unwrap().to_string(), "detached");
+        if DETACHED {
+            assert_eq!(Jail::parse(b"detached").unwrap().to_string(), "detached");
+        }
     }
 
     #[test]

@@ -38,6 +38,19 @@ pub fn number(digits: &[u8]) -> Option<u32> {
     })
 }
 
+/// A number in eleven places, with spaces before it.
+pub(crate) fn digits(number: u32) -> [u8; 11] {
+    let (mut digits, mut rest) = ([b' '; 11], number);
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    digits
+}
+
 /// What the man pages of our calls list.
 const ERRNOS: [(Errno, &str); 32] = [
     (Errno::PERM, "EPERM (operation not permitted)"),

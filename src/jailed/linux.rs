@@ -5,9 +5,7 @@ use core::fmt;
 use super::Jailed;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Fault, Step};
-use crate::kernel::linux::run_as::{Before, RunAs};
-use crate::kernel::linux::seal::{Seal, Sealing};
-use crate::machine::run_steps;
+use crate::linux::{Before, RunAs, Seal, Sealing, run_steps};
 use crate::protection::{InForce, Protection, SessionKeyring};
 
 /// By what right a jail was entered (Linux).

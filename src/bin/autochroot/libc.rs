@@ -81,7 +81,7 @@ pub(crate) const GROUPS: usize = 256;
 /// `None` if there are too many.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn supplementary_groups(list: &mut [u32; GROUPS]) -> Option<&[u32]> {
-    let count = autochroot::libc::supplementary_groups(list).ok()?;
+    let count = autochroot::syscall::supplementary_groups(list).ok()?;
     list.get(..count)
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn supplementary_groups(list: &mut [u32; GROUPS]) -> Option<&[u32]> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
     // SAFETY: nothing here owns one of them.
-    unsafe { autochroot::libc::call(__NR_close_range, [first as usize, last as usize, 0, 0]) }.map(drop)
+    unsafe { autochroot::syscall::call(__NR_close_range, [first as usize, last as usize, 0, 0]) }.map(drop)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -156,7 +156,7 @@ mod os {
             let one = CapabilitySet::from_bits_retain(1 << one);
             permitted.contains(one) && capability_is_in_ambient_set(one) != Ok(true)
         };
-        autochroot::libc::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
+        autochroot::syscall::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
     }
 }
 

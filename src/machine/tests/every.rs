@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 
 use super::*;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::kernel::linux::{run_as::RunAs, seal::Sealing};
 
 /// What the man pages of our calls list, taken together, `ENOSYS`, and one that nobody knows.
 const ERRNOS: [Errno; 35] = [
@@ -185,37 +183,4 @@ fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
     }
     println!("figure: {} states, {edges} transitions", known.len());
     assert!(known.len() > 1000);
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[test]
-fn a_straight_way_stops_at_the_first_failure_and_says_whether_anything_changed() {
-    let mut count = 0;
-    count += walks(RunAs::CHECKS, RunAs::changes(false, 0));
-    count += walks(RunAs::CHECKS, RunAs::changes(false, 1));
-    count += walks(RunAs::CHECKS, RunAs::changes(true, 1));
-    count += walks(Sealing::CHECKS, Sealing::CHANGES);
-    println!("figure: {count} failing steps of run_as and seal");
-}
-
-/// Every step fails with every fault; returns how many that were.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn walks<S: Copy + PartialEq + std::fmt::Debug + Into<Step>>(checks: &[S], changes: &[S]) -> usize {
-    let all = [checks, changes].concat();
-    assert_eq!((all[0].into(), all[all.len() - 1].into()), (Step::Threads, Step::Verify));
-    let mut count = 0;
-    for (n, &failing) in all.iter().enumerate() {
-        for fault in faults() {
-            let mut asked = vec![];
-            let end = crate::machine::run_steps(checks, changes, |step| {
-                asked.push(step);
-                if step == failing { Err(fault) } else { Ok(()) }
-            });
-            assert_eq!(end, Err((failing, fault, n > checks.len())));
-            assert_eq!(asked, all[..=n]);
-            count += 1;
-        }
-    }
-    assert_eq!(crate::machine::run_steps(checks, changes, |_| Ok(())), Ok(()));
-    count
 }

@@ -5,20 +5,7 @@ use linux_raw_sys::if_tun::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K,
 use linux_raw_sys::ioctl::{TIOCLINUX, TIOCSTI};
 use rustix::io::Errno;
 
-use super::calls::{ABIS, AUDIT_ARCH_X86_64, Calls, Rule, X32};
-
-/// The last instructions of the program, from the end on: what a rule leads to.
-#[derive(Clone, Copy)]
-pub(super) enum Answer {
-    Allow,
-    Refuse,
-    Missing,
-    // These depend on the seal.
-    Ring,
-    Tracing,
-    UserNamespace,
-    Clone3,
-}
+use super::calls::{ABIS, AUDIT_ARCH_X86_64, Answer, Calls, Rule, X32};
 
 pub(super) const ALLOW: u32 = 0x7fff_0000;
 pub(super) const REFUSE: u32 = errno(Errno::PERM);

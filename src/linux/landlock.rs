@@ -12,7 +12,7 @@ use linux_raw_sys::landlock::{
 use rustix::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use rustix::io::Errno;
 
-use crate::kernel::libc::call;
+use super::syscall::call;
 
 /// The version of the kernel's Landlock; `None` if there is none, or if it is left out of this build.
 pub(super) fn abi() -> Option<c_int> {

@@ -7,10 +7,10 @@ use rustix::process::Pid;
 use super::keyring;
 use super::privileges::{
     bounding_set_is_empty, empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed,
-    may_set_privileges, raise_ambient, securebits_are_locked,
+    may_set_privileges, raise_ambient, securebits_are_locked, set_no_new_privs, verify_no_new_privs,
 };
 use super::threads::still_alone;
-use super::{landlock, seccomp, set_no_new_privs, verify_no_new_privs};
+use super::{landlock, seccomp};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::jail::Root;

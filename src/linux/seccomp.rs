@@ -9,9 +9,10 @@ use linux_raw_sys::general::{__NR_seccomp, __NR_setns};
 use linux_raw_sys::if_tun::sock_fprog;
 use rustix::io::Errno;
 
+use super::syscall::call;
 use crate::error::Fault;
-use crate::kernel::libc::call;
-use program::{ALLOW, Answer, LENGTH, MISSING, PROGRAM, REFUSE};
+use calls::Answer;
+use program::{ALLOW, LENGTH, MISSING, PROGRAM, REFUSE};
 
 /// What a filter leaves.
 #[derive(Clone, Copy)]

@@ -7,7 +7,18 @@ use linux_raw_sys::general::{
     __NR_setns, __NR_unshare, __NR_userfaultfd,
 };
 
-use super::program::Answer;
+/// The last instructions of the program, from its end on: what a rule leads to.
+#[derive(Clone, Copy)]
+pub(super) enum Answer {
+    Allow,
+    Refuse,
+    Missing,
+    // These depend on the seal.
+    Ring,
+    Tracing,
+    UserNamespace,
+    Clone3,
+}
 
 /// The numbers of the calls that are filtered, in one ABI.
 #[derive(Clone, Copy)]

@@ -18,10 +18,10 @@ use super::keyring;
 use super::privileges::{
     empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed, raise_ambient,
 };
+use super::syscall::supplementary_groups;
 use super::threads::still_alone;
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
-use crate::kernel::libc::supplementary_groups;
 use crate::protection::SessionKeyring;
 
 /// What no id may be: to the system calls it means "leave it as it is".

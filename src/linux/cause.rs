@@ -8,8 +8,8 @@ use rustix::io::{Errno, read};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
+use super::threads::{another_thread_lives, only_thread, unshare_is_filtered};
 use crate::error::{Error, Fault, Step};
-use crate::kernel::linux::{another_thread_lives, only_thread, unshare_is_filtered};
 use crate::text::number;
 
 /// What made the kernel refuse an entry: from [`Error::cause`]. Displayed as one line that says what to change.

@@ -4,13 +4,13 @@
 use linux_raw_sys::general::__NR_keyctl;
 use rustix::io::Errno;
 
-use crate::kernel::libc::call;
+use super::syscall::call;
 use crate::protection::SessionKeyring;
 
 /// Gives the process a session keyring of its own, which cannot be undone.
 ///
 /// [`keyctl(2)`](https://man7.org/linux/man-pages/man2/keyctl.2.html)
-pub(super) fn join() -> SessionKeyring {
+pub(crate) fn join() -> SessionKeyring {
     const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
     // SAFETY: without a name the call takes no pointer.
     match unsafe { call(__NR_keyctl, [KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0]) } {

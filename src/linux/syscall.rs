@@ -1,10 +1,12 @@
-//! System calls, the auxiliary vector and the environment, as Linux has them.
+//! The calls of the C library that rustix does not have (Linux): system calls by number, the auxiliary vector, the environment, and
+//! lists of groups. Not part of the API.
+#![allow(unsafe_code, reason = "the C library is reached in no other way")]
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
 
 use rustix::io::Errno;
 
-use super::errno;
+use crate::libc::errno;
 
 unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;

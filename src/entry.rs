@@ -8,33 +8,24 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 
 use crate::error::Fault;
+use crate::features::{DETACHED, USERNS};
 use crate::jail::{Jail, Plan, Root};
 use crate::machine::{Action, State};
+use crate::os::{self, HELD};
 use crate::parents::{PARENTS, TMPDIR, listed, parent};
+use crate::protection::SessionKeyring;
+use descriptors::Descriptors;
+use path::{absolute, hold, terminated};
+use root::MODE;
 
 mod descriptors;
 mod directory;
-pub mod libc;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) mod linux;
-mod place;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) mod unix;
+mod path;
+mod root;
 
 pub use descriptors::{LeadsTo, OpenDirectories, leads_to};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use linux as os;
-pub(crate) use os::{SessionKeyring as Keyring, may_chroot_ever, only_thread};
-pub(crate) use place::RootId;
-pub use place::RootMutability;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-use unix as os;
-
-/// For all to read and search: after a later `setuid`, a lookup in the root says `ENOENT` and not `EACCES`.
-const MODE: Mode = Mode::from_raw_mode(0o555);
-
-/// To hold a directory, for `fchdir` and the `…at` calls.
-const HELD: OFlags = os::SEARCH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(crate) use root::RootId;
+pub use root::RootMutability;
 
 /// That of the directory in the parent, with places for random letters, and as the system calls want it.
 const NAME: [u8; 28] = *b"autochroot-................\0";
@@ -42,14 +33,12 @@ const NAME: [u8; 28] = *b"autochroot-................\0";
 /// The system, and what an entry holds of it; dropped, it closes every descriptor that it opened.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Entry {
-    pub(crate) directories: OpenDirectories,
-    /// There is no `io_uring` among the descriptors that were looked at.
-    pub(crate) rings_checked: bool,
+    pub(crate) descriptors: Descriptors,
     /// Tells of threads where `unshare` does not.
     pub(crate) stat: Option<(Pid, OwnedFd)>,
     /// No other process shares the root, the working directory or the descriptors.
     pub(crate) unshared: bool,
-    pub(crate) keyring: Keyring,
+    pub(crate) keyring: SessionKeyring,
     tried: [Option<Fault>; PARENTS],
     uid: Uid,
     /// An entry by privilege has to set `no_new_privs`.
@@ -60,7 +49,7 @@ pub(crate) struct Entry {
     directory: Option<OwnedFd>,
     /// The umask took a part of its mode.
     umasked: bool,
-    /// Of the descriptor, or the component of a path, at which a step failed.
+    /// The descriptor, or the component of a path, at which a step failed.
     pub(crate) number: Option<i32>,
     pub(crate) place: RootId,
     maps: os::IdMaps,
@@ -71,11 +60,10 @@ impl Entry {
         // Nobody asks without a jail.
         let (uid, sets_no_new_privs) = if jail.plan.root == Root::Unjailed { (Uid::ROOT, false) } else { os::user() };
         Entry {
-            directories: OpenDirectories::NotChecked,
-            rings_checked: false,
+            descriptors: Descriptors::NOT_CHECKED,
             stat: None,
             unshared: false,
-            keyring: Keyring::Inherited,
+            keyring: SessionKeyring::Inherited,
             tried: [None; PARENTS],
             uid,
             sets_no_new_privs,
@@ -86,7 +74,7 @@ impl Entry {
             umasked: false,
             number: None,
             place: RootId::ANYWHERE,
-            maps: os::IdMaps::default(),
+            maps: os::IdMaps::new(uid),
         }
     }
 
@@ -104,7 +92,7 @@ impl Entry {
     pub(crate) fn perform(&mut self, jail: Jail<'_>, state: &State) -> Result<(), Fault> {
         let plan = jail.plan;
         let outcome = match state.now {
-            Action::Descriptors => self.see_no_open_directory(plan.threads),
+            Action::Descriptors => self.descriptors.check(plan.threads, &mut self.number),
             Action::WorkingDirectory => self.save_cwd(),
             Action::Parent => self.open_parent(jail, state.parent),
             Action::Mkdir => self.make(),
@@ -122,16 +110,17 @@ impl Entry {
             Action::Unshare => self.unshare(),
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
             // What only Linux has, and a build may leave out: nothing leads there then.
-            Action::Mount if os::DETACHED => self.mount(),
-            Action::Proc if os::USERNS => self.open_proc(plan),
-            Action::NewUserNamespace if os::USERNS => os::new_user_namespace(state.wants_mount()),
-            Action::OpenMaps if os::USERNS => self.open_maps(plan),
-            Action::MapUid if os::USERNS => self.map_uid(),
-            Action::DenySetgroups if os::USERNS => self.deny_setgroups(),
-            Action::MapGid if os::USERNS => self.map_gid(),
-            Action::DropNamespaceCapabilities if os::USERNS => os::shed(plan),
-            Action::Keyring if os::USERNS => {
-                self.join_keyring();
+            Action::Mount if DETACHED => self.mount(),
+            Action::Proc if USERNS => self.maps.open_proc(plan),
+            Action::NewUserNamespace if USERNS => os::new_user_namespace(state.wants_mount()),
+            Action::OpenMaps if USERNS => self.maps.open(plan),
+            Action::MapUid if USERNS => self.maps.map_uid(),
+            Action::DenySetgroups if USERNS => self.maps.deny_setgroups(),
+            Action::MapGid if USERNS => self.maps.map_gid(),
+            Action::DropNamespaceCapabilities if USERNS => os::drop_capabilities(plan),
+            Action::Keyring if USERNS => {
+                // A kernel that refuses another keyring is no reason to refuse the entry: `Jailed` reports it.
+                self.keyring = os::join_keyring();
                 Ok(())
             }
             Action::Directory
@@ -154,6 +143,23 @@ impl Entry {
             }
         }
         outcome
+    }
+
+    fn see_no_thread(&mut self) -> Result<(), Fault> {
+        self.stat = os::only_thread()?;
+        Ok(())
+    }
+
+    fn unshare(&mut self) -> Result<(), Fault> {
+        self.unshared = os::unshare_root_and_descriptors()?;
+        Ok(())
+    }
+
+    fn mount(&mut self) -> Result<(), Fault> {
+        let mount = os::mount()?;
+        self.place = RootId::of(Root::Detached, &fstat(&mount)?);
+        self.directory = Some(mount);
+        Ok(())
     }
 
     /// A working directory that may not be searched can neither be opened nor returned to. It is no reason to refuse:
@@ -246,8 +252,8 @@ impl Entry {
             // Of an unlinked one that was tried before, where all could be undone.
             Root::Detached | Root::Unlinked | Root::Directory | Root::Unjailed => {}
         }
-        if cfg!(feature = "userns") && state.has.user_namespace {
-            self.verify_user_namespace(plan)
+        if USERNS && state.has.user_namespace {
+            self.maps.verify(plan)
         } else if state.has.no_new_privs {
             os::verify_no_new_privs()
         } else {
@@ -262,23 +268,6 @@ impl Entry {
         self.directory = Some(directory);
         Ok(())
     }
-}
-
-fn absolute(path: &[u8]) -> Result<&[u8], Fault> {
-    if path.starts_with(b"/") { Ok(path) } else { Err(Fault::Relative) }
-}
-
-/// These bytes, which end with their only NUL.
-fn terminated(bytes: &[u8]) -> &CStr {
-    CStr::from_bytes_with_nul(bytes).unwrap_or_default()
-}
-
-/// Open this directory, to hold it. Its path is made to end with a NUL here, since rustix would allocate for a long one.
-fn hold(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let mut buffer = [0; 4096];
-    let whole = buffer.get_mut(..=path.len()).ok_or(Errno::NAMETOOLONG)?;
-    whole.iter_mut().zip(path).for_each(|(place, &byte)| *place = byte);
-    openat(from, CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)?, HELD | flags, Mode::empty())
 }
 
 /// A descriptor that an earlier step has left, or one with which every call is `EBADF`.

@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
 use rustix::thread::{Timespec, nanosleep};
 
-use super::{Share, proc, unshare};
+use super::proc;
+use super::unshare::{Share, unshare};
 use crate::error::Fault;
 use crate::text::number;
 
@@ -42,7 +43,7 @@ pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
 
 /// Gives the process its own root, working directory and table of descriptors, if another process shares them. That one stays as it
 /// is: outside, and without power over those of this process. Returns false where a filter refuses the call.
-pub(super) fn unshare_root_and_descriptors() -> Result<bool, Errno> {
+pub(crate) fn unshare_root_and_descriptors() -> Result<bool, Errno> {
     match unshare(Share::RootAndDescriptors) {
         Ok(()) => Ok(true),
         Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => Ok(false),

@@ -4,9 +4,12 @@ use core::ffi::CStr;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, mkdirat, openat, statat, unlinkat};
 
-use super::{MODE, os};
 use crate::error::Fault;
 use crate::jail::Root;
+use crate::os;
+
+/// For all to read and search: after a later `setuid`, a lookup in the root says `ENOENT` and not `EACCES`.
+pub(super) const MODE: Mode = Mode::from_raw_mode(0o555);
 
 /// Of which kind the root is, and what tells it from all other directories as long as it is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,16 +1,9 @@
-//! The edge to the C library, of library and launcher: its errno, and the calls that rustix does not have. No part of the API.
+//! The errno of the C library, for library and launcher: not part of the API.
 #![allow(unsafe_code, reason = "the C library is reached in no other way")]
 
 use core::ffi::c_int;
 
 use rustix::io::Errno;
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod linux;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use linux::{call, is_secure_execution, supplementary_groups};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use linux::{user_ids, variable};
 
 unsafe extern "C" {
     #[cfg_attr(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"), link_name = "__errno")]

@@ -3,9 +3,10 @@
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, statat};
 
-use super::{absolute, hold, os};
+use super::path::{absolute, hold};
 use crate::error::Fault;
 use crate::jail::Demands;
+use crate::os;
 
 /// Open `path` if it meets the demands. `uid` is who we are.
 pub(super) fn open(

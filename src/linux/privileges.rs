@@ -3,12 +3,14 @@
 //! The calls are those for one thread: whoever makes them checks first that there is but one.
 
 use rustix::io::Errno;
+use rustix::process::Uid;
 use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, capabilities_secure_bits,
-    capability_is_in_ambient_set, capability_is_in_bounding_set, configure_capability_in_ambient_set,
+    capability_is_in_ambient_set, capability_is_in_bounding_set, configure_capability_in_ambient_set, no_new_privs,
     remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
 };
 
+use super::syscall::user_ids;
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
 
@@ -16,13 +18,13 @@ use crate::error::Fault;
 const SECUREBITS: u32 = 0b1110_1111;
 
 /// What the process holds in its effective and permitted sets.
-pub(super) fn held() -> Result<Capabilities, Errno> {
+pub(crate) fn held() -> Result<Capabilities, Errno> {
     let now = capabilities(None)?;
     Ok(Capabilities::from_bits((now.effective | now.permitted).bits()))
 }
 
 /// Checks that these are permitted, and in the bounding set, without which a program cannot be given them.
-pub(super) fn held_of(keep: Capabilities) -> Result<(), Fault> {
+pub(crate) fn held_of(keep: Capabilities) -> Result<(), Fault> {
     if keep == Capabilities::NONE {
         return Ok(());
     }
@@ -38,27 +40,27 @@ pub(super) fn held_of(keep: Capabilities) -> Result<(), Fault> {
 }
 
 /// Whether `CAP_SETPCAP` is held, which it takes to change the bounding set and the securebits.
-pub(super) fn may_set_privileges() -> Result<bool, Errno> {
+pub(crate) fn may_set_privileges() -> Result<bool, Errno> {
     Ok(capabilities(None)?.effective.contains(CapabilitySet::SETPCAP))
 }
 
-pub(super) fn hold_only(keep: Capabilities, inheritable: Capabilities) -> Result<(), Errno> {
+pub(crate) fn hold_only(keep: Capabilities, inheritable: Capabilities) -> Result<(), Errno> {
     let keep = set(keep);
     set_capabilities(None, CapabilitySets { effective: keep, permitted: keep, inheritable: set(inheritable) })
 }
 
 /// Without `CAP_SETPCAP` the bounding set stays as it is, and [`Sealed`](crate::Sealed) reports it.
-pub(super) fn empty_bounding_set_if_allowed(keep: Capabilities) -> Result<(), Fault> {
+pub(crate) fn empty_bounding_set_if_allowed(keep: Capabilities) -> Result<(), Fault> {
     if may_set_privileges()? { empty_bounding_set(keep) } else { Ok(()) }
 }
 
 /// Without `CAP_SETPCAP` the securebits stay as they are, and [`Sealed`](crate::Sealed) reports it.
-pub(super) fn lock_securebits_if_allowed() -> Result<(), Fault> {
+pub(crate) fn lock_securebits_if_allowed() -> Result<(), Fault> {
     if may_set_privileges()? { lock_securebits() } else { Ok(()) }
 }
 
 /// Makes a program that is executed keep these capabilities.
-pub(super) fn raise_ambient(keep: Capabilities) -> Result<(), Fault> {
+pub(crate) fn raise_ambient(keep: Capabilities) -> Result<(), Fault> {
     if keep == Capabilities::NONE {
         return Ok(());
     }
@@ -73,7 +75,7 @@ pub(super) fn raise_ambient(keep: Capabilities) -> Result<(), Fault> {
 }
 
 /// Drops all but `keep` from the bounding set.
-pub(super) fn empty_bounding_set(keep: Capabilities) -> Result<(), Fault> {
+pub(crate) fn empty_bounding_set(keep: Capabilities) -> Result<(), Fault> {
     for one in every_capability().filter(|one| !keep.contains(*one)) {
         match remove_capability_from_bounding_set(set(one)) {
             Ok(()) => {}
@@ -85,7 +87,7 @@ pub(super) fn empty_bounding_set(keep: Capabilities) -> Result<(), Fault> {
 }
 
 /// Sets and locks the bits that can be: one that is locked already stays as it is, and those that are not ours stay too.
-pub(super) fn lock_securebits() -> Result<(), Fault> {
+pub(crate) fn lock_securebits() -> Result<(), Fault> {
     const BITS: u32 = 0b0101_0101;
     const LOCKS: u32 = BITS << 1;
     let now = capabilities_secure_bits()?.bits();
@@ -95,7 +97,7 @@ pub(super) fn lock_securebits() -> Result<(), Fault> {
     Ok(set_capabilities_secure_bits(CapabilitiesSecureBits::from_bits_retain(others | bits | LOCKS))?)
 }
 
-pub(super) fn bounding_set_is_empty(keep: Capabilities) -> Result<bool, Fault> {
+pub(crate) fn bounding_set_is_empty(keep: Capabilities) -> Result<bool, Fault> {
     for one in every_capability().filter(|one| !keep.contains(*one)) {
         match capability_is_in_bounding_set(set(one)) {
             Ok(true) => return Ok(false),
@@ -116,6 +118,27 @@ const fn set(capabilities: Capabilities) -> CapabilitySet {
 }
 
 /// Whether the securebits are set and locked.
-pub(super) fn securebits_are_locked() -> Result<bool, Errno> {
+pub(crate) fn securebits_are_locked() -> Result<bool, Errno> {
     Ok(capabilities_secure_bits()?.bits() & 0xff == SECUREBITS)
+}
+
+/// The effective user id, and whether an entry by privilege has to set `no_new_privs`: unless the real, effective and saved ids are all
+/// root's. Who can chroot could otherwise have a set-id program load a library of his own.
+pub(crate) fn user() -> (Uid, bool) {
+    let [real, effective, saved] = user_ids();
+    (Uid::from_raw(effective), [real, effective, saved] != [0; 3])
+}
+
+pub(crate) fn set_no_new_privs() -> Result<(), Errno> {
+    rustix::thread::set_no_new_privs(true)
+}
+
+/// Checks that `no_new_privs` is in force.
+pub(crate) fn verify_no_new_privs() -> Result<(), Fault> {
+    if no_new_privs()? { Ok(()) } else { Err(Fault::NoNewPrivs) }
+}
+
+/// Whether `CAP_SYS_CHROOT` can still be had: it is in the bounding set.
+pub(crate) fn may_chroot_ever() -> bool {
+    capability_is_in_bounding_set(CapabilitySet::SYS_CHROOT) == Ok(true)
 }

@@ -7,8 +7,8 @@ use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::{Entry, os};
 use crate::error::Fault;
+use crate::os;
 
 /// What is known of open directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,19 +34,39 @@ impl fmt::Display for OpenDirectories {
     }
 }
 
-impl Entry {
-    /// Without `/proc`: look at each number that a descriptor can have.
-    pub(super) fn see_no_open_directory_below_the_limit(&mut self) -> Result<(), Fault> {
-        const MOST: i32 = 1 << 16;
-        let limit =
-            getrlimit(Resource::Nofile).current.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(MOST).min(MOST);
-        (0..limit).try_for_each(|fd| self.is_no_directory(fd).map(drop))?;
-        self.directories = OpenDirectories::NoneBelow(limit);
+/// What was found out about the open descriptors.
+pub(crate) struct Descriptors {
+    pub(crate) directories: OpenDirectories,
+    /// There is no `io_uring` among them.
+    pub(crate) rings_checked: bool,
+}
+
+impl Descriptors {
+    pub(super) const NOT_CHECKED: Descriptors =
+        Descriptors { directories: OpenDirectories::NotChecked, rings_checked: false };
+
+    /// Checks that none leads to a directory. `number` is left with the one at which that fails.
+    pub(super) fn check(&mut self, threads: bool, number: &mut Option<i32>) -> Result<(), Fault> {
+        self.rings_checked = true;
+        self.directories = if os::each_open(threads, &mut |fd| self.is_no_directory(fd, number))? {
+            OpenDirectories::None
+        } else {
+            self.check_below_the_limit(number)?
+        };
         Ok(())
     }
 
+    /// Looks at each number that a descriptor can have.
+    fn check_below_the_limit(&mut self, number: &mut Option<i32>) -> Result<OpenDirectories, Fault> {
+        const MOST: i32 = 1 << 16;
+        let limit =
+            getrlimit(Resource::Nofile).current.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(MOST).min(MOST);
+        (0..limit).try_for_each(|fd| self.is_no_directory(fd, number).map(drop))?;
+        Ok(OpenDirectories::NoneBelow(limit))
+    }
+
     /// Checks that this descriptor leads to no directory, by `openat` or by an `io_uring`, and returns whether it is open at all.
-    pub(super) fn is_no_directory(&mut self, fd: i32) -> Result<bool, Fault> {
+    fn is_no_directory(&mut self, fd: i32, number: &mut Option<i32>) -> Result<bool, Fault> {
         let seen = match leads_to(fd) {
             Ok(LeadsTo::Directory) => Err(Fault::OpenDirectory),
             Ok(LeadsTo::Ring) => Err(Fault::OpenRing),
@@ -58,7 +78,7 @@ impl Entry {
             Err(Errno::BADF) => Ok(false),
             Err(errno) => Err(errno.into()),
         };
-        self.number = seen.err().map(|_| fd);
+        *number = seen.err().map(|_| fd);
         seen
     }
 }
@@ -89,7 +109,11 @@ pub fn leads_to(fd: i32) -> Result<LeadsTo, Errno> {
     Ok(match FileType::from_raw_mode(mode) {
         FileType::Directory => LeadsTo::Directory,
         // Only what has no file behind it is of no type.
-        FileType::Unknown => os::is_a_ring(fd)?,
+        FileType::Unknown => match os::is_a_ring(fd)? {
+            Some(true) => LeadsTo::Ring,
+            Some(false) => LeadsTo::Neither,
+            None => LeadsTo::PerhapsARing,
+        },
         _ => LeadsTo::Neither,
     })
 }

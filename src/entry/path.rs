@@ -1,0 +1,27 @@
+//! Paths as the system calls want them, and directories opened by them.
+
+use core::ffi::CStr;
+
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+
+use crate::error::Fault;
+use crate::os::HELD;
+
+pub(super) fn absolute(path: &[u8]) -> Result<&[u8], Fault> {
+    if path.starts_with(b"/") { Ok(path) } else { Err(Fault::Relative) }
+}
+
+/// These bytes, which end with their only NUL.
+pub(super) fn terminated(bytes: &[u8]) -> &CStr {
+    CStr::from_bytes_with_nul(bytes).unwrap_or_default()
+}
+
+/// Open this directory, to hold it. Its path is made to end with a NUL here, since rustix would allocate for a long one.
+pub(super) fn hold(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut buffer = [0; 4096];
+    let whole = buffer.get_mut(..=path.len()).ok_or(Errno::NAMETOOLONG)?;
+    whole.iter_mut().zip(path).for_each(|(place, &byte)| *place = byte);
+    openat(from, CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)?, HELD | flags, Mode::empty())
+}

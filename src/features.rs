@@ -1,0 +1,12 @@
+//! What this build has: the Cargo features, and the systems that they are for.
+
+const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// A detached root.
+pub(crate) const DETACHED: bool = LINUX && cfg!(feature = "detached");
+
+/// Entry without privilege, in a user namespace.
+pub(crate) const USERNS: bool = LINUX && cfg!(feature = "userns");
+
+/// A process that has set `no_new_privs` may chroot, if the administrator lets it.
+pub(crate) const CHROOT_AFTER_NO_NEW_PRIVS: bool = cfg!(target_os = "freebsd");

@@ -1,0 +1,36 @@
+//! What only Linux has.
+
+mod cause;
+mod descriptors;
+mod detached;
+mod keyring;
+mod landlock;
+mod options;
+mod parent;
+mod privileges;
+mod proc;
+mod root;
+mod run_as;
+mod seal;
+mod seccomp;
+mod steps;
+#[doc(hidden)]
+pub mod syscall;
+mod threads;
+mod unshare;
+mod user_namespace;
+
+pub use cause::Cause;
+pub use seal::Seal;
+
+pub(crate) use descriptors::{each_open, is_a_ring};
+pub(crate) use detached::mount;
+pub(crate) use keyring::join as join_keyring;
+pub(crate) use parent::{fill_with_random, open_tmpdir};
+pub(crate) use privileges::{may_chroot_ever, set_no_new_privs, user, verify_no_new_privs};
+pub(crate) use root::{HELD, has_no_links, may_change_mode, see_empty, see_empty_root, takes_nameless_files};
+pub(crate) use run_as::{Before, RunAs};
+pub(crate) use seal::Sealing;
+pub(crate) use steps::run_steps;
+pub(crate) use threads::{only_thread, unshare_root_and_descriptors};
+pub(crate) use user_namespace::{IdMaps, drop_capabilities, new as new_user_namespace};

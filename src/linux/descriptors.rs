@@ -1,0 +1,83 @@
+//! The open descriptors, found through `/proc`, and which of them are `io_uring`s (Linux).
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use linux_raw_sys::general::__NR_io_uring_enter;
+use rustix::fd::AsRawFd as _;
+use rustix::fs::{CWD, PROC_SUPER_MAGIC, readlinkat_raw, stat, statfs};
+use rustix::io::Errno;
+
+use super::proc;
+use super::syscall::call;
+use crate::error::Fault;
+use crate::text::{digits, number};
+
+/// Calls `each` with every number that may be an open descriptor, until it fails: with the first numbers until as many are open as
+/// `/proc` counts, or else with all that it lists. `each` returns whether the descriptor is open. Returns false if `/proc` does not tell.
+///
+/// `/proc/self` is the first thread, which may have descriptors of its own.
+pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
+    let descriptors = if threads { c"/proc/thread-self/fd" } else { c"/proc/self/fd" };
+    let is_proc = match statfs(descriptors) {
+        Ok(proc) => proc.f_type == PROC_SUPER_MAGIC,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => false,
+        Err(errno) => return Err(errno.into()),
+    };
+    if !is_proc || as_many_as_there_are(descriptors, each)? {
+        return Ok(is_proc);
+    }
+    let list = proc::open_directory(CWD, descriptors)?;
+    let own = list.as_raw_fd();
+    proc::list(&list, &mut |name| match number(name.to_bytes()).and_then(|fd| i32::try_from(fd).ok()) {
+        Some(fd) if fd != own => each(fd).map(drop),
+        _ => Ok(()),
+    })?;
+    Ok(true)
+}
+
+/// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Returns whether as many were found, and neither a signal
+/// handler nor a thread has opened or closed some meanwhile: not on an older kernel, and not if they are far apart.
+fn as_many_as_there_are(descriptors: &CStr, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
+    let count = || stat(descriptors).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
+    let counted = count();
+    if counted <= 0 {
+        return Ok(false);
+    }
+    let mut more = counted;
+    for fd in 0..counted.saturating_mul(2).saturating_add(256) {
+        more -= i32::from(each(fd)?);
+        if more == 0 {
+            return Ok(count() == counted);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a descriptor without a file type is an `io_uring`; `None` if that cannot be known. For all others, an `eventfd` for example, the call fails with
+/// `EOPNOTSUPP`. It submits nothing and waits for nothing.
+#[allow(unsafe_code, reason = "a call that rustix does not have")]
+pub(crate) fn is_a_ring(fd: i32) -> Result<Option<bool>, Errno> {
+    // SAFETY: without an entry to submit and without flags, the call takes no pointer.
+    match unsafe { call(__NR_io_uring_enter, [fd.unsigned_abs() as usize, 0, 0, 0]) } {
+        Err(Errno::OPNOTSUPP) => Ok(Some(false)),
+        Err(Errno::BADF) => Err(Errno::BADF),
+        // The kernel has no rings or a filter refuses the call: the name of the file tells too.
+        Err(errno @ (Errno::NOSYS | Errno::PERM | Errno::ACCESS)) => Ok(match is_named_a_ring(fd) {
+            None if errno == Errno::NOSYS => Some(false),
+            named => named,
+        }),
+        Ok(_) | Err(_) => Ok(Some(true)),
+    }
+}
+
+fn is_named_a_ring(fd: i32) -> Option<bool> {
+    let descriptors = proc::open_directory(CWD, c"/proc/thread-self/fd").ok()?;
+    let mut name = [0; 12];
+    for (place, digit) in name.iter_mut().zip(digits(fd.unsigned_abs()).trim_ascii_start()) {
+        *place = *digit;
+    }
+    let mut target = [MaybeUninit::uninit(); 32];
+    let (target, _) = readlinkat_raw(&descriptors, CStr::from_bytes_until_nul(&name).ok()?, &mut target).ok()?;
+    Some(*target == *b"anon_inode:[io_uring]")
+}

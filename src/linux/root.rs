@@ -1,0 +1,54 @@
+//! What can be asked of a root directory (Linux).
+
+use core::mem::MaybeUninit;
+
+use rustix::fd::{AsRawFd as _, BorrowedFd};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, Stat, openat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::error::Fault;
+
+/// Opens a directory for `fchdir` and the `…at` calls: needs no permission to read it.
+pub(crate) const HELD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A removed directory has no link left, on every file system that was tried.
+pub(crate) const fn has_no_links(stat: &Stat) -> bool {
+    stat.st_nlink == 0
+}
+
+/// That "/" has no entries. What is sealed may not be listed at all.
+pub(crate) fn see_empty_root() -> Result<(), Fault> {
+    match see_empty(CWD) {
+        Err(Fault::ACCESS) => Ok(()),
+        seen => seen,
+    }
+}
+
+/// That a directory, or for `CWD` the root, has no entries. A removed directory has not even "." and "..", its
+/// `getdents` says `ENOENT`.
+pub(crate) fn see_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
+    let path = if directory.as_raw_fd() == CWD.as_raw_fd() { c"/" } else { c"." };
+    let list = openat(directory, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut buffer = [MaybeUninit::uninit(); 512];
+    let mut entries = RawDir::new(list, &mut buffer);
+    while let Some(entry) = entries.next() {
+        match entry {
+            Err(Errno::NOENT) => break,
+            Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+            entry => return entry.map_or_else(|errno| Err(errno.into()), |_| Err(Fault::NotEmpty)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether this process may change the mode of what this is the status of: its owner may, and `CAP_FOWNER`.
+pub(crate) fn may_change_mode(stat: &Stat) -> bool {
+    stat.st_uid == geteuid().as_raw()
+        || capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::FOWNER))
+}
+
+pub(crate) fn takes_nameless_files() -> bool {
+    openat(CWD, c"/", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR).is_ok()
+}

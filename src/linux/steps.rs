@@ -1,0 +1,53 @@
+//! How `run_as` and `seal` go: checks, then changes (Linux).
+
+use crate::error::Fault;
+
+/// Runs all checks, then all changes, and stops at the first failure: of that step it also returns whether a change was made before.
+pub(crate) fn run_steps<S: Copy>(
+    checks: &[S],
+    changes: &[S],
+    mut perform: impl FnMut(S) -> Result<(), Fault>,
+) -> Result<(), (S, Fault, bool)> {
+    let mut steps = checks.iter().chain(changes).enumerate();
+    steps.try_for_each(|(n, &step)| perform(step).map_err(|fault| (step, fault, n > checks.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::super::{RunAs, Sealing};
+    use super::*;
+    use crate::error::Step;
+
+    #[test]
+    fn a_straight_way_stops_at_the_first_failure_and_says_whether_anything_changed() {
+        let mut count = 0;
+        count += walks(RunAs::CHECKS, RunAs::changes(false, 0));
+        count += walks(RunAs::CHECKS, RunAs::changes(false, 1));
+        count += walks(RunAs::CHECKS, RunAs::changes(true, 1));
+        count += walks(Sealing::CHECKS, Sealing::CHANGES);
+        println!("figure: {count} failing steps of run_as and seal");
+    }
+
+    /// Every step fails with every fault; returns how many that were.
+    fn walks<S: Copy + PartialEq + std::fmt::Debug + Into<Step>>(checks: &[S], changes: &[S]) -> usize {
+        let all = [checks, changes].concat();
+        assert_eq!((all[0].into(), all[all.len() - 1].into()), (Step::Threads, Step::Verify));
+        let mut count = 0;
+        for (n, &failing) in all.iter().enumerate() {
+            for fault in [Fault::PERM, Fault::of(Errno::NOSYS), Fault::Alive, Fault::Capabilities] {
+                let mut asked = vec![];
+                let end = run_steps(checks, changes, |step| {
+                    asked.push(step);
+                    if step == failing { Err(fault) } else { Ok(()) }
+                });
+                assert_eq!(end, Err((failing, fault, n > checks.len())));
+                assert_eq!(asked, all[..=n]);
+                count += 1;
+            }
+        }
+        assert_eq!(run_steps(checks, changes, |_| Ok(())), Ok(()));
+        count
+    }
+}

@@ -1,0 +1,32 @@
+//! `unshare(2)`, with what this crate gives it and nothing else (Linux).
+
+use rustix::io::Errno;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+/// What this crate unshares: none of it takes a descriptor away from a thread that uses it.
+#[derive(Clone, Copy)]
+pub(super) enum Share {
+    /// Nothing, which the kernel itself never refuses.
+    Nothing,
+    /// The memory: fails if anything shares it.
+    Memory,
+    RootAndDescriptors,
+    UserNamespace,
+    UserAndMountNamespace,
+}
+
+/// `unshare(2)`, which rustix has as an unsafe function only.
+#[allow(unsafe_code, reason = "rustix has no safe one")]
+pub(super) fn unshare(share: Share) -> Result<(), Errno> {
+    const CLONE_VM: u32 = 0x100; // linux/sched.h; rustix has no name for it
+    let flags = match share {
+        Share::Nothing => UnshareFlags::empty(),
+        Share::Memory => UnshareFlags::from_bits_retain(CLONE_VM),
+        Share::RootAndDescriptors => UnshareFlags::FS | UnshareFlags::FILES,
+        Share::UserNamespace => UnshareFlags::NEWUSER,
+        Share::UserAndMountNamespace => UnshareFlags::NEWUSER | UnshareFlags::NEWNS,
+    };
+    // SAFETY: what is unsafe is CLONE_FILES, by which a descriptor that one thread opens could be unknown to another one. It is given
+    // only once the state machine has ruled out other threads.
+    unsafe { unshare_unsafe(flags) }
+}

@@ -1,0 +1,136 @@
+//! The new user namespace of an entry without privilege: its id maps, and the capabilities that it gives (Linux).
+
+use core::ffi::CStr;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{ABS, CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, write};
+use rustix::process::{DumpableBehavior, Uid, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+
+use super::privileges::{empty_bounding_set, lock_securebits, set_no_new_privs, verify_no_new_privs};
+use super::root::HELD;
+use super::unshare::{Share, unshare};
+use crate::capabilities::Capabilities;
+use crate::error::Fault;
+use crate::jail::{IdMap, Plan};
+use crate::text::digits;
+
+const NOTHING: CapabilitySets = CapabilitySets {
+    effective: CapabilitySet::empty(),
+    permitted: CapabilitySet::empty(),
+    inheritable: CapabilitySet::empty(),
+};
+
+/// The effective ids, and the files by which they are mapped.
+pub(crate) struct IdMaps {
+    uid: Uid,
+    gid: u32,
+    no_setfcap: bool,
+    proc: Option<OwnedFd>,
+    uid_map: Option<OwnedFd>,
+    setgroups: Option<OwnedFd>,
+    gid_map: Option<OwnedFd>,
+}
+
+impl IdMaps {
+    pub(crate) const fn new(uid: Uid) -> Self {
+        IdMaps { uid, gid: 0, no_setfcap: false, proc: None, uid_map: None, setgroups: None, gid_map: None }
+    }
+
+    /// Opens `/proc/self` before the user namespace is made, so that what stands in the way of the id maps is found while everything can
+    /// be undone.
+    pub(crate) fn open_proc(&mut self, plan: Plan) -> Result<(), Fault> {
+        self.gid = getegid().as_raw();
+        self.no_setfcap = self.uid.is_root() && !capabilities(None)?.effective.contains(CapabilitySet::SETFCAP);
+        if plan.id_map == IdMap::Identity {
+            self.proc = Some(openat(CWD, c"/proc/self", HELD, Mode::empty())?);
+            if !plan.dumpable && !self.uid.is_root() && dumpable_behavior()? != DumpableBehavior::Dumpable {
+                return Err(Fault::NotDumpable);
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the three files at once. If the process is not dumpable they belong to root: then, if the caller allows it, the process is
+    /// dumpable until they are open, and no longer.
+    pub(crate) fn open(&mut self, plan: Plan) -> Result<(), Fault> {
+        match self.open_all() {
+            Err(Errno::ACCESS) if plan.dumpable && dumpable_behavior()? != DumpableBehavior::Dumpable => {
+                set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+                let opened = self.open_all();
+                set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+                Ok(opened?)
+            }
+            opened => Ok(opened?),
+        }
+    }
+
+    fn open_all(&mut self) -> Result<(), Errno> {
+        let proc = held(&self.proc);
+        let open = |file: &CStr| openat(proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map(Some);
+        let files = (open(c"uid_map")?, open(c"setgroups")?, open(c"gid_map")?);
+        (self.uid_map, self.setgroups, self.gid_map) = files;
+        Ok(())
+    }
+
+    pub(crate) fn map_uid(&self) -> Result<(), Fault> {
+        match write_map(held(&self.uid_map), self.uid.as_raw()) {
+            Err(Fault::PERM) if self.no_setfcap => Err(Fault::NoSetfcap),
+            written => written,
+        }
+    }
+
+    pub(crate) fn deny_setgroups(&self) -> Result<(), Fault> {
+        write_whole(held(&self.setgroups), b"deny")
+    }
+
+    pub(crate) fn map_gid(&self) -> Result<(), Fault> {
+        write_map(held(&self.gid_map), self.gid)
+    }
+
+    /// Checks that nothing was gained by the user namespace, and that the ids are what they were.
+    pub(crate) fn verify(&self, plan: Plan) -> Result<(), Fault> {
+        let now = capabilities(None)?;
+        if !(now.effective | now.permitted | now.inheritable).is_empty() {
+            return Err(Fault::Capabilities);
+        }
+        verify_no_new_privs()?;
+        if plan.id_map == IdMap::Identity && (geteuid(), getegid().as_raw()) != (self.uid, self.gid) {
+            return Err(Fault::Ids);
+        }
+        Ok(())
+    }
+}
+
+/// A descriptor that an earlier step has left, or one with which every call is `EBADF`.
+#[allow(clippy::ref_option, reason = "an Option<&OwnedFd> takes more code to make")]
+fn held(fd: &Option<OwnedFd>) -> BorrowedFd<'_> {
+    fd.as_ref().map_or(ABS, AsFd::as_fd)
+}
+
+/// Maps an id onto itself. The kernel passes over the spaces before a number.
+fn write_map(file: BorrowedFd<'_>, id: u32) -> Result<(), Fault> {
+    let number = digits(id);
+    write_whole(file, [number, number, *b"          1"].as_flattened())
+}
+
+fn write_whole(file: BorrowedFd<'_>, content: &[u8]) -> Result<(), Fault> {
+    if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
+}
+
+/// A tmpfs takes a mount namespace that belongs to the user namespace.
+pub(crate) fn new(to_mount: bool) -> Result<(), Fault> {
+    Ok(unshare(if to_mount { Share::UserAndMountNamespace } else { Share::UserNamespace })?)
+}
+
+/// With the user namespace came a full bounding set, from which an `execve` would fill the other sets: that of a program
+/// with file capabilities, or any that uid 0 makes. `no_new_privs` closes both, in one call.
+pub(crate) fn drop_capabilities(plan: Plan) -> Result<(), Fault> {
+    if plan.bounding_set {
+        empty_bounding_set(Capabilities::NONE)?;
+        lock_securebits()?;
+    }
+    set_no_new_privs()?;
+    Ok(set_capabilities(None, NOTHING)?)
+}

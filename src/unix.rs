@@ -1,0 +1,152 @@
+//! What takes the place of Linux's own calls on other Unixes.
+
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
+use rustix::io::{Errno, read};
+use rustix::process::{Pid, Uid, geteuid};
+
+use crate::error::Fault;
+use crate::jail::Plan;
+use crate::protection::SessionKeyring;
+
+/// Opens a directory for `fchdir` and the `…at` calls.
+pub(crate) const HELD: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
+    let length = read(openat(CWD, c"/dev/urandom", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, &mut *bytes)?;
+    if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
+}
+
+/// Not every file system here counts links like Linux; that nothing can be made in the directory is asked all the same.
+pub(crate) const fn has_no_links(_: &Stat) -> bool {
+    true
+}
+
+/// Whether another thread changes the environment meanwhile cannot be known.
+pub(crate) const fn open_tmpdir() -> Result<OwnedFd, Fault> {
+    Err(Fault::Unset)
+}
+
+/// `rmdir` does not remove a directory that has entries, and without a name it takes none.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+pub(crate) const fn see_empty_root() -> Result<(), Fault> {
+    Ok(())
+}
+
+/// To list a directory takes an allocation here: it is refused to ask.
+pub(crate) const fn see_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
+    Err(Fault::of(Errno::NOSYS))
+}
+
+/// There is no call that tells whether there are threads, and none is needed: all share one root directory.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+pub(crate) const fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
+    Ok(None)
+}
+
+/// Root always can.
+pub(crate) const fn may_chroot_ever() -> bool {
+    true
+}
+
+/// Whether this process may change the mode of what this is the status of: its owner may, and root.
+pub(crate) fn may_change_mode(stat: &Stat) -> bool {
+    geteuid().is_root() || stat.st_uid == geteuid().as_raw()
+}
+
+/// Only Linux has rings.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+pub(crate) const fn is_a_ring(_: i32) -> Result<Option<bool>, Errno> {
+    Ok(Some(false))
+}
+
+/// Only Linux has them.
+pub(crate) const fn takes_nameless_files() -> bool {
+    false
+}
+
+/// What only Linux has.
+const NOT_HERE: Fault = Fault::of(Errno::NOSYS);
+
+pub(crate) const fn new_user_namespace(_: bool) -> Result<(), Fault> {
+    Err(NOT_HERE)
+}
+
+pub(crate) const fn drop_capabilities(_: Plan) -> Result<(), Fault> {
+    Err(NOT_HERE)
+}
+
+/// The effective user id, and whether an entry by privilege has to set `no_new_privs`, which most do not have.
+pub(crate) fn user() -> (Uid, bool) {
+    (geteuid(), false)
+}
+
+/// No call tells here.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+pub(crate) const fn verify_no_new_privs() -> Result<(), Fault> {
+    Ok(())
+}
+
+#[cfg(target_os = "freebsd")]
+pub(crate) fn set_no_new_privs() -> Result<(), Errno> {
+    rustix::process::set_no_new_privs(None)
+}
+
+#[cfg(not(target_os = "freebsd"))]
+pub(crate) const fn set_no_new_privs() -> Result<(), Errno> {
+    Err(Errno::NOSYS)
+}
+
+/// `/proc` tells nothing here.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+pub(crate) fn each_open(_: bool, _: &mut dyn FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
+    Ok(false)
+}
+
+/// Nothing but threads shares the root or the descriptors of a process here.
+#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+pub(crate) const fn unshare_root_and_descriptors() -> Result<bool, Errno> {
+    Ok(true)
+}
+
+pub(crate) const fn mount() -> Result<OwnedFd, Fault> {
+    Err(NOT_HERE)
+}
+
+pub(crate) const fn join_keyring() -> SessionKeyring {
+    SessionKeyring::Inherited
+}
+
+/// Only Linux has id maps.
+pub(crate) struct IdMaps;
+
+#[allow(clippy::unused_self, reason = "Linux needs it")]
+impl IdMaps {
+    pub(crate) const fn new(_: Uid) -> Self {
+        IdMaps
+    }
+
+    pub(crate) const fn open_proc(&self, _: Plan) -> Result<(), Fault> {
+        Err(NOT_HERE)
+    }
+
+    pub(crate) const fn open(&self, _: Plan) -> Result<(), Fault> {
+        Err(NOT_HERE)
+    }
+
+    pub(crate) const fn map_uid(&self) -> Result<(), Fault> {
+        Err(NOT_HERE)
+    }
+
+    pub(crate) const fn deny_setgroups(&self) -> Result<(), Fault> {
+        Err(NOT_HERE)
+    }
+
+    pub(crate) const fn map_gid(&self) -> Result<(), Fault> {
+        Err(NOT_HERE)
+    }
+
+    pub(crate) const fn verify(&self, _: Plan) -> Result<(), Fault> {
+        Err(NOT_HERE)
+    }
+}
