@@ -154,7 +154,7 @@ pub use jailed::Jailed;
 /// For the launcher alone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[doc(hidden)]
-pub use linux::syscall;
+pub use linux::{securebits_are_locked, syscall};
 pub use parse::ParseError;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use {

@@ -27,6 +27,7 @@ pub(crate) use descriptors::{each_open, is_a_ring};
 pub(crate) use detached::mount;
 pub(crate) use keyring::join as join_keyring;
 pub(crate) use parent::{fill_with_random, open_tmpdir};
+pub use privileges::securebits_are_locked;
 pub(crate) use privileges::{may_chroot_ever, set_no_new_privs, user, verify_no_new_privs};
 pub(crate) use root::{HELD, has_no_links, may_change_mode, see_empty, see_empty_root, takes_nameless_files};
 pub(crate) use run_as::{Before, RunAs};

@@ -103,9 +103,11 @@ pub enum LeadsTo {
 /// `EBADF`: it is not open. Others: nothing can be said of it.
 #[allow(unsafe_code, reason = "a descriptor that is not ours is looked at")]
 pub fn leads_to(fd: i32) -> Result<LeadsTo, Errno> {
-    // SAFETY: it is borrowed for this one call, which finds out whether it is open. It is not -1: nobody gives a negative number, and
-    // `max` spares the program the panic of that case.
-    let mode = fstat(unsafe { BorrowedFd::borrow_raw(fd.max(0)) })?.st_mode;
+    if fd < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: it is not -1, and borrowed for this one call, which finds out whether it is open.
+    let mode = fstat(unsafe { BorrowedFd::borrow_raw(fd) })?.st_mode;
     Ok(match FileType::from_raw_mode(mode) {
         FileType::Directory => LeadsTo::Directory,
         // Only what has no file behind it is of no type.

@@ -117,8 +117,12 @@ const fn set(capabilities: Capabilities) -> CapabilitySet {
     CapabilitySet::from_bits_retain(capabilities.bits())
 }
 
-/// Whether the securebits are set and locked.
-pub(crate) fn securebits_are_locked() -> Result<bool, Errno> {
+/// Whether the securebits are set and locked. Not part of the API.
+///
+/// # Errors
+///
+/// Those of `prctl`.
+pub fn securebits_are_locked() -> Result<bool, Errno> {
     Ok(capabilities_secure_bits()?.bits() & 0xff == SECUREBITS)
 }
 

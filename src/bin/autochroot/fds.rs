@@ -1,25 +1,18 @@
 //! Which descriptors PROGRAM keeps: all others are closed.
-#![allow(unsafe_code, reason = "descriptors that others have opened, and close_range")]
+#![allow(unsafe_code, reason = "descriptors that others have opened")]
 
 use core::ffi::c_int;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use core::mem::MaybeUninit;
 
 use autochroot::text::number;
 use autochroot::{LeadsTo, leads_to};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use rustix::fd::AsRawFd as _;
 use rustix::fd::{BorrowedFd, IntoRawFd as _, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, major, minor, openat};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use rustix::fs::{PROC_SUPER_MAGIC, RawDir, fstatfs};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, fcntl_getfd};
 use rustix::process::getpid;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-use rustix::process::{Resource, getrlimit};
 
 use crate::FAILED;
-use crate::libc::{Strings, close_range};
+use crate::libc::Strings;
+use crate::os::{NULL_DEVICE, close_one_by_one, close_range, placeholder};
 use crate::output::{self, fail};
 
 /// The descriptors to keep, except `All` as ranges.
@@ -170,63 +163,15 @@ fn open_null() -> Result<OwnedFd, Errno> {
 fn is_null(file: &OwnedFd) -> bool {
     fstat(file).is_ok_and(|stat| {
         let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-        is_device && (!cfg!(target_os = "linux") || (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3))
+        is_device && NULL_DEVICE.is_none_or(|null| null == (major(stat.st_rdev), minor(stat.st_rdev)))
     })
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn placeholder() -> Result<OwnedFd, Errno> {
-    rustix::fs::memfd_create(c"", rustix::fs::MemfdFlags::CLOEXEC)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn placeholder() -> Result<OwnedFd, Errno> {
-    Err(Errno::NOENT)
-}
-
-/// Where `close_range` is missing (before Linux 5.9) or a filter refuses it: as many calls as there are descriptors. Without a list of
-/// them some might stay open, whatever their limit says now.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let list = openat(CWD, c"/proc/self/fd", flags, Mode::empty());
-    let Some(list) = list.ok().filter(|list| fstatfs(list).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC)) else {
-        fail!(FAILED, "cannot close the other descriptors: close_range is refused, and /proc does not list them")
-    };
-    let own = list.as_raw_fd();
-    let mut buffer = [MaybeUninit::uninit(); 1024];
-    let mut entries = RawDir::new(&list, &mut buffer);
-    while let Some(entry) = entries.next() {
-        match entry.map(|entry| descriptor(entry.file_name().to_bytes())) {
-            // SAFETY: nothing here owns it.
-            Ok(Some(fd)) if fd >= first && fd != own && !keeps(fd) => unsafe { rustix::io::close(fd) },
-            Ok(_) => {}
-            Err(errno) => fail!(FAILED, "cannot close the other descriptors: %", errno),
-        }
-    }
-    Ok(())
-}
-
-/// One call for each number that a descriptor can have.
-#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
-    const MOST: c_int = 1 << 20;
-    let limit = getrlimit(Resource::Nofile).maximum.and_then(|limit| c_int::try_from(limit).ok());
-    for fd in (first..limit.map_or(MOST, |limit| limit.max(MOST))).filter(|fd| !keeps(*fd)) {
-        if is_open(fd) {
-            // SAFETY: nothing here owns it.
-            unsafe { rustix::io::close(fd) };
-        }
-    }
-    Ok(())
-}
-
-fn is_open(fd: c_int) -> bool {
+pub(crate) fn is_open(fd: c_int) -> bool {
     // SAFETY: it is borrowed for this call, which finds out whether it is open.
     fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) }).is_ok()
 }
 
-fn descriptor(digits: &[u8]) -> Option<c_int> {
+pub(crate) fn descriptor(digits: &[u8]) -> Option<c_int> {
     number(digits).and_then(|number| c_int::try_from(number).ok())
 }

@@ -3,10 +3,8 @@
 
 #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
 use core::ffi::c_int;
-use core::ffi::{CStr, c_char, c_uint};
+use core::ffi::{CStr, c_char};
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use linux_raw_sys::general::__NR_close_range;
 #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
 use rustix::fd::AsRawFd as _;
 use rustix::fd::OwnedFd;
@@ -72,29 +70,6 @@ pub(crate) fn execute(program: &OwnedFd, args: &Strings, environment: &Strings) 
     // SAFETY: both are arrays of C strings that end with a null pointer.
     unsafe { fexecve(program.as_raw_fd(), args.0, environment.0) };
     autochroot::libc::errno()
-}
-
-/// More supplementary groups than this are not looked at.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) const GROUPS: usize = 256;
-
-/// `None` if there are too many.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn supplementary_groups(list: &mut [u32; GROUPS]) -> Option<&[u32]> {
-    let count = autochroot::syscall::supplementary_groups(list).ok()?;
-    list.get(..count)
-}
-
-/// Close the descriptors `first` to `last`: `close_range(2)`.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
-    // SAFETY: nothing here owns one of them.
-    unsafe { autochroot::syscall::call(__NR_close_range, [first as usize, last as usize, 0, 0]) }.map(drop)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) const fn close_range(_: c_uint, _: c_uint) -> Result<(), Errno> {
-    Err(Errno::NOSYS)
 }
 
 /// `core` of glibc's targets refers to it. Nothing unwinds: a panic aborts.

@@ -9,40 +9,39 @@
 
 mod fds;
 mod libc;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux;
 mod options;
 mod output;
 mod program;
 mod report;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod unix;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod user;
 
 use core::ffi::{CStr, c_char, c_int};
 
-use autochroot::{Error, Jailed, Step};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use autochroot::{Protection, SessionKeyring};
+use autochroot::{Error, Step};
 use rustix::fd::AsRawFd as _;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use fds::Kept;
 use libc::Strings;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use linux as os;
 use options::Options;
+use os::{Inside, User};
 use output::{Shown, Stream, fail};
 use program::Unfit;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use user::User;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use unix as os;
 
 /// autochroot itself failed.
 const FAILED: c_int = 125;
 const CANNOT_RUN: c_int = 126;
 const NOT_FOUND: c_int = 127;
-
-/// Only Linux has `--user`.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-enum User {}
 
 /// No text.
 const NONE: &[u8] = b"";
@@ -69,10 +68,7 @@ fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let kept = Kept::of(options.keep_fds, environment)?;
     kept.check()?;
     kept.fill_standard(options.check)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let user = options.user.map(User::find).transpose()?;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let user: Option<User> = None;
+    let user = os::user(&options)?;
     let before = (geteuid().as_raw(), getegid().as_raw());
     match (options.check, args.peek()) {
         (true, None) => match enter(&options, &kept, user.as_ref(), None) {
@@ -144,46 +140,6 @@ fn refuse_privilege_from_the_file() -> Result<(), c_int> {
     Err(FAILED)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod os {
-    use rustix::process::geteuid;
-    use rustix::thread::{CapabilitySet, capabilities, capability_is_in_ambient_set};
-
-    /// Ambient capabilities are not from the file: whoever starts the launcher holds them.
-    pub(super) fn has_capabilities_from_the_file() -> bool {
-        let permitted = capabilities(None).map_or(CapabilitySet::empty(), |held| held.permitted);
-        let is_from_the_file = |one: u32| {
-            let one = CapabilitySet::from_bits_retain(1 << one);
-            permitted.contains(one) && capability_is_in_ambient_set(one) != Ok(true)
-        };
-        autochroot::syscall::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-mod os {
-    pub(super) const fn has_capabilities_from_the_file() -> bool {
-        false
-    }
-}
-
-/// A jail, sealed unless the options say otherwise.
-pub(crate) enum Inside {
-    Jailed(Jailed),
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    Sealed(autochroot::Sealed),
-}
-
-impl Inside {
-    const fn jailed(&self) -> &Jailed {
-        match self {
-            Inside::Jailed(jailed) => jailed,
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Inside::Sealed(sealed) => sealed.jailed(),
-        }
-    }
-}
-
 /// Enters, becomes the user, and seals. `program` is the descriptor that may still be executed.
 fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_int>) -> Result<Inside, c_int> {
     let jail = match kept {
@@ -191,84 +147,11 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
         Kept::Listed(_) | Kept::Standard(_) => options.jail.allow_open_directories(),
     };
     kept.close_others(program)?;
-    let refused = |error| {
+    let refused = |error: Error| {
         say_why(options, &error);
         FAILED
     };
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        let caps = options.caps()?;
-        #[cfg(feature = "userns")]
-        let jail = if options.seal { jail.empty_bounding_set() } else { jail };
-        #[cfg(feature = "userns")]
-        let jail = jail.allow_dumpable(); // nothing secret is in here
-        let first = user.is_some() && options.never_by_privilege();
-        // Who is that user already needs no privilege to become it. Root may still have other groups.
-        let already = user.is_some_and(|user| (first || user.uid != 0) && user.is_this_process());
-        // Who cannot enter by privilege becomes the user first: in a user namespace there are no other ids. The user's other
-        // processes may then look into this one: they find no descriptor but those kept, and no working directory of root's.
-        if let (Some(user), true, false) = (user, first, already) {
-            if let Err(errno) = rustix::process::chdir(c"/") {
-                fail!(FAILED, "cannot change directory to \"/\": %", errno);
-            }
-            let unjailed = autochroot::Jail::unjailed().enter();
-            let _ =
-                unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(refused)?;
-        }
-        let mut jailed = jail.enter().map_err(refused)?;
-        match user {
-            Some(user) if !first && !already => {
-                // Of root the seal drops what is not kept.
-                let keep = if user.uid == 0 { autochroot::Capabilities::NONE } else { caps };
-                jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), keep).map_err(refused)?;
-            }
-            // What run_as would have dropped; a seal does it too.
-            Some(user) if already && user.uid != 0 && !options.seal => {
-                let none = CapabilitySet::empty();
-                let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-                if let Err(errno) = set_capabilities(None, sets) {
-                    fail!(FAILED, "cannot drop the capabilities: %", errno);
-                }
-            }
-            Some(_) | None => {}
-        }
-        if options.seal {
-            let mut seal = options.seal()?.keep(caps);
-            if let Some(program) = program {
-                seal = seal.allow_execute(program);
-            }
-            let sealed = jailed.seal_with(seal).map_err(refused)?;
-            if !(options.quiet || options.check) {
-                warn(&sealed);
-            }
-            return Ok(Inside::Sealed(sealed));
-        }
-        Ok(Inside::Jailed(jailed))
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        let _ = (program, user);
-        jail.enter().map(Inside::Jailed).map_err(refused)
-    }
-}
-
-/// One line with the protections that are missing, if any is. Where the filter is in force, or the kernel has no keys, it does not matter
-/// whose session keyring it is.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn warn(sealed: &autochroot::Sealed) {
-    let no_keys = sealed.session_keyring() == SessionKeyring::Refused(Errno::NOSYS.raw_os_error());
-    let mut stream = Stream::err();
-    let mut before = "autochroot: warning: not in force: ";
-    for protection in Protection::ALL.into_iter().filter(|protection| !sealed.has(*protection)) {
-        if protection == Protection::Keyring && (no_keys || sealed.has(Protection::Seccomp)) {
-            continue;
-        }
-        stream.put("%%", &[&before, &protection.name()]);
-        before = ", ";
-    }
-    if before == ", " {
-        stream.put("\n", &[]).flush();
-    }
+    os::enter(options, jail, user, program, refused)
 }
 
 /// The error, the option that it is about, and the cause where it is known.
@@ -286,9 +169,6 @@ fn say_why(options: &Options, error: &Error) {
         stream.put(" (--% %)", &[&name, &value]);
     }
     stream.put("\n", &[]);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(cause) = error.cause() {
-        stream.put("  hint: %\n", &[&Shown(cause)]);
-    }
+    os::hint(error, &mut stream);
     stream.flush();
 }

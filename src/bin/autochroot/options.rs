@@ -3,12 +3,9 @@
 use core::ffi::{CStr, c_int};
 
 use autochroot::Jail;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use autochroot::{Capabilities, Protection, Seal};
-#[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-use autochroot::{IdMap, UserNamespace};
 
 use crate::libc::Strings;
+use crate::os::{self, LINUX};
 use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, NONE};
 
@@ -78,7 +75,10 @@ const ROWS: [Row; 15] = [
         value: "WHEN",
         in_: In::Userns,
         help: "enter by a new user namespace: always, never, or auto:\nwhere chroot is not permitted  [auto]",
-        set: Options::set_userns,
+        set: |options, value| {
+            options.userns = Some(value);
+            Ok(())
+        },
     },
     Row {
         letter: None,
@@ -86,7 +86,10 @@ const ROWS: [Row; 15] = [
         value: "MAP",
         in_: In::Userns,
         help: "in it: identity (ids stay) or none  [identity]",
-        set: Options::set_id_map,
+        set: |options, value| {
+            options.id_map = Some(value);
+            Ok(())
+        },
     },
     Row {
         letter: None,
@@ -248,8 +251,6 @@ fn print_and_exit(print: fn(&mut Stream)) -> Result<(), c_int> {
     Err(0)
 }
 
-const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
-
 #[allow(clippy::struct_excessive_bools, reason = "independent options")]
 pub(crate) struct Options {
     pub(crate) jail: Jail<'static>,
@@ -264,10 +265,8 @@ pub(crate) struct Options {
     pub(crate) check: bool,
     pub(crate) verbose: bool,
     pub(crate) quiet: bool,
-    #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-    pub(crate) userns: UserNamespace,
-    #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-    id_map: IdMap,
+    pub(crate) userns: Option<&'static [u8]>,
+    pub(crate) id_map: Option<&'static [u8]>,
 }
 
 impl Options {
@@ -287,10 +286,8 @@ impl Options {
             check: false,
             verbose: false,
             quiet: false,
-            #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-            userns: UserNamespace::Auto,
-            #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-            id_map: IdMap::Identity,
+            userns: None,
+            id_map: None,
         };
         while let Some(arg) = args.peek().map(CStr::to_bytes).filter(|arg| arg.len() > 1 && arg.starts_with(b"-")) {
             args.next();
@@ -327,108 +324,8 @@ impl Options {
             }
             options.jail = options.jail.parent(parent);
         }
-        #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-        {
-            options.jail = options.jail.user_namespace(options.userns).id_map(options.id_map);
-        }
-        if !options.seal && options.caps.is_some() {
-            fail!(FAILED, "--caps is part of the seal: it does not go with --no-seal");
-        }
-        if !options.seal && (options.require.is_some() || options.rings) {
-            fail!(FAILED, "--require and --allow-io-uring are about the seal: they do not go with --no-seal");
-        }
-        #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-        if options.userns == UserNamespace::Always && options.caps.is_some_and(|caps| caps != b"none") {
-            fail!(FAILED, "--caps does not go with --userns always: in a user namespace nothing is kept");
-        }
-        #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-        if options.userns == UserNamespace::Always && options.root == b"/" {
-            fail!(FAILED, "--userns always does not go with --root /: there is no jail to enter");
-        }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            options.caps()?; // a bad name is found now; what "all" means, later
-            let _ = options.seal()?;
-        }
+        options.jail = os::jail(&options, options.jail)?;
         Ok(options)
-    }
-}
-
-#[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
-impl Options {
-    fn set_userns(&mut self, value: &'static [u8]) -> Result<(), c_int> {
-        self.userns = match value {
-            b"auto" => UserNamespace::Auto,
-            b"never" => UserNamespace::Never,
-            b"always" => UserNamespace::Always,
-            _ => fail!(FAILED, "--userns is auto, never or always, not \"%\"", value),
-        };
-        Ok(())
-    }
-
-    fn set_id_map(&mut self, value: &'static [u8]) -> Result<(), c_int> {
-        self.id_map = match value {
-            b"identity" => IdMap::Identity,
-            b"none" => IdMap::None,
-            _ => fail!(FAILED, "--id-map is identity or none, not \"%\"", value),
-        };
-        Ok(())
-    }
-}
-
-/// The parser has refused them before.
-#[cfg(not(all(feature = "userns", any(target_os = "linux", target_os = "android"))))]
-#[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "a row needs them")]
-impl Options {
-    const fn set_userns(&mut self, _: &'static [u8]) -> Result<(), c_int> {
-        Ok(())
-    }
-
-    const fn set_id_map(&mut self, _: &'static [u8]) -> Result<(), c_int> {
-        Ok(())
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-impl Options {
-    /// Whether there is an entry, and it cannot be by privilege or is not to be.
-    pub(crate) fn never_by_privilege(&self) -> bool {
-        if self.root == b"/" {
-            return false;
-        }
-        #[cfg(feature = "userns")]
-        if self.userns == UserNamespace::Always {
-            return true;
-        }
-        let held = rustix::thread::capabilities(None).map(|held| held.effective);
-        !held.is_ok_and(|held| held.contains(rustix::thread::CapabilitySet::SYS_CHROOT))
-    }
-
-    /// The seal that is asked for, except the capabilities to keep.
-    pub(crate) fn seal(&self) -> Result<Seal, c_int> {
-        let mut seal = if self.rings { Seal::new().allow_io_uring() } else { Seal::new() };
-        for name in self.require.into_iter().flat_map(|names| names.split(|&byte| byte == b',')) {
-            seal = match Protection::named(name) {
-                Some(protection) => seal.require(protection),
-                None => fail!(FAILED, "--require: there is no protection \"%\"", name),
-            };
-        }
-        Ok(seal)
-    }
-
-    /// What PROGRAM is to keep.
-    pub(crate) fn caps(&self) -> Result<Capabilities, c_int> {
-        match self.caps.unwrap_or(b"none") {
-            b"none" => Ok(Capabilities::NONE),
-            b"all" => Ok(rustix::thread::capabilities(None)
-                .map_or(Capabilities::NONE, |held| Capabilities::from_bits(held.permitted.bits()))),
-            names => names.split(|&byte| byte == b',').try_fold(Capabilities::NONE, |all, name| {
-                match Capabilities::named(name) {
-                    Some(one) => Ok(all | one),
-                    None => fail!(FAILED, "--caps: there is no capability \"%\"", name),
-                }
-            }),
-        }
     }
 }
 

@@ -44,8 +44,6 @@ pub(crate) fn error_copy() -> Option<c_int> {
 }
 
 /// One line on standard error.
-#[cold]
-#[inline(never)]
 pub(crate) fn failure(text: &str, parts: &[&dyn Show]) {
     Stream::err().put("autochroot: ", &[]).put(text, parts).put("\n", &[]).flush();
 }
@@ -59,7 +57,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    #[inline(never)] // or it adds 200 bytes
+    #[inline(never)] // saves 224 bytes
     pub(crate) const fn to(fd: c_int) -> Stream {
         Stream { fd, length: 0, written: true, buffer: [0; 1024] }
     }
@@ -96,7 +94,6 @@ impl Stream {
         Stream::to(ERRORS.load(Ordering::Relaxed))
     }
 
-    #[inline(never)]
     fn byte(&mut self, byte: u8) {
         if self.length == self.buffer.len() {
             self.flush();
@@ -108,7 +105,6 @@ impl Stream {
     }
 
     /// Whether all was written so far.
-    #[inline(never)]
     pub(crate) fn flush(&mut self) -> bool {
         let mut rest = self.buffer.get(..self.length).unwrap_or_default();
         while !rest.is_empty() {
@@ -128,7 +124,6 @@ impl Stream {
 }
 
 impl fmt::Write for Stream {
-    #[inline(never)]
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.bytes().for_each(|byte| self.byte(byte));
         Ok(())
@@ -148,7 +143,6 @@ impl Show for &str {
 
 /// What somebody else wrote: on one line, and without what a terminal would obey.
 impl Show for &[u8] {
-    #[inline(never)]
     fn show(&self, stream: &mut Stream) {
         for &byte in *self {
             if matches!(byte, b' '..=b'~') && byte != b'\\' {
@@ -164,7 +158,6 @@ impl Show for &[u8] {
 }
 
 impl Show for u32 {
-    #[inline(never)]
     fn show(&self, stream: &mut Stream) {
         let _ = decimal(stream, *self);
     }

@@ -6,6 +6,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, openat};
 use rustix::io::{Errno, read};
 
+use crate::os::open_to_execute;
+
 /// Where a name without a slash is looked up if there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
@@ -57,8 +59,7 @@ fn open_file(path: &CStr) -> Result<OwnedFd, Unfit> {
     let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match openat(CWD, path, OFlags::RDONLY | flags, Mode::empty()) {
         // It may still be executed.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        Err(Errno::ACCESS) => openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
+        Err(Errno::ACCESS) => open_to_execute(path),
         opened => opened,
     }
     .map_err(Unfit::Errno)?;

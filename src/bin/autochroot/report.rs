@@ -5,8 +5,9 @@ use core::ffi::c_int;
 use autochroot::{OpenDirectories, Root};
 use rustix::process::{getegid, geteuid};
 
+use crate::os::{self, Inside};
 use crate::output::{Shown, Stream, fail};
-use crate::{FAILED, Ids, Inside};
+use crate::{FAILED, Ids};
 
 /// The entry was refused with this exit status, and the reason was printed.
 pub(crate) fn refused(status: c_int) -> c_int {
@@ -45,7 +46,7 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     if root == Root::Unjailed {
         stream.line("entered", &"no");
     } else {
-        os::entered(jailed, &mut stream);
+        os::report_entered(jailed, &mut stream);
     }
     if !os::ids_kept(jailed) {
         stream.line("identity", &"overflow");
@@ -54,112 +55,12 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     } else {
         stream.put("identity: %:%\n", &[&now.0, &now.1]);
     }
-    os::groups(&mut stream);
-    os::privileges(inside, &mut stream);
+    os::report_groups(&mut stream);
+    os::report_privileges(inside, &mut stream);
     stream.line("jailed", &if root == Root::Unjailed { "no" } else { "yes" });
     if stream.flush() || stream.is_err() {
         Ok(root != Root::Unjailed)
     } else {
         fail!(FAILED, "cannot write to standard output")
     }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod os {
-    use autochroot::{Capabilities, Jailed, Protection, Sealed};
-    use rustix::thread::{
-        CapabilitySet, capabilities, capabilities_secure_bits, capability_is_in_bounding_set, no_new_privs,
-    };
-
-    use super::{OpenDirectories, Root};
-    use crate::Inside;
-    use crate::libc::{GROUPS, supplementary_groups};
-    use crate::output::{Shown, Stream};
-
-    pub(super) fn entered(jailed: &Jailed, stream: &mut Stream) {
-        stream.line("entered", &Shown(jailed.entered()));
-    }
-
-    fn bounding_set() -> Capabilities {
-        let is_in = |bit: u64| capability_is_in_bounding_set(CapabilitySet::from_bits_retain(bit));
-        let known = (0..u64::BITS).map(|number| 1 << number).map_while(|bit| Some((bit, is_in(bit).ok()?)));
-        Capabilities::from_bits(known.filter(|(_, is_in)| *is_in).map(|(bit, _)| bit).sum())
-    }
-
-    /// Whether the ids mean what they say.
-    pub(super) const fn ids_kept(jailed: &Jailed) -> bool {
-        jailed.ids_kept()
-    }
-
-    /// Supplementary ones.
-    pub(super) fn groups(stream: &mut Stream) {
-        stream.put("groups:", &[]);
-        let mut list = [0; GROUPS];
-        let groups = supplementary_groups(&mut list);
-        for group in groups.unwrap_or_default() {
-            stream.put(" %", &[group]);
-        }
-        match groups {
-            None => stream.put(" too many", &[]),
-            Some([]) => stream.put(" none", &[]),
-            Some(_) => stream,
-        };
-        stream.put("\n", &[]);
-    }
-
-    /// What the process may do.
-    pub(super) fn privileges(inside: &Inside, stream: &mut Stream) {
-        match capabilities(None) {
-            Ok(sets) => {
-                let held = Capabilities::from_bits((sets.effective | sets.permitted | sets.inheritable).bits());
-                stream.line("capabilities", &Shown(held));
-            }
-            Err(errno) => stream.line("capabilities", &errno),
-        }
-        stream.line("no-new-privs", &if no_new_privs() == Ok(true) { "yes" } else { "no" });
-        stream.line("bounding-set", &Shown(bounding_set()));
-        let locked = capabilities_secure_bits().is_ok_and(|bits| bits.bits() & 0xff == 0b1110_1111);
-        stream.line("securebits", &if locked { "locked" } else { "not locked" });
-        let sealed = match inside {
-            Inside::Jailed(_) => None,
-            Inside::Sealed(sealed) => Some(sealed),
-        };
-        match sealed.and_then(Sealed::landlock) {
-            Some(abi) => {
-                stream.put("landlock: ABI %\n", &[&abi.unsigned_abs()]);
-            }
-            None => stream.line("landlock", &"no"),
-        }
-        let filtered = sealed.is_some_and(|sealed| sealed.has(Protection::Seccomp));
-        stream.line("seccomp", &if filtered { "yes" } else { "no" });
-        let keyring = sealed.map_or(inside.jailed().session_keyring(), Sealed::session_keyring);
-        stream.line("keyring", &Shown(keyring));
-        stream.line("threads", &"1");
-        let jailed = inside.jailed();
-        stream.line("shared", &if jailed.is_unshared() { "no" } else { "not checked" });
-        // As for directories: the launcher has looked at what PROGRAM would keep, unless that is everything.
-        let by_launcher = jailed.root() != Root::Unjailed && jailed.open_directories() == OpenDirectories::NotChecked;
-        stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { "not checked" });
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-mod os {
-    use autochroot::Jailed;
-
-    use crate::Inside;
-    use crate::output::Stream;
-
-    /// There is but one way to enter.
-    pub(super) fn entered(_: &Jailed, stream: &mut Stream) {
-        stream.line("entered", &"privilege");
-    }
-
-    pub(super) const fn ids_kept(_: &Jailed) -> bool {
-        true
-    }
-
-    pub(super) const fn groups(_: &mut Stream) {}
-
-    pub(super) const fn privileges(_: &Inside, _: &mut Stream) {}
 }

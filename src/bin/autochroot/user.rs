@@ -7,7 +7,7 @@ use rustix::io::{Errno, read};
 use rustix::process::{getegid, geteuid, getgid, getuid};
 
 use crate::FAILED;
-use crate::libc::{GROUPS, supplementary_groups};
+use crate::os::{GROUPS, supplementary_groups};
 use crate::output::fail;
 use autochroot::text::number;
 

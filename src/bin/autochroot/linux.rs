@@ -1,0 +1,332 @@
+//! What only Linux has: user namespaces, capabilities, other users, the seal, and calls that need them.
+#![allow(unsafe_code, reason = "descriptors that others have opened, and close_range")]
+
+use core::ffi::{CStr, c_int, c_uint};
+use core::mem::MaybeUninit;
+
+use autochroot::{
+    Capabilities, Error, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring, syscall,
+};
+#[cfg(feature = "userns")]
+use autochroot::{IdMap, UserNamespace};
+use linux_raw_sys::general::__NR_close_range;
+use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, fstatfs, memfd_create, openat};
+use rustix::io::Errno;
+use rustix::process::{chdir, geteuid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, capability_is_in_bounding_set,
+    no_new_privs, set_capabilities,
+};
+
+use crate::FAILED;
+use crate::fds::descriptor;
+use crate::options::Options;
+use crate::output::{Shown, Stream, fail};
+pub(crate) use crate::user::User;
+
+/// The options that only Linux has are available.
+pub(crate) const LINUX: bool = true;
+
+/// `/dev/null`.
+pub(crate) const NULL_DEVICE: Option<(u32, u32)> = Some((1, 3));
+
+/// More supplementary groups than this are not looked at.
+pub(crate) const GROUPS: usize = 256;
+
+/// A jail, sealed unless the options say otherwise.
+pub(crate) enum Inside {
+    Jailed(Jailed),
+    Sealed(Sealed),
+}
+
+impl Inside {
+    pub(crate) const fn jailed(&self) -> &Jailed {
+        match self {
+            Inside::Jailed(jailed) => jailed,
+            Inside::Sealed(sealed) => sealed.jailed(),
+        }
+    }
+}
+
+/// Checks the options that only Linux has, and returns the jail with those of user namespaces.
+pub(crate) fn jail(options: &Options, jail: Jail<'static>) -> Result<Jail<'static>, c_int> {
+    let jail = with_user_namespace(options, jail)?;
+    if !options.seal && options.caps.is_some() {
+        fail!(FAILED, "--caps is part of the seal: it does not go with --no-seal");
+    }
+    if !options.seal && (options.require.is_some() || options.rings) {
+        fail!(FAILED, "--require and --allow-io-uring are about the seal: they do not go with --no-seal");
+    }
+    if options.userns == Some(b"always") && options.caps.is_some_and(|caps| caps != b"none") {
+        fail!(FAILED, "--caps does not go with --userns always: in a user namespace nothing is kept");
+    }
+    if options.userns == Some(b"always") && options.root == b"/" {
+        fail!(FAILED, "--userns always does not go with --root /: there is no jail to enter");
+    }
+    kept_capabilities(options)?; // A bad name is an error now. What "all" means is asked for later.
+    let _ = seal(options)?;
+    Ok(jail)
+}
+
+#[cfg(feature = "userns")]
+fn with_user_namespace(options: &Options, jail: Jail<'static>) -> Result<Jail<'static>, c_int> {
+    let userns = match options.userns.unwrap_or(b"auto") {
+        b"auto" => UserNamespace::Auto,
+        b"never" => UserNamespace::Never,
+        b"always" => UserNamespace::Always,
+        word => fail!(FAILED, "--userns is auto, never or always, not \"%\"", word),
+    };
+    let id_map = match options.id_map.unwrap_or(b"identity") {
+        b"identity" => IdMap::Identity,
+        b"none" => IdMap::None,
+        word => fail!(FAILED, "--id-map is identity or none, not \"%\"", word),
+    };
+    let jail = if options.seal { jail.empty_bounding_set() } else { jail };
+    Ok(jail.user_namespace(userns).id_map(id_map).allow_dumpable()) // nothing secret is in here
+}
+
+#[cfg(not(feature = "userns"))]
+#[allow(clippy::unnecessary_wraps, reason = "the other one fails")]
+const fn with_user_namespace(_: &Options, jail: Jail<'static>) -> Result<Jail<'static>, c_int> {
+    Ok(jail) // The parser has refused the options.
+}
+
+/// The capabilities that PROGRAM keeps.
+fn kept_capabilities(options: &Options) -> Result<Capabilities, c_int> {
+    match options.caps.unwrap_or(b"none") {
+        b"none" => Ok(Capabilities::NONE),
+        b"all" => {
+            Ok(capabilities(None).map_or(Capabilities::NONE, |sets| Capabilities::from_bits(sets.permitted.bits())))
+        }
+        names => {
+            names.split(|&byte| byte == b',').try_fold(Capabilities::NONE, |all, name| {
+                match Capabilities::named(name) {
+                    Some(one) => Ok(all | one),
+                    None => fail!(FAILED, "--caps: there is no capability \"%\"", name),
+                }
+            })
+        }
+    }
+}
+
+/// The seal of these options, except the capabilities to keep.
+fn seal(options: &Options) -> Result<Seal, c_int> {
+    let mut seal = if options.rings { Seal::new().allow_io_uring() } else { Seal::new() };
+    for name in options.require.into_iter().flat_map(|names| names.split(|&byte| byte == b',')) {
+        seal = match Protection::named(name) {
+            Some(protection) => seal.require(protection),
+            None => fail!(FAILED, "--require: there is no protection \"%\"", name),
+        };
+    }
+    Ok(seal)
+}
+
+/// Finds the user of `--user`.
+pub(crate) fn user(options: &Options) -> Result<Option<User>, c_int> {
+    options.user.map(User::find).transpose()
+}
+
+/// Enters, becomes the user, and seals. `program` is the descriptor that may still be executed. `refused` reports an error.
+pub(crate) fn enter(
+    options: &Options,
+    jail: Jail<'static>,
+    user: Option<&User>,
+    program: Option<c_int>,
+    refused: impl Fn(Error) -> c_int,
+) -> Result<Inside, c_int> {
+    let caps = kept_capabilities(options)?;
+    let first = user.is_some() && never_by_privilege(options);
+    // Who is that user already needs no privilege to become it. Root may still have other groups.
+    let already = user.is_some_and(|user| (first || user.uid != 0) && user.is_this_process());
+    // Who cannot enter by privilege becomes the user first: in a user namespace there are no other ids. The user's other
+    // processes may then look into this one: they find no descriptor but those kept, and no working directory of root's.
+    if let (Some(user), true, false) = (user, first, already) {
+        if let Err(errno) = chdir(c"/") {
+            fail!(FAILED, "cannot change directory to \"/\": %", errno);
+        }
+        let unjailed = Jail::unjailed().enter();
+        let _ = unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(&refused)?;
+    }
+    let mut jailed = jail.enter().map_err(&refused)?;
+    match user {
+        Some(user) if !first && !already => {
+            // Of root the seal drops what is not kept.
+            let keep = if user.uid == 0 { Capabilities::NONE } else { caps };
+            jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), keep).map_err(&refused)?;
+        }
+        // What run_as would have dropped; a seal does it too.
+        Some(user) if already && user.uid != 0 && !options.seal => {
+            let none = CapabilitySet::empty();
+            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+            if let Err(errno) = set_capabilities(None, sets) {
+                fail!(FAILED, "cannot drop the capabilities: %", errno);
+            }
+        }
+        Some(_) | None => {}
+    }
+    if !options.seal {
+        return Ok(Inside::Jailed(jailed));
+    }
+    let mut seal = seal(options)?.keep(caps);
+    if let Some(program) = program {
+        seal = seal.allow_execute(program);
+    }
+    let sealed = jailed.seal_with(seal).map_err(&refused)?;
+    if !(options.quiet || options.check) {
+        warn(&sealed);
+    }
+    Ok(Inside::Sealed(sealed))
+}
+
+/// Whether there is an entry, and it cannot be by privilege or is not to be.
+fn never_by_privilege(options: &Options) -> bool {
+    let may_chroot = || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_CHROOT));
+    options.root != b"/" && (options.userns == Some(b"always") || !may_chroot())
+}
+
+/// Prints one line with the protections that are missing, if any is. Where the filter is in force, or the kernel has no keys, it does not
+/// matter whose session keyring it is.
+fn warn(sealed: &Sealed) {
+    let no_keys = sealed.session_keyring() == SessionKeyring::Refused(Errno::NOSYS.raw_os_error());
+    let mut stream = Stream::err();
+    let mut before = "autochroot: warning: not in force: ";
+    for protection in Protection::ALL.into_iter().filter(|protection| !sealed.has(*protection)) {
+        if protection == Protection::Keyring && (no_keys || sealed.has(Protection::Seccomp)) {
+            continue;
+        }
+        stream.put("%%", &[&before, &protection.name()]);
+        before = ", ";
+    }
+    if before == ", " {
+        stream.put("\n", &[]).flush();
+    }
+}
+
+/// Prints the cause and the remedy, where they are known.
+pub(crate) fn hint(error: &Error, stream: &mut Stream) {
+    if let Some(cause) = error.cause() {
+        stream.put("  hint: %\n", &[&Shown(cause)]);
+    }
+}
+
+/// Ambient capabilities are not from the file: whoever starts the launcher holds them.
+pub(crate) fn has_capabilities_from_the_file() -> bool {
+    let permitted = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted);
+    let is_from_the_file = |one: u32| {
+        let one = CapabilitySet::from_bits_retain(1 << one);
+        permitted.contains(one) && capability_is_in_ambient_set(one) != Ok(true)
+    };
+    syscall::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
+}
+
+/// Opens a program that may be executed and not read.
+pub(crate) fn open_to_execute(path: &CStr) -> Result<OwnedFd, Errno> {
+    openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Returns the supplementary groups, or `None` if there are too many.
+pub(crate) fn supplementary_groups(list: &mut [u32; GROUPS]) -> Option<&[u32]> {
+    let count = syscall::supplementary_groups(list).ok()?;
+    list.get(..count)
+}
+
+/// Opens something that only holds its number until PROGRAM is executed.
+pub(crate) fn placeholder() -> Result<OwnedFd, Errno> {
+    memfd_create(c"", MemfdFlags::CLOEXEC)
+}
+
+/// Closes the descriptors `first` to `last`.
+pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
+    // SAFETY: nothing here owns one of them.
+    unsafe { syscall::call(__NR_close_range, [first as usize, last as usize, 0, 0]) }.map(drop)
+}
+
+/// Closes descriptors one by one, where `close_range` is missing (before Linux 5.9) or a filter refuses it. Without a list of them some
+/// might stay open, whatever their limit says now.
+pub(crate) fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let list = openat(CWD, c"/proc/self/fd", flags, Mode::empty());
+    let Some(list) = list.ok().filter(|list| fstatfs(list).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC)) else {
+        fail!(FAILED, "cannot close the other descriptors: close_range is refused, and /proc does not list them")
+    };
+    let own = list.as_raw_fd();
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(&list, &mut buffer);
+    while let Some(entry) = entries.next() {
+        match entry.map(|entry| descriptor(entry.file_name().to_bytes())) {
+            // SAFETY: nothing here owns it.
+            Ok(Some(fd)) if fd >= first && fd != own && !keeps(fd) => unsafe { rustix::io::close(fd) },
+            Ok(_) => {}
+            Err(errno) => fail!(FAILED, "cannot close the other descriptors: %", errno),
+        }
+    }
+    Ok(())
+}
+
+/// Prints how the jail was entered.
+pub(crate) fn report_entered(jailed: &Jailed, stream: &mut Stream) {
+    stream.line("entered", &Shown(jailed.entered()));
+}
+
+/// Whether the ids mean what they say.
+pub(crate) const fn ids_kept(jailed: &Jailed) -> bool {
+    jailed.ids_kept()
+}
+
+/// Prints the supplementary groups.
+pub(crate) fn report_groups(stream: &mut Stream) {
+    stream.put("groups:", &[]);
+    let mut list = [0; GROUPS];
+    let groups = supplementary_groups(&mut list);
+    for group in groups.unwrap_or_default() {
+        stream.put(" %", &[group]);
+    }
+    match groups {
+        None => stream.put(" too many", &[]),
+        Some([]) => stream.put(" none", &[]),
+        Some(_) => stream,
+    };
+    stream.put("\n", &[]);
+}
+
+/// Prints what the process may do.
+pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
+    match capabilities(None) {
+        Ok(sets) => {
+            let held = Capabilities::from_bits((sets.effective | sets.permitted | sets.inheritable).bits());
+            stream.line("capabilities", &Shown(held));
+        }
+        Err(errno) => stream.line("capabilities", &errno),
+    }
+    stream.line("no-new-privs", &if no_new_privs() == Ok(true) { "yes" } else { "no" });
+    stream.line("bounding-set", &Shown(bounding_set()));
+    let locked = autochroot::securebits_are_locked() == Ok(true);
+    stream.line("securebits", &if locked { "locked" } else { "not locked" });
+    let sealed = match inside {
+        Inside::Jailed(_) => None,
+        Inside::Sealed(sealed) => Some(sealed),
+    };
+    match sealed.and_then(Sealed::landlock) {
+        Some(abi) => {
+            stream.put("landlock: ABI %\n", &[&abi.unsigned_abs()]);
+        }
+        None => stream.line("landlock", &"no"),
+    }
+    let filtered = sealed.is_some_and(|sealed| sealed.has(Protection::Seccomp));
+    stream.line("seccomp", &if filtered { "yes" } else { "no" });
+    let jailed = inside.jailed();
+    let keyring = sealed.map_or(jailed.session_keyring(), Sealed::session_keyring);
+    stream.line("keyring", &Shown(keyring));
+    stream.line("threads", &"1");
+    stream.line("shared", &if jailed.is_unshared() { "no" } else { "not checked" });
+    // As for directories: the launcher has looked at what PROGRAM would keep, unless that is everything.
+    let by_launcher = jailed.root() != Root::Unjailed && jailed.open_directories() == OpenDirectories::NotChecked;
+    stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { "not checked" });
+}
+
+fn bounding_set() -> Capabilities {
+    let is_in = |bit: u64| capability_is_in_bounding_set(CapabilitySet::from_bits_retain(bit));
+    let known = (0..u64::BITS).map(|number| 1 << number).map_while(|bit| Some((bit, is_in(bit).ok()?)));
+    Capabilities::from_bits(known.filter(|(_, is_in)| *is_in).map(|(bit, _)| bit).sum())
+}

@@ -1,0 +1,94 @@
+//! What takes the place of `linux.rs` elsewhere: there is only the entry by privilege.
+#![allow(unsafe_code, reason = "descriptors that others have opened")]
+#![allow(clippy::unnecessary_wraps, reason = "on Linux they fail")]
+
+use core::ffi::{CStr, c_int, c_uint};
+
+use autochroot::{Error, Jail, Jailed};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+use crate::fds::is_open;
+use crate::options::Options;
+use crate::output::Stream;
+
+pub(crate) const LINUX: bool = false;
+
+/// Its numbers differ.
+pub(crate) const NULL_DEVICE: Option<(u32, u32)> = None;
+
+/// There is no `--user`.
+pub(crate) enum User {}
+
+/// A jail, which cannot be sealed.
+pub(crate) struct Inside(Jailed);
+
+impl Inside {
+    pub(crate) const fn jailed(&self) -> &Jailed {
+        &self.0
+    }
+}
+
+pub(crate) const fn jail(_: &Options, jail: Jail<'static>) -> Result<Jail<'static>, c_int> {
+    Ok(jail)
+}
+
+pub(crate) const fn user(_: &Options) -> Result<Option<User>, c_int> {
+    Ok(None)
+}
+
+/// Enters. `refused` reports an error.
+pub(crate) fn enter(
+    _: &Options,
+    jail: Jail<'static>,
+    _: Option<&User>,
+    _: Option<c_int>,
+    refused: impl Fn(Error) -> c_int,
+) -> Result<Inside, c_int> {
+    jail.enter().map(Inside).map_err(refused)
+}
+
+/// No causes are known.
+pub(crate) const fn hint(_: &Error, _: &mut Stream) {}
+
+pub(crate) const fn has_capabilities_from_the_file() -> bool {
+    false
+}
+
+pub(crate) const fn open_to_execute(_: &CStr) -> Result<OwnedFd, Errno> {
+    Err(Errno::ACCESS)
+}
+
+pub(crate) const fn placeholder() -> Result<OwnedFd, Errno> {
+    Err(Errno::NOENT)
+}
+
+pub(crate) const fn close_range(_: c_uint, _: c_uint) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
+}
+
+/// Makes one call for each number that a descriptor can have.
+pub(crate) fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
+    const MOST: c_int = 1 << 20;
+    let limit = getrlimit(Resource::Nofile).maximum.and_then(|limit| c_int::try_from(limit).ok());
+    for fd in (first..limit.map_or(MOST, |limit| limit.max(MOST))).filter(|fd| !keeps(*fd)) {
+        if is_open(fd) {
+            // SAFETY: nothing here owns it.
+            unsafe { rustix::io::close(fd) };
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn report_entered(_: &Jailed, stream: &mut Stream) {
+    stream.line("entered", &"privilege");
+}
+
+pub(crate) const fn ids_kept(_: &Jailed) -> bool {
+    true
+}
+
+pub(crate) const fn report_groups(_: &mut Stream) {}
+
+pub(crate) const fn report_privileges(_: &Inside, _: &mut Stream) {}
