@@ -110,6 +110,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes")]
     fn nothing_near_a_name_is_a_name() {
         let names: Vec<_> = super::names().map(str::as_bytes).collect();
         let mut count = 0;

@@ -170,6 +170,7 @@ mod tests {
 
     /// Every text of up to six of these bytes and words: no panic, and what is read is written.
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes")]
     fn a_million_texts_are_read_or_refused() {
         let parts: [&[u8]; 10] = [b"auto", b"unlinked", b"detached", b"/", b" ", b"\t", b"a", b"\0", b"\xc3", b"\xa9"];
         let mut read = 0;

@@ -277,6 +277,7 @@ fn a_directory_that_somebody_got_at_is_given_up_and_another_made() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes")]
 fn an_interrupted_call_is_asked_again_but_not_for_ever() {
     let interrupted = Fault::of(Errno::INTR);
     for (plan, may_chroot, calls) in ways_in() {

@@ -119,6 +119,7 @@ fn judged(plan: Plan, may_chroot: bool, parents: usize, faults: &[(usize, Fault)
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes")]
 fn any_call_fails_with_any_errno_and_another_after_it() {
     let (mut one, mut two) = (0, 0);
     for plan in plans() {
@@ -142,6 +143,7 @@ fn any_call_fails_with_any_errno_and_another_after_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes")]
 fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
     /// Whether the states on the way from here are known to end.
     type Known = HashMap<String, bool>;
