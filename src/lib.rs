@@ -26,7 +26,7 @@
 //!
 //! # The system calls of an entry
 //!
-//! In order, as `strace` shows them; `tests/calls.rs` holds the entries with privilege, in a user namespace and to a detached root
+//! In order, as `strace` shows them; `tests/launcher/calls.rs` holds the entries with privilege, in a user namespace and to a detached root
 //! against the kernel.
 //!
 //! | step | calls |

@@ -150,7 +150,7 @@ fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
     for part in ["root: unlinked\nparent: /\n", "\njailed: yes\n", "\npid: 1\n", "\nids: 7 7 8 8 [8]\n"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let names = ["jail", "seal", "allocations"];
+    let names = ["library", "allocations"];
     let tests: Vec<_> = names.iter().map(|name| (format!("tests/{name}"), directory.join(name))).collect();
     let mut files = vec![("init", &*init), ("tests", Path::new(""))];
     files.extend(tests.iter().map(|(name, path)| (&**name, &**path)));

@@ -1,9 +1,4 @@
 //! Whatever fails, when, and however often: no half-jail is taken for a jail, nothing is left behind, the error says what.
-#![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "calls that std does not have")]
-
-#[macro_use]
-mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use crate::common::*;
 use autochroot::{Jail, Jailed, Root, Step, UserNamespace};
-use common::*;
 
 /// What is run under `strace`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +190,7 @@ fn fail_each_call(subject: Subject, judge: impl Fn(&Output) -> bool) {
         for (name, nth) in calls.iter().filter(|(name, _)| !never_fail.contains(&name.trim_end_matches("32"))) {
             for errno in ["EIO", "EPERM", "EINTR", "EBUSY"] {
                 if (&**name, errno) == ("close_range", "EPERM") || errno == "EBUSY" && name != "unlinkat" {
-                    continue; // a million calls take the place of close_range; tests/launcher.rs makes them
+                    continue; // a million calls take the place of close_range; tests/launcher makes them
                 }
                 let inject = format!("inject={name}:error={errno}:when={nth}");
                 let output = traced(subject, user, &root, &logs.0.join("log"), &["-e", &inject]).unwrap();

@@ -1,8 +1,4 @@
 //! The recipes of the README, as they stand there but for the paths of programs.
-#![cfg(target_os = "linux")]
-
-#[macro_use]
-mod common;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -10,9 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use common::*;
+use crate::common::*;
 
-const README: &str = include_str!("../README.md");
+const README: &str = include_str!("../../README.md");
 
 /// The text between two others, with the programs of this machine.
 fn recipe(start: &str, end: &str) -> String {

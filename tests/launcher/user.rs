@@ -1,9 +1,4 @@
 //! `--user` of the launcher: ids, names of /etc/passwd and /etc/group, and the groups that a login has.
-#![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "calls that std does not have")]
-
-#[macro_use]
-mod common;
 
 use std::fmt::Write;
 use std::fs;
@@ -11,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use common::*;
+use crate::common::*;
 
 const PASSWD: &str = "\
 root:x:0:0::/:/bin/sh

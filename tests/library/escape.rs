@@ -1,11 +1,7 @@
 //! Every known way out, tried: first from a jail as it is usually made, to see that the attack works on this kernel, then
 //! from ours.
-#![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "calls that std does not have")]
 
-#[macro_use]
-mod common;
-#[path = "payload/attacks.rs"]
+#[path = "../payload/attacks.rs"]
 #[allow(clippy::all, clippy::pedantic, reason = "the attacker's style")]
 mod attacks;
 
@@ -17,9 +13,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
 
-use attacks::{ATTACKS, Attack, Outside};
+use self::attacks::{ATTACKS, Attack, Outside};
+use crate::common::*;
 use autochroot::{Jail, Jailed, Root, Step};
-use common::*;
 use rustix::io::Errno;
 
 const SERVICE: u32 = 12345;
@@ -206,14 +202,7 @@ fn powerful_payloads() -> &'static [std::path::PathBuf; 2] {
         let capable = payload().with_file_name("capable-payload");
         copy_program(payload(), &capable, 0o755);
         if is_root() {
-            // Version 2, effective; permitted and inheritable, twice 32 bits: all that the process itself may hand on.
-            let [low, high] = [u32::try_from(held() & 0xffff_ffff).unwrap(), u32::try_from(held() >> 32).unwrap()];
-            let words = [0x0200_0001_u32, low, 0, high, 0];
-            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            let path = std::ffi::CString::new(capable.to_str().unwrap()).unwrap();
-            let name = c"security.capability";
-            let set = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), bytes.as_ptr().cast(), bytes.len(), 0) };
-            assert_eq!(set, 0, "setxattr: {}", std::io::Error::last_os_error());
+            set_file_capabilities(&capable, held()); // all that the process itself may pass on
         }
         [set_uid, capable]
     })

@@ -2,18 +2,13 @@
 //!
 //! The sysctl of Debian and a limit of 0 for the whole machine are in `tests/kernel.rs`. Not reproducible here, and backed by
 //! their sources alone: `AppArmor` (Ubuntu's kernel), `SELinux`, a kernel without user namespaces or older than 5.2.
-#![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "calls that std does not have")]
-
-#[macro_use]
-mod common;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 
+use crate::common::*;
 use autochroot::{Cause, Jail, Step, UserNamespace};
-use common::*;
 use rustix::io::Errno;
 use rustix::process::Uid;
 

@@ -1,13 +1,9 @@
 //! The system calls of an entry, as `strace` sees the launcher make them: those of the crate page, in that order, and
 //! none besides. On `x86_64`: elsewhere some have other names.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
-
-#[macro_use]
-mod common;
 
 use std::path::Path;
 
-use common::*;
+use crate::common::*;
 
 /// From `getresuid`, the first call of an entry, to the last `close`.
 fn trace(user: User, args: &[&str]) -> Option<Vec<String>> {
@@ -104,13 +100,13 @@ const SEAL_LATER: usize = 15;
 fn the_documents_give_the_same_numbers() {
     // Line ends and the marks of comments are not of the text.
     let text = |source: &str| source.replace("///", " ").split_whitespace().collect::<Vec<_>>().join(" ");
-    let enter = text(include_str!("../src/enter.rs"));
+    let enter = text(include_str!("../../src/enter.rs"));
     assert!(enter.contains(&format!(
         "{PRIVILEGED} system calls with privilege, {UNPRIVILEGED} in a user namespace, and one for each number"
     )));
-    let readme = text(include_str!("../README.md"));
+    let readme = text(include_str!("../../README.md"));
     assert!(readme.contains(&format!("{PRIVILEGED} with privilege, {UNPRIVILEGED} in a user namespace, and one")));
-    let inside = text(include_str!("../src/jailed/linux.rs"));
+    let inside = text(include_str!("../../src/jailed/linux.rs"));
     for part in [
         format!("{RUN_AS} system calls and one for each capability"),
         format!("{SEAL} system calls and two for each capability"),

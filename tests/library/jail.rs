@@ -1,17 +1,12 @@
 //! What the library promises, asked from inside the jail and around it, as root and as ordinary users.
-#![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "calls that std does not have")]
-
-#[macro_use]
-mod common;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
+use crate::common::*;
 use autochroot::{Entered, Error, IdMap, Jail, Step, UserNamespace};
-use common::*;
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, getegid, geteuid};
 
@@ -118,7 +113,7 @@ fn always_means_a_user_namespace_even_for_root_who_gets_no_capability_back() {
         let jailed = Jail::auto().user_namespace(UserNamespace::Always).enter().unwrap();
         assert_eq!((jailed.entered(), held()), (Entered::UserNamespace, 0));
         if user == User::Root {
-            // An execve by uid 0 gives nothing; tests/escape.rs tries it.
+            // An execve by uid 0 gives nothing; escape.rs tries it.
             assert!(rustix::thread::no_new_privs().unwrap());
         }
     });

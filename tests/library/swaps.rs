@@ -1,10 +1,6 @@
 //! What no file system and no other process does on demand: a stand-in for a system call puts something else into the place of the new
 //! directory, or tells half the truth. Each check of ours is the only one that sees it.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#![allow(unsafe_code, reason = "calls that std does not have")]
 #![allow(clippy::items_after_statements, reason = "a stand-in belongs to its test")]
-
-mod common;
 
 use std::ffi::CStr;
 use std::fs;
@@ -13,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use crate::common::*;
 use autochroot::{Capabilities, Error, Jail, Step, UserNamespace};
-use common::*;
 
 /// The parent of the jail, for the stand-ins.
 static PARENT: OnceLock<PathBuf> = OnceLock::new();

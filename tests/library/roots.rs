@@ -1,9 +1,4 @@
 //! Every kind of root, on every kind of file system that a parent can be on.
-#![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "calls that std does not have")]
-
-#[macro_use]
-mod common;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::*;
 use autochroot::{Entered, Jail, Root, Step, UserNamespace};
-use common::*;
 use rustix::io::Errno;
 use rustix::process::{Uid, geteuid};
 

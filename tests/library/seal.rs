@@ -1,16 +1,11 @@
 //! `run_as`, `seal` and `verify`: what they give away, what they keep, what they refuse before anything has changed.
-#![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "calls that std does not have")]
-
-#[macro_use]
-mod common;
 
 use std::fs;
 
+use crate::common::*;
 use autochroot::{
     Capabilities, Error, IdMap, Jail, Jailed, Protection, Seal, Sealed, SessionKeyring, Step, UserNamespace,
 };
-use common::*;
 use rustix::io::Errno;
 use rustix::thread::{
     CapabilitySet, capabilities, capabilities_secure_bits, capability_is_in_bounding_set, no_new_privs,

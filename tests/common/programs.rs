@@ -1,0 +1,109 @@
+//! Programs that a test runs.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{User, close_range, is_root};
+
+/// A command that starts with no descriptors but the standard ones.
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    // SAFETY: it marks descriptors to be closed, no more.
+    unsafe {
+        command.pre_exec(|| {
+            close_range(3, i32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            Ok(())
+        });
+    }
+    command
+}
+
+/// Have it start as `user`.
+pub fn start_as(command: &mut Command, user: User) {
+    if let (User::Plain(id), true) = (user, is_root()) {
+        command.uid(id).gid(id);
+    }
+}
+
+/// The launcher, at a path that every user can reach.
+pub fn launcher() -> &'static Path {
+    static COPY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    COPY.get_or_init(|| reachable(Path::new(env!("CARGO_BIN_EXE_autochroot"))))
+}
+
+/// A static program: `tests/payload/payload.rs`, compiled once.
+pub fn payload() -> &'static Path {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    BUILT.get_or_init(|| compile("payload"))
+}
+
+/// A static program of `tests/payload/`.
+pub fn compile(name: &str) -> PathBuf {
+    compile_with(name, &[])
+}
+
+/// The same, with these options of the compiler.
+pub fn compile_with(name: &str, options: &[&str]) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{count}", std::process::id()));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/payload/{name}.rs"));
+    let status = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+        .args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-Copt-level=s", "-o"])
+        .args([&output, &source])
+        .args(options)
+        .status()
+        .unwrap();
+    assert!(status.success(), "rustc: {status}");
+    let program = reachable(&output);
+    std::fs::remove_file(output).unwrap();
+    program
+}
+
+/// A copy that all can execute, and that goes when the test binary ends.
+pub fn reachable(program: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    static DIRECTORY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    extern "C" fn remove() {
+        if let Some(directory) = DIRECTORY.get() {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
+    let directory = DIRECTORY.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("autochroot-programs-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // SAFETY: the function is safe to call at exit.
+        unsafe { libc::atexit(remove) };
+        path
+    });
+    let copy = directory.join(program.file_name().unwrap());
+    copy_program(program, &copy, 0o755);
+    copy
+}
+
+/// By another process: a descriptor of ours that a fork of another test holds would make it "text file busy".
+pub fn copy_program(program: &Path, copy: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    assert!(Command::new("cp").arg(program).arg(copy).status().unwrap().success());
+    std::fs::set_permissions(copy, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Whether there is such a program.
+pub fn have(program: &str) -> bool {
+    Command::new("sh").args(["-c", &format!("command -v {program}")]).output().is_ok_and(|found| found.status.success())
+}
+
+/// Gives the file of a program these capabilities.
+pub fn set_file_capabilities(path: &Path, capabilities: u64) {
+    // Version 2, effective; permitted and inheritable, twice 32 bits.
+    let low = u32::try_from(capabilities & 0xffff_ffff).unwrap();
+    let high = u32::try_from(capabilities >> 32).unwrap();
+    let bytes: Vec<u8> = [0x0200_0001_u32, low, 0, high, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    let name = c"security.capability";
+    let set = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), bytes.as_ptr().cast(), bytes.len(), 0) };
+    assert_eq!(set, 0, "setxattr: {}", std::io::Error::last_os_error());
+}

@@ -1,0 +1,72 @@
+//! What this process and this kernel have.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd};
+
+/// What other tests, and whoever runs them, have open is not this process's.
+pub fn close_all_but(mut keep: [i32; 2]) {
+    keep.sort_unstable();
+    for (first, last) in [(3, keep[0] - 1), (keep[0] + 1, keep[1] - 1), (keep[1] + 1, i32::MAX)] {
+        if first <= last {
+            close_range(first, last, 0);
+        }
+    }
+}
+
+pub fn close_range(first: i32, last: i32, flags: u32) {
+    assert_eq!(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }, 0);
+}
+
+/// Numbers that look random, the same in every run.
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number from 0 up to and without this one.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(end).unwrap()).unwrap()
+    }
+}
+
+/// The calls that set ids: on x86 those of the first kernels, which had 16 bits for them, are other ones.
+#[cfg(not(target_arch = "x86"))]
+pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_setgroups];
+
+#[cfg(target_arch = "x86")]
+pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid32, libc::SYS_setresgid32, libc::SYS_setgroups32];
+
+/// An `io_uring`, if this kernel has them.
+pub fn ring() -> Option<File> {
+    let mut parameters = [0_u32; 30];
+    // SAFETY: the parameters are 120 bytes long, as the call takes them.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) };
+    // SAFETY: it was just made.
+    (fd >= 0).then(|| unsafe { File::from_raw_fd(i32::try_from(fd).unwrap()) })
+}
+
+/// The open descriptors of this process, but for the one that reads them.
+pub fn open_fds() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    let mut fds: Vec<_> = entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    fds.retain(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok());
+    fds.sort_unstable();
+    fds
+}
+
+/// The effective, permitted and inheritable capabilities.
+pub fn held() -> u64 {
+    let sets = rustix::thread::capabilities(None).unwrap();
+    (sets.effective | sets.permitted | sets.inheritable).bits()
+}
+
+/// The version of this kernel's Landlock.
+pub fn landlock_abi() -> Option<i32> {
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, 1) };
+    i32::try_from(abi).ok().filter(|abi| *abi > 0)
+}
+
+pub fn raw(file: &impl AsRawFd) -> i32 {
+    file.as_raw_fd()
+}

@@ -1,0 +1,55 @@
+//! What the launcher promises, for a real static program, as root and as ordinary users.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code, reason = "calls that std does not have")]
+
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
+
+#[cfg(target_arch = "x86_64")]
+mod calls;
+mod descriptors;
+mod options;
+mod privileges;
+mod random;
+mod recipes;
+mod report;
+mod run;
+mod user;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::*;
+
+/// The launcher as `user`, with neither arguments nor a TMPDIR.
+fn autochroot(user: User) -> Command {
+    let mut command = command(launcher());
+    start_as(&mut command, user);
+    command.current_dir("/").stdin(Stdio::null());
+    command
+}
+
+fn run<A: AsRef<OsStr>>(user: User, args: impl IntoIterator<Item = A>) -> Output {
+    autochroot(user).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// One line on standard error that ends with `message`, and this exit status.
+#[track_caller]
+fn assert_fails(output: &Output, status: i32, message: &str) {
+    let line = text(&output.stderr);
+    assert_eq!((line, output.status.code()), (&*format!("autochroot: {message}\n"), Some(status)));
+    assert_eq!(text(&output.stdout), "");
+}
+
+/// Give the file all capabilities that the process itself may pass on, or these.
+fn busybox() -> Option<&'static str> {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists())?;
+    let output = run(plain(), [busybox, "true"]);
+    output.status.success().then_some(busybox)
+}

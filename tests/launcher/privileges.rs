@@ -1,0 +1,214 @@
+//! What PROGRAM may do: capabilities, set-id bits, the protections of the seal.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use crate::common::*;
+use crate::{assert_fails, autochroot, run, text};
+use rustix::io::Errno;
+
+#[test]
+fn a_set_id_program_gains_nothing() {
+    root_only!();
+    let scratch = Scratch::new();
+    let program = scratch.0.join("payload");
+    copy_program(payload(), &program, 0o4755);
+    let plainly = command(&program).arg("is-root").uid(12345).gid(12345).status().unwrap();
+    assert_ne!(plainly.code(), Some(0), "outside of a jail it does");
+    for user in [NOBODY, SOMEBODY] {
+        for seal in [None, Some("--no-seal")] {
+            let output = autochroot(user).args(seal).arg(&program).arg("is-root").output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+        }
+    }
+    let output = autochroot(User::Root).arg("--user=12345:12345").arg(&program).arg("is-root").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+/// Or any user could choose the root of a set-id program, or become root.
+#[test]
+fn a_launcher_with_privilege_from_its_file_refuses_to_run() {
+    const SYS_CHROOT: u64 = 1 << 18;
+    root_only!();
+    let copies = Scratch::new();
+    let copy = |name: &str, mode: u32| {
+        let path = copies.0.join(name);
+        copy_program(launcher(), &path, mode);
+        path
+    };
+    let (set_uid, set_gid, capable) = (copy("set-uid", 0o4755), copy("set-gid", 0o2755), copy("capable", 0o755));
+    set_file_capabilities(&capable, SYS_CHROOT);
+    let message = "refused: it got privilege from its own file, by a set-id bit or file capabilities\n  \
+                   hint: remove them (chmod u-s,g-s or setcap -r), and start it with the privilege that it needs";
+    for program in [&set_uid, &set_gid, &capable] {
+        for args in [&["--no-seal", "-r/", "true"][..], &["--check"], &["-uroot", "true"], &["true"]] {
+            let mut command = command(program);
+            start_as(&mut command, SOMEBODY);
+            assert_fails(&command.args(args).output().unwrap(), 125, message);
+        }
+        // For whoever has that privilege anyway, it makes no difference.
+        let output = command(program).arg("--check").output().unwrap();
+        assert!(text(&output.stdout).ends_with("\njailed: yes\n"), "{output:?}");
+    }
+    // Ambient capabilities are those of whoever starts it.
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args([
+        "--reuid=12345",
+        "--regid=12345",
+        "--clear-groups",
+        "--inh-caps=+sys_chroot",
+        "--ambient-caps=+sys_chroot",
+    ]);
+    let output = setpriv.arg(launcher()).arg("--check").current_dir("/").output().unwrap();
+    assert!(text(&output.stdout).contains("\nentered: privilege\n"), "{output:?}");
+}
+
+/// The right of an ordinary user to chroot would let a set-id program load his own library.
+#[test]
+fn a_set_id_program_gains_nothing_from_a_user_who_may_chroot() {
+    root_only!();
+    let scratch = Scratch::new();
+    copy_program(payload(), &scratch.0.join("payload"), 0o4755);
+    for root in ["--root=/", "--root=."] {
+        let root = root.replace('.', scratch.0.to_str().unwrap());
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args([
+            "--reuid=12345",
+            "--regid=12345",
+            "--clear-groups",
+            "--inh-caps=+sys_chroot",
+            "--ambient-caps=+sys_chroot",
+        ]);
+        setpriv.arg(launcher()).args(["--no-seal", &root]).arg(scratch.0.join("payload")).arg("is-root");
+        let status = setpriv.current_dir("/").status().unwrap();
+        // Without a jail nothing has changed, and it is a set-id program as any other.
+        assert_eq!(status.code(), Some(if root == "--root=/" { 42 } else { 0 }), "{root}");
+    }
+}
+
+#[test]
+fn a_protection_that_is_missing_is_a_warning_or_an_error() {
+    let run = |user, errno: Errno, calls: &'static [libc::c_long], options: &[&str]| {
+        let mut command = autochroot(user);
+        // SAFETY: the filter is for the child alone.
+        unsafe {
+            command.pre_exec(move || {
+                for call in calls {
+                    fake(*call, errno);
+                }
+                Ok(())
+            });
+        }
+        let output = command.args(options).arg(payload()).arg("exit=3").output().unwrap();
+        (text(&output.stderr).to_owned(), output.status.code())
+    };
+    let landlock = if landlock_abi().is_some() { "" } else { "landlock, " };
+    for user in users() {
+        for (calls, errno, missing) in [
+            (&[libc::SYS_seccomp][..], Errno::NOSYS, format!("{landlock}seccomp")),
+            (&[libc::SYS_landlock_create_ruleset], Errno::OPNOTSUPP, "landlock".into()),
+            (&[libc::SYS_seccomp, libc::SYS_keyctl], Errno::PERM, format!("{landlock}seccomp, keyring")),
+        ] {
+            let warning = format!("autochroot: warning: not in force: {missing}\n");
+            assert_eq!(run(user, errno, calls, &[]), (warning, Some(3)));
+            assert_eq!(run(user, errno, calls, &["-q"]), (String::new(), Some(3)));
+            for option in missing.split(", ") {
+                let (told, status) = run(user, errno, calls, &["--require", option]);
+                let start = format!("autochroot: cannot put a required protection in force: {option} is missing");
+                assert!(told.starts_with(&start) && status == Some(125), "{told}");
+            }
+        }
+        if landlock.is_empty() {
+            let all = "--require=landlock,seccomp,bounding-set,securebits,keyring";
+            assert_eq!(run(user, Errno::NOSYS, &[], &[all]), (String::new(), Some(3)));
+            // Without a key it does not matter, nor if the filter keeps the program from them.
+            assert_eq!(run(user, Errno::NOSYS, &[libc::SYS_keyctl], &[]), (String::new(), Some(3)));
+            assert_eq!(run(user, Errno::DQUOT, &[libc::SYS_keyctl], &[]), (String::new(), Some(3)));
+        }
+    }
+}
+
+/// What a client of the service at `address` gets for "hello".
+fn ask_service(address: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    stream.write_all(b"hello").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    std::io::read_to_string(stream).unwrap()
+}
+
+/// Waits until the service says where it is bound.
+fn address_of(server: &mut std::process::Child) -> String {
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().unwrap()));
+    lines.find_map(|line| line.unwrap().strip_prefix("bound ").map(str::to_owned)).unwrap()
+}
+
+#[test]
+fn a_server_binds_a_low_port_inside_with_the_capability_for_it_and_not_without() {
+    root_only!();
+    // One that is free.
+    let free = (600..1024).rev().find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
+    let serve = format!("serve=127.0.0.1:{free}");
+    let mut server = autochroot(User::Root);
+    server.args(["--user=12345:12345", "--caps=net_bind_service"]).arg(payload()).arg(&serve);
+    let mut server = server.stdout(Stdio::piped()).spawn().unwrap();
+    let address = address_of(&mut server);
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    for line in
+        ["Uid:\t12345\t12345\t12345\t12345", "CapEff:\t0000000000000400", "CapBnd:\t0000000000000400", "NoNewPrivs:\t1"]
+    {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    assert_eq!(fs::read_dir(format!("/proc/{}/root", server.id())).unwrap().count(), 0);
+    assert_eq!(ask_service(&address), "HELLO");
+    assert!(server.wait().unwrap().success());
+    let mut without = autochroot(User::Root);
+    let output = without.arg("--user=12345:12345").arg(payload()).arg(&serve).output().unwrap();
+    assert!(text(&output.stderr).contains("PermissionDenied"), "{output:?}");
+}
+
+#[test]
+fn an_ordinary_user_serves_on_a_high_port() {
+    let mut server = autochroot(plain());
+    let mut server = server.arg(payload()).arg("serve=127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
+    let address = address_of(&mut server);
+    assert_eq!(ask_service(&address), "HELLO");
+    assert!(server.wait().unwrap().success());
+}
+
+#[test]
+fn the_program_holds_no_capability_unless_named() {
+    root_only!();
+    for (caps, held) in
+        [(None, "[0, 0, 0]"), (Some("--caps=net_bind_service"), "[400, 400, 400]"), (Some("--caps=none"), "[0, 0, 0]")]
+    {
+        let output = autochroot(User::Root).args(caps).arg(payload()).arg("capabilities").output().unwrap();
+        assert!(text(&output.stdout).ends_with(&format!("\n{held}\n")), "{caps:?}: {output:?}");
+    }
+    let all = format!("\n[{0:x}, {0:x}, {0:x}]\n", held());
+    let output = run(User::Root, ["--caps=all".as_ref(), payload(), "capabilities".as_ref()]);
+    assert!(text(&output.stdout).ends_with(&all), "{output:?}");
+    let output = run(SOMEBODY, ["--caps=all".as_ref(), payload(), "capabilities".as_ref()]);
+    assert!(text(&output.stdout).ends_with("\n[0, 0, 0]\n"), "{output:?}");
+    let output = run(SOMEBODY, ["--caps=chown".as_ref(), payload()]);
+    let message = "cannot keep the capabilities: chown is not held; \
+                   the process is in the new user namespace; the process has the new root\n  \
+                   hint: in a user namespace no capability is kept: enter with privilege";
+    assert_fails(&output, 125, message);
+}
+
+#[test]
+fn no_seal_leaves_what_was_there_before_and_no_more() {
+    for user in users() {
+        let output = run(user, ["--no-seal".as_ref(), payload(), "capabilities".as_ref()]);
+        let held = if user == User::Root { held() } else { 0 };
+        assert!(text(&output.stdout).ends_with(&format!("\n[{held:x}, {held:x}, 0]\n")), "{output:?}");
+        let output = run(user, ["--no-seal", "--check"]);
+        let new_privileges = if user == User::Root { "no-new-privs: no\n" } else { "no-new-privs: yes\n" };
+        assert!(text(&output.stdout).contains(new_privileges), "{output:?}");
+        assert!(text(&output.stdout).contains("securebits: not locked\nlandlock: no\n"), "{output:?}");
+        assert!(text(&output.stdout).ends_with("jailed: yes\n"), "{output:?}");
+    }
+}

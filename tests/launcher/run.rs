@@ -1,0 +1,300 @@
+//! How PROGRAM is found and run.
+
+use std::fs;
+use std::io::Write;
+use std::os::fd::FromRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::common::*;
+use crate::descriptors::with_files;
+use crate::{assert_fails, autochroot, busybox, run, text};
+
+#[test]
+fn a_program_runs_in_an_empty_root_with_its_pid_arguments_environment_and_exit_status() {
+    let program = payload().to_str().unwrap();
+    for (user, seal) in users().into_iter().flat_map(|user| [(user, None), (user, Some("--no-seal"))]) {
+        let mut child = autochroot(user);
+        child.args(seal).args(["--", program, "look", "--check", "-h", "env", "exit=7"]);
+        let child = child.env_clear().env("A", "b c").stdout(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let output = child.wait_with_output().unwrap();
+        // Landlock refuses to list it.
+        let entries = if seal.is_some() || landlock_abi().is_none() { "Ok(0)" } else { "Err(PermissionDenied)" };
+        assert_eq!(
+            text(&output.stdout),
+            format!(
+                "name: {program}\npid: {pid}\nentries: {entries}\nmkdir: Err(NotFound)\ncreate: Err(NotFound)\n\
+                 passwd: Err(NotFound)\nup: Err(NotFound)\narg: --check\narg: -h\nA=b c\n"
+            ),
+            "{user:?}"
+        );
+        assert_eq!(output.status.code(), Some(7));
+    }
+}
+
+#[test]
+fn standard_input_passes_through_and_so_does_death_by_a_signal() {
+    for user in users() {
+        let mut child = autochroot(user);
+        let mut child = child.arg(payload()).arg("copy").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"through\n").unwrap();
+        assert!(text(&child.wait_with_output().unwrap().stdout).ends_with("\nthrough\n"));
+        let output = run(user, [payload(), Path::new("abort")]);
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+    }
+}
+
+#[test]
+fn busybox_runs() {
+    let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists()) else {
+        return skipped("no busybox");
+    };
+    for user in users() {
+        let script = "cd /; pwd; echo *; mkdir x || echo refused; read a </etc/passwd || echo none";
+        let output = run(user, [busybox, "sh", "-c", script]);
+        if text(&output.stderr).contains("is not static") {
+            return skipped("busybox is not static");
+        }
+        assert_eq!((text(&output.stdout), output.status.code()), ("/\n*\nrefused\nnone\n", Some(0)), "{output:?}");
+    }
+}
+
+#[test]
+fn busybox_reads_hashes_and_serves_what_it_is_handed() {
+    let Some(busybox) = busybox() else { return skipped("no static busybox") };
+    for user in users() {
+        let fed = |args: &[&str], input: &[u8]| {
+            let mut child = autochroot(user);
+            let mut child = child.arg(busybox).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(input).unwrap();
+            String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+        };
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  -\n";
+        assert_eq!(fed(&["sha256sum"], b""), empty);
+        assert_eq!(fed(&["sh"], b"echo $((6 * 7)); exit 0"), "42\n");
+        // httpd asks for its working directory, whose name is "/" in a detached root and which has none in an unlinked one.
+        let mut child = autochroot(user);
+        child.args(["--root=detached", busybox, "httpd", "-i"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"GET /etc/passwd HTTP/1.0\r\n\r\n").unwrap();
+        let answer = child.wait_with_output().unwrap();
+        assert!(text(&answer.stdout).starts_with("HTTP/1.1 404 "), "{answer:?}");
+        let output = run(user, [busybox, "httpd", "-i"]);
+        assert!(text(&output.stderr).starts_with("httpd: getcwd: No such file or directory\n"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_shell_starts_it_and_gets_the_exit_status() {
+    let Some(busybox) = busybox() else { return skipped("no static busybox") };
+    let script = format!("{} {} exit=9; echo $?", launcher().display(), payload().display());
+    let output = command(Path::new(busybox)).args(["sh", "-c", &script]).output().unwrap();
+    assert!(text(&output.stdout).ends_with("\n9\n"), "{output:?}");
+}
+
+#[test]
+fn the_mask_and_the_dispositions_of_signals_are_handed_over() {
+    for user in users() {
+        for ignored in [false, true] {
+            let mut command = autochroot(user);
+            unsafe {
+                command.pre_exec(move || {
+                    libc::signal(libc::SIGUSR1, if ignored { libc::SIG_IGN } else { libc::SIG_DFL });
+                    let mut set = std::mem::zeroed();
+                    libc::sigemptyset(&raw mut set);
+                    libc::sigaddset(&raw mut set, libc::SIGUSR2);
+                    libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
+                    Ok(())
+                });
+            }
+            let output = command.arg(payload()).arg("signals").output().unwrap();
+            let expected = format!("\nblocked: 800, SIGUSR1: {}\n", u8::from(ignored));
+            assert!(text(&output.stdout).ends_with(&expected), "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn the_parent_death_signal_passes_through() {
+    for user in users() {
+        let mut ways = vec![vec![]];
+        if user == User::Root {
+            ways.extend([vec!["--user=7:8"], vec!["--user=7:8", "--userns=always"], vec!["--user=0:0"]]);
+        }
+        for options in ways {
+            let mut command = autochroot(user);
+            // SAFETY: the call is safe in a fork.
+            unsafe {
+                command.pre_exec(|| {
+                    libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1);
+                    Ok(())
+                });
+            }
+            let output = command.args(&options).arg(payload()).arg("death-signal").output().unwrap();
+            assert!(text(&output.stdout).ends_with("\ndeath signal: 10\n"), "{user:?} {options:?}: {output:?}");
+        }
+    }
+}
+
+/// A container from scratch: a root file system with nothing in it but the static launcher and a static program.
+#[test]
+fn in_a_container_from_scratch_it_needs_nothing() {
+    root_only!();
+    let Some(launcher) = std::env::var_os("AUTOCHROOT_STATIC") else {
+        return skipped("AUTOCHROOT_STATIC is not set");
+    };
+    let (scratch, payload) = (Scratch::new(), payload());
+    for (options, read_only, expected) in [
+        (&[][..], false, "root: unlinked\nparent: /\n"),
+        (&[], true, "root: detached\nparent: none\n"),
+        (&["--user=12345:12345"], true, "root: detached\nparent: none\n"),
+    ] {
+        let said = ask_user(User::Root, || {
+            own_mounts();
+            mount_tmpfs(&scratch.0, 0, "mode=755");
+            copy_program(Path::new(&launcher), &scratch.0.join("autochroot"), 0o755);
+            copy_program(payload, &scratch.0.join("payload"), 0o755);
+            std::env::set_current_dir(&scratch.0).unwrap();
+            unsafe {
+                assert_eq!(libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()), 0);
+                assert_eq!(libc::umount2(c".".as_ptr(), libc::MNT_DETACH), 0);
+                if read_only {
+                    let flags = libc::MS_REMOUNT | libc::MS_RDONLY;
+                    let none = std::ptr::null();
+                    assert_eq!(libc::mount(none, c"/".as_ptr(), none, flags, none.cast()), 0);
+                }
+            }
+            let mut command = command(Path::new("/autochroot"));
+            let output = command
+                .args(options)
+                .args(["-v", "/payload", "has=/payload", "capabilities"])
+                .stdin(unsafe { Stdio::from_raw_fd(libc::dup(0)) })
+                .output()
+                .unwrap();
+            format!("{}{}", text(&output.stderr), text(&output.stdout))
+        });
+        assert!(said.starts_with(expected), "{said}");
+        assert!(said.ends_with("\njailed: yes\nname: /payload\nhas=/payload: false\n[0, 0, 0]\n"), "{said}");
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
+    let scratch = Scratch::new();
+    let file = |name: &str, mode: u32, content: &[u8]| {
+        let path = scratch.0.join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let plain_file = file("plain", 0o644, b"");
+    let script = file("script", 0o755, b"#!/bin/sh\n");
+    let rubbish = file("rubbish", 0o755, b"\x7fELF and no more");
+    let fifo = scratch.0.join("fifo");
+    assert_eq!(unsafe { libc::mkfifo(std::ffi::CString::new(fifo.to_str().unwrap()).unwrap().as_ptr(), 0o777) }, 0);
+    let directory = scratch.0.to_str().unwrap();
+    let dynamic = Path::new("/bin/ls").to_str().unwrap();
+    for user in users() {
+        for (program, status, message) in [
+            (&*plain_file, 126, "is not executable"),
+            (
+                &*script,
+                126,
+                "is a script: its interpreter is not in the jail\n  hint: run the \
+             interpreter, if it is a static program, and give it the script on standard input",
+            ),
+            (&*rubbish, 126, "is no program for this machine"),
+            (fifo.to_str().unwrap(), 126, "is not a file"),
+            (directory, 126, "is a directory"),
+            (
+                dynamic,
+                126,
+                "is not static: its dynamic loader is not in the jail\n  hint: \
+             build it for a musl target, or name a directory with --root that holds the loader and the libraries",
+            ),
+            ("/nonexistent", 127, "not found"),
+            ("/bin/ls/x", 127, "not found"),
+            ("no-such-program", 127, "not found"),
+        ] {
+            assert_fails(&run(user, [program]), status, &format!("{program}: {message}"));
+        }
+        assert_fails(&run(user, [""]), 127, "PROGRAM is empty");
+    }
+}
+
+#[test]
+fn path_is_searched_as_a_shell_does() {
+    let scratch = Scratch::new();
+    let bin = scratch.0.join("bin");
+    fs::create_dir_all(scratch.0.join("first/program")).unwrap();
+    fs::create_dir(&bin).unwrap();
+    copy_program(payload(), &bin.join("program"), 0o755);
+    let search = |path: &str, program: &str| {
+        let path = path.replace('@', scratch.0.to_str().unwrap());
+        autochroot(plain()).env("PATH", path).current_dir(&bin).args([program, "exit=3"]).output().unwrap()
+    };
+    // One that others may execute, but not this user, is passed over.
+    fs::create_dir(scratch.0.join("others")).unwrap();
+    copy_program(payload(), &scratch.0.join("others/program"), 0o700);
+    if is_root() {
+        assert_eq!(search("@/others:@/bin", "program").status.code(), Some(3));
+        assert_fails(&search("@/others", "program"), 126, "program: is not executable");
+    }
+    // Of several that will not do, the last is named.
+    fs::create_dir(scratch.0.join("plain")).unwrap();
+    fs::write(scratch.0.join("plain/program"), "").unwrap();
+    assert_fails(&search("@/first:@/plain", "program"), 126, "program: is not executable");
+    assert_fails(&search("@/plain:@/first", "program"), 126, "program: is a directory");
+    // A directory of that name is passed over, an empty element is the working directory.
+    for path in ["@/first:/nonexistent:@/bin", "@/bin", "/bin:", ":"] {
+        assert_eq!(search(path, "program").status.code(), Some(3), "{path}");
+    }
+    assert_eq!(search("/bin", "./program").status.code(), Some(3));
+    assert_fails(&search("@/first", "program"), 126, "program: is a directory");
+    assert_fails(&search("", "none"), 127, "none: not found");
+    assert_fails(
+        &search("/bin", &"x".repeat(300)),
+        126,
+        &format!("{}: cannot open it: ENAMETOOLONG (file name too long)", "x".repeat(300)),
+    );
+}
+
+#[test]
+fn a_program_that_only_root_may_execute_is_not_run_as_another_user() {
+    root_only!();
+    let scratch = Scratch::new();
+    let program = scratch.0.join("program");
+    copy_program(payload(), &program, 0o700);
+    let output = run(User::Root, ["--user=12345:12345".as_ref(), program.as_os_str()]);
+    assert_fails(&output, 126, &format!("{}: may not be executed by that user", program.display()));
+    let output = run(User::Root, [program.to_str().unwrap(), "exit=3"]);
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn a_program_that_may_be_executed_but_not_read_runs() {
+    root_only!();
+    let scratch = Scratch::new();
+    let program = scratch.0.join("secret");
+    copy_program(payload(), &program, 0o711);
+    assert_eq!(run(NOBODY, [program.to_str().unwrap(), "exit=4"]).status.code(), Some(4));
+}
+
+/// A file that is in no mounted file system, to which Landlock can have no rule.
+#[test]
+fn a_program_in_memory_runs() {
+    for user in users() {
+        let memory = unsafe { fs::File::from_raw_fd(libc::memfd_create(c"program".as_ptr(), 0)) };
+        (&memory).write_all(&fs::read(payload()).unwrap()).unwrap();
+        // While it can be written to, it is busy: what the launcher is given is a descriptor for reading alone.
+        let path = format!("/proc/self/fd/{}", raw(&memory));
+        unsafe { libc::fchmod(raw(&memory), 0o755) };
+        let readable = fs::File::open(path).unwrap();
+        drop(memory);
+        let output = with_files(user, &[raw(&readable)]).args(["/proc/self/fd/3", "exit=5"]).output().unwrap();
+        assert_eq!((text(&output.stderr), output.status.code()), ("", Some(5)), "{user:?}");
+    }
+}

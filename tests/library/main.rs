@@ -1,0 +1,16 @@
+//! What the library promises, by topic.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code, reason = "calls that std does not have")]
+
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cause;
+mod escape;
+mod faults;
+mod jail;
+mod roots;
+mod seal;
+#[cfg(target_arch = "x86_64")]
+mod swaps;
