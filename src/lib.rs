@@ -102,6 +102,15 @@
 //! - `landlock` (Linux): that protection of a seal. Without it [`Sealed::landlock`] is `None`, and to require it is an error.
 //!
 //! The seccomp filter of a seal has no feature: it is always there.
+//!
+//! Cargo builds a crate once, with the features that all its users name together. If another crate in the tree turns a feature
+//! on, it is on for you too, and no check becomes weaker:
+//!
+//! - `std`: `$TMPDIR` is tried first. [`Jail::parent`] names a parent instead.
+//! - `userns`: without privilege, `enter` no longer fails but creates a user namespace. To refuse that, turn the feature on
+//!   yourself and use `UserNamespace::Never`.
+//! - `detached`: `auto` may enter a detached root. [`Jail::unlinked`] does not.
+//! - `landlock`: a seal adds that protection.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![warn(unreachable_pub)]
 #![cfg_attr(
