@@ -12,7 +12,7 @@ use rustix::process::{Pid, WaitOptions, geteuid, waitpid};
 
 use crate::error::Residue;
 use crate::error::{Error, Fault, Step};
-use crate::jail::{Jail, Root};
+use crate::jail::{Entered, Jail, Root};
 use crate::jailed::Jailed;
 use crate::libc::errno;
 use crate::os::{may_chroot_ever, only_thread};
@@ -26,19 +26,14 @@ unsafe extern "C" {
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
     root: Root,
-    user_namespace: bool,
+    entered: Entered,
     parent: Option<&'static str>,
     advisable: bool,
 }
 
 impl Check {
     const fn of(jailed: &Jailed) -> Check {
-        Check {
-            root: jailed.root(),
-            user_namespace: jailed.in_user_namespace(),
-            parent: jailed.parent(),
-            advisable: false,
-        }
+        Check { root: jailed.root(), entered: jailed.entered, parent: jailed.parent(), advisable: false }
     }
 
     /// What kind of root the process would have.
@@ -56,8 +51,8 @@ impl Check {
     /// By what right it would be entered (Linux).
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[must_use]
-    pub const fn entered(&self) -> crate::Entered {
-        if self.user_namespace { crate::Entered::UserNamespace } else { crate::Entered::Privilege }
+    pub const fn entered(&self) -> Entered {
+        self.entered
     }
 
     /// Whether to advise the administrator to configure a jail: none is wanted, though the process is root and could
@@ -86,9 +81,9 @@ impl Jail<'_> {
     /// [`fork(2)`](https://man7.org/linux/man-pages/man2/fork.2.html)
     pub fn check(self) -> Result<Check, Error> {
         self.check_options()?;
-        let advisable = matches!(self.plan.root, Root::Unjailed) && geteuid().is_root() && may_chroot_ever();
-        if self.plan.root == Root::Unjailed {
-            return Ok(Check { root: Root::Unjailed, user_namespace: false, parent: None, advisable });
+        let advisable = self.root() == Root::Unjailed && geteuid().is_root() && may_chroot_ever();
+        if self.root() == Root::Unjailed {
+            return Ok(Check { root: Root::Unjailed, entered: Entered::Privilege, parent: None, advisable });
         }
         let refused = |step, fault: Fault| Error::inside(step, fault, Residue::default());
         let alone = match only_thread() {
@@ -97,7 +92,9 @@ impl Jail<'_> {
         };
         let tried = try_in_a_fork(|| self.enter().map(|jailed| Check::of(&jailed)));
         match tried.map_err(|fault| refused(Step::Fork, fault))? {
-            Ok(check) if check.user_namespace && !alone => Err(refused(Step::NewUserNamespace, Errno::INVAL.into())),
+            Ok(check) if check.entered == Entered::UserNamespace && !alone => {
+                Err(refused(Step::NewUserNamespace, Errno::INVAL.into()))
+            }
             Ok(check) => Ok(check),
             Err(error) => {
                 let Residue { directory, left, .. } = error.traces;

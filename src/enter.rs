@@ -20,7 +20,7 @@ impl Jail<'_> {
     ///
     /// # Cost
     ///
-    /// 23 system calls with privilege, 44 in a user namespace, and one for each number up to the last descriptor, listed on the
+    /// 23 system calls with privilege, 45 in a user namespace, and one for each number up to the last descriptor, listed on the
     /// [crate page](crate); with `$TMPDIR` four more. Allocates nothing.
     ///
     /// # Requirements
@@ -59,9 +59,14 @@ impl Jail<'_> {
             return Ok(Jailed::new(self, &mut system, &end));
         }
         let (action, fault) = end.refused.unwrap_or((end.now, Fault::NotTheRoot)); // always there
-        let step = action.step();
-        let no_parent = step.is_of_parent() || end.root != self.plan.root;
-        let tried = if no_parent { system.tried() } else { Default::default() };
-        Err(Error { step, fault, number: system.number, traces: end.has, tried })
+        let last = (end.root.name(), action.step(), fault);
+        let [first, second] =
+            end.attempts.map(|attempt| attempt.map(|(root, action, fault)| (root.name(), action.step(), fault)));
+        // The last root is the one that left something.
+        let (_, step, fault) = first.filter(|_| !end.has.user_namespace).unwrap_or(last);
+        let attempts = if first.is_some() { [first, second, Some(last)] } else { [None; 3] };
+        let mut traces = end.has;
+        traces.mounts = system.root_moved && !traces.root;
+        Err(Error { step, fault, number: system.number, traces, tried: system.tried(), attempts })
     }
 }

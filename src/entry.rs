@@ -3,12 +3,12 @@
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{ABS, AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, unlinkat};
+use rustix::fs::{ABS, AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 
 use crate::error::Fault;
-use crate::features::{DETACHED, USERNS};
+use crate::features::{DETACHED, LINUX, USERNS};
 use crate::jail::{Jail, Plan, Root};
 use crate::machine::{Action, State};
 use crate::os::{self, HELD};
@@ -53,12 +53,14 @@ pub(crate) struct Entry {
     pub(crate) number: Option<i32>,
     pub(crate) place: RootId,
     maps: os::IdMaps,
+    /// The user namespace came with an empty mount namespace, in which the root is another.
+    pub(crate) root_moved: bool,
 }
 
 impl Entry {
     pub(crate) fn new(jail: Jail<'_>) -> Self {
         // Nobody asks without a jail.
-        let (uid, sets_no_new_privs) = if jail.plan.root == Root::Unjailed { (Uid::ROOT, false) } else { os::user() };
+        let (uid, sets_no_new_privs) = if jail.root() == Root::Unjailed { (Uid::ROOT, false) } else { os::user() };
         Entry {
             descriptors: Descriptors::NOT_CHECKED,
             stat: None,
@@ -75,6 +77,7 @@ impl Entry {
             number: None,
             place: RootId::ANYWHERE,
             maps: os::IdMaps::new(uid),
+            root_moved: false,
         }
     }
 
@@ -100,9 +103,12 @@ impl Entry {
             Action::Unlink | Action::Discard => self.unlink(),
             Action::VerifyUnlinked => self.see_unlinked(),
             // The condition always holds. Without it, a program that names no directory would have this code too.
-            Action::Directory if plan.root == Root::Directory => self.open_directory(jail),
+            Action::Directory if jail.root() == Root::Directory => self.open_directory(jail),
             Action::Fchdir => Ok(fchdir(held(&self.directory))?),
+            Action::Failfs if LINUX => self.find_failfs(),
+            Action::Chroot if LINUX && state.root == Root::Failfs => os::enter_failfs(),
             Action::Chroot => Ok(chroot(c".")?),
+            Action::ChdirRoot if LINUX && state.root == Root::Failfs => os::change_to_failfs(),
             Action::ChdirRoot => Ok(chdir(c"/")?),
             Action::Verify => self.verify(plan, state),
             Action::Return => Ok(fchdir(held(&self.cwd))?),
@@ -111,8 +117,8 @@ impl Entry {
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
             // What only Linux has, and a build may leave out: nothing leads there then.
             Action::Mount if DETACHED => self.mount(),
-            Action::Proc if USERNS => self.maps.open_proc(plan),
-            Action::NewUserNamespace if USERNS => os::new_user_namespace(state.wants_mount()),
+            Action::Proc if USERNS => self.maps.open_proc(plan, state.root, state.wants_mount()),
+            Action::NewUserNamespace if USERNS => self.new_user_namespace(state.wants_mount()),
             Action::OpenMaps if USERNS => self.maps.open(plan),
             Action::MapUid if USERNS => self.maps.map_uid(),
             Action::DenySetgroups if USERNS => self.maps.deny_setgroups(),
@@ -125,6 +131,7 @@ impl Entry {
             }
             Action::Directory
             | Action::Mount
+            | Action::Failfs
             | Action::Proc
             | Action::NewUserNamespace
             | Action::OpenMaps
@@ -135,10 +142,10 @@ impl Entry {
             | Action::Keyring => Err(Errno::NOSYS.into()),
             Action::Inside | Action::Refused => Ok(()),
         };
-        if let (Action::Parent | Action::Mkdir | Action::VerifyUnlinked, Err(fault), None) =
-            (state.now, outcome, jail.path)
-        {
-            if let (Some(tried), true) = (self.tried.get_mut(state.parent), fault != Fault::Unset) {
+        if let (Err(fault), None) = (outcome, jail.path) {
+            if let (Some(tried), true, false) =
+                (self.tried.get_mut(state.parent), fault.is_of_parent(state.now.step()), fault == Fault::Unset)
+            {
                 *tried = Some(fault);
             }
         }
@@ -152,6 +159,17 @@ impl Entry {
 
     fn unshare(&mut self) -> Result<(), Fault> {
         self.unshared = os::unshare_root_and_descriptors()?;
+        Ok(())
+    }
+
+    fn find_failfs(&mut self) -> Result<(), Fault> {
+        os::find_failfs()?;
+        self.place = RootId::FAILFS;
+        Ok(())
+    }
+
+    fn new_user_namespace(&mut self, to_mount: bool) -> Result<(), Fault> {
+        self.root_moved = os::new_user_namespace(to_mount)?;
         Ok(())
     }
 
@@ -211,15 +229,24 @@ impl Entry {
 
     fn open(&mut self) -> Result<(), Fault> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = openat(held(&self.parent), self.name(), flags, Mode::empty())?;
+        let directory = match openat(held(&self.parent), self.name(), flags, Mode::empty()) {
+            Err(Errno::ACCESS) if self.is_umasked()? => return Err(Fault::Umask),
+            opened => opened?,
+        };
         let stat = fstat(&directory)?;
         if stat.st_uid != self.uid.as_raw() {
-            return Err(Fault::NotOurs);
+            return Err(Fault::OtherOwner);
         }
         self.umasked = !Mode::from_raw_mode(stat.st_mode).contains(MODE);
         self.place = RootId::of(Root::Unlinked, &stat);
         self.directory = Some(directory);
         Ok(())
+    }
+
+    /// Whether the umask took away what it takes to open the directory.
+    fn is_umasked(&self) -> Result<bool, Errno> {
+        let stat = statat(held(&self.parent), self.name(), AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(!Mode::from_raw_mode(stat.st_mode).contains(Mode::RUSR | Mode::XUSR))
     }
 
     fn unlink(&mut self) -> Result<(), Fault> {
@@ -246,11 +273,16 @@ impl Entry {
 
     /// That "/" is the directory whose name was removed, and that nothing was gained or lost on the way to it.
     fn verify(&self, plan: Plan, state: &State) -> Result<(), Fault> {
-        self.place.is_at(c"/")?;
         match self.place.root {
-            Root::Detached if mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) => return Err(Fault::Alive),
-            // Of an unlinked one that was tried before, where all could be undone.
-            Root::Detached | Root::Unlinked | Root::Directory | Root::Unjailed => {}
+            Root::Failfs => os::verify_failfs()?,
+            Root::Detached => {
+                self.place.is_at(c"/")?;
+                if mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) {
+                    return Err(Fault::Alive);
+                }
+            }
+            // That an unlinked one takes no entries was tried before, where all could be undone.
+            Root::Unlinked | Root::Directory | Root::Unjailed => _ = self.place.is_at(c"/")?,
         }
         if USERNS && state.has.user_namespace {
             self.maps.verify(plan)

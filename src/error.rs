@@ -38,11 +38,13 @@ pub enum Step {
     VerifyUnlinked,
     /// Linux: mount a tmpfs nowhere, [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html).
     Mount,
+    /// Linux: check that the kernel has failfs, by an `fchroot` that changes nothing.
+    Failfs,
     /// Open and check the directory that is to be the root.
     Directory,
     /// Change into it, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
     Fchdir,
-    /// Make it the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html).
+    /// Make it the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html); for failfs, `fchroot`.
     Chroot,
     /// Linux: open `/proc/self`, for the id maps.
     Proc,
@@ -104,11 +106,6 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether another parent may help.
-    pub(crate) const fn is_of_parent(self) -> bool {
-        matches!(self, Step::Parent | Step::Mkdir | Step::VerifyUnlinked)
-    }
-
     /// What the step does, as in "cannot …".
     const fn action(self) -> &'static str {
         match self {
@@ -123,6 +120,7 @@ impl Step {
             Step::Unlink => "remove the new directory's name",
             Step::VerifyUnlinked => "see the new directory unlinked",
             Step::Mount => "mount a detached tmpfs",
+            Step::Failfs => "use failfs",
             Step::Directory => "use the directory",
             Step::Fchdir => "change into the new directory",
             Step::Chroot => "chroot",
@@ -178,7 +176,11 @@ macro_rules! answers {
 answers! {
     Relative => "the path is not absolute",
     NotSticky => "everyone can write to it and it is not sticky",
-    NotOurs => "it is not the directory that was made",
+    OtherOwner => "it belongs to another user: the file system gives it another owner, or somebody replaced it",
+    Umask => "the umask takes away the right to read or search it",
+    /// The process may do what it takes without a user namespace.
+    MayChroot => "chroot is permitted",
+    Restricted => "AppArmor restricts it",
     Alive => "it still has a name or takes new entries",
     NotTheRoot => "\"/\" is not the directory that was made",
     Ids => "the user or group id has changed",
@@ -202,6 +204,8 @@ answers! {
     NotDumpable => "the process is not dumpable, so the id maps belong to root",
     ParentOfAnother => "only the roots auto and unlinked are made in a parent",
     NotADirectory => "only a directory of the caller's can be required to be empty, owned, unwritable or safe",
+    NotInAList => "only the roots unlinked, detached and failfs can be in a list",
+    NoNamespaceForFailfs => "failfs is not entered through a user namespace",
     NothingToEnter => "a user namespace can only be demanded for a jail",
     RootKeepsAll => "uid 0 keeps all its capabilities: name those to keep to the seal",
     Groups => "the supplementary groups are not those that were set",
@@ -253,10 +257,12 @@ impl Fault {
 
     /// Somebody else moved, removed or replaced the new directory: what has its name now, if anything, is not ours.
     pub(crate) fn is_moved(self) -> bool {
-        self == Fault::NotOurs
-            || [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::MLINK]
-                .into_iter()
-                .any(|errno| self == Fault::of(errno))
+        [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::MLINK].into_iter().any(|errno| self == Fault::of(errno))
+    }
+
+    /// Whether another parent may help, after this step.
+    pub(crate) fn is_of_parent(self, step: Step) -> bool {
+        matches!(step, Step::Parent | Step::Mkdir | Step::VerifyUnlinked) || self == Fault::OtherOwner
     }
 
     /// Somebody else made an entry in the new directory, which still has its name.
@@ -302,6 +308,8 @@ pub(crate) struct Residue {
     pub(crate) cwd: bool,
     /// The process is in a new user namespace.
     pub(crate) user_namespace: bool,
+    /// And in an empty mount namespace, where its root and working directory are others.
+    pub(crate) mounts: bool,
     /// And holds the capabilities that it gave.
     pub(crate) capabilities: bool,
     /// The root directory is another.
@@ -319,6 +327,7 @@ impl Residue {
         self.directory
             || self.cwd
             || self.user_namespace
+            || self.mounts
             || self.capabilities
             || self.root
             || self.left
@@ -327,10 +336,14 @@ impl Residue {
     }
 }
 
+/// A kind of root that was tried: its name, and the step that failed.
+pub(crate) type Attempt = (&'static str, Step, Fault);
+
 /// A refused entry: the step, the errno, and what could not be undone.
 ///
-/// Displayed as `cannot create a user namespace: EPERM (operation not permitted)`. Where several parents were tried in
-/// vain, each is named with its own reason; where the process is not as it was, the text says what remains.
+/// Displayed as `cannot create a user namespace: EPERM (operation not permitted)`. If several roots or parents were tried, the text
+/// names each with its own reason, while [`step`](Error::step) and [`raw_os_error`](Error::raw_os_error) are those of the first root.
+/// If the process is not as it was, the text says what remains; then they are those of the last root.
 ///
 /// [`Debug`](fmt::Debug) says the same, for a `main` that returns it. No path is kept: name what was configured beside it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -340,13 +353,16 @@ pub struct Error {
     /// Of the descriptor, or the component of a path, that the fault is about.
     pub(crate) number: Option<i32>,
     pub(crate) traces: Residue,
+    /// Why each parent of the list would not do.
     pub(crate) tried: [Option<Fault>; PARENTS],
+    /// If several roots were tried, all of them.
+    pub(crate) attempts: [Option<Attempt>; 3],
 }
 
 impl Error {
     /// A refusal after the entry.
     pub(crate) const fn inside(step: Step, fault: Fault, traces: Residue) -> Error {
-        Error { step, fault, number: None, traces, tried: [None; PARENTS] }
+        Error { step, fault, number: None, traces, tried: [None; PARENTS], attempts: [None; 3] }
     }
 
     /// The step that failed. Costs no system call.
@@ -390,17 +406,28 @@ impl Error {
         self.traces.any()
     }
 
-    fn fmt_fault(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(number) = self.number else { return fmt::Display::fmt(&self.fault, f) };
+    fn fmt_failure(&self, step: Step, fault: Fault, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if fault.is_of_parent(step) && self.tried.iter().any(Option::is_some) {
+            let mut before = "cannot create a directory: in ";
+            for (index, fault) in self.tried.iter().enumerate() {
+                let Some(fault) = fault else { continue };
+                [before, parent(index), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+                fmt::Display::fmt(fault, f)?;
+                before = ", in ";
+            }
+            return Ok(());
+        }
+        ["cannot ", step.action(), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+        let Some(number) = self.number else { return fmt::Display::fmt(&fault, f) };
         let component = self.component().is_some();
         f.write_str(if component { "component " } else { "descriptor " })?;
         decimal(f, number.unsigned_abs())?;
         f.write_str(if component { " of the path" } else { "" })?;
-        match self.fault {
+        match fault {
             fault if component && matches!(fault.errno(), Some(Errno::NOTDIR | Errno::LOOP)) => {
                 f.write_str(" is a symbolic link or no directory")
             }
-            Fault::Unsafe | Fault::OpenDirectory | Fault::OpenRing => fmt::Display::fmt(&self.fault, f),
+            Fault::Unsafe | Fault::OpenDirectory | Fault::OpenRing => fmt::Display::fmt(&fault, f),
             fault => f.write_str(": ").and_then(|()| fmt::Display::fmt(&fault, f)),
         }
     }
@@ -408,19 +435,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = "cannot create a directory: in ";
-        for (index, fault) in self.tried.iter().enumerate() {
-            if let Some(fault) = fault {
-                [before, parent(index), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
-                fault.fmt(f)?;
-                before = ", in ";
-            }
+        let mut before = "cannot enter any root: ";
+        for (root, step, fault) in self.attempts.into_iter().flatten() {
+            [before, root, ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+            self.fmt_failure(step, fault, f)?;
+            before = "; ";
         }
-        let listed = before == ", in ";
-        if !(listed && self.step.is_of_parent()) {
-            let start = if listed { "; cannot " } else { "cannot " };
-            [start, self.step.action(), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
-            self.fmt_fault(f)?;
+        if before != "; " {
+            self.fmt_failure(self.step, self.fault, f)?;
         }
         let t = self.traces;
         for (remains, what) in [
@@ -428,6 +450,7 @@ impl fmt::Display for Error {
             (t.left, "a directory that somebody moved or filled may be left"),
             (t.cwd && !t.root, "the working directory could not be restored"),
             (t.user_namespace, "the process is in the new user namespace"),
+            (t.mounts, "and in an empty mount namespace, with another root"),
             (t.capabilities, "and holds its capabilities"),
             (t.no_new_privs, "no_new_privs is set"),
             (t.root, "the process has the new root"),

@@ -1,6 +1,7 @@
 //! What this build has: the Cargo features, and the systems that they are for.
 
-const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
+/// What only Linux has.
+pub(crate) const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// A detached root.
 pub(crate) const DETACHED: bool = LINUX && cfg!(feature = "detached");

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::error::{Error, Fault, Residue, Step};
-use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, USERNS};
+use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, LINUX, USERNS};
 
 /// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
 ///
@@ -21,6 +21,8 @@ pub struct Jail<'a> {
     pub(crate) auto: bool,
     /// A parent was named for a root that has none.
     parent_of_another: bool,
+    /// A list was made of what cannot be in one.
+    not_in_a_list: bool,
     pub(crate) plan: Plan,
 }
 
@@ -28,8 +30,7 @@ pub struct Jail<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent choices")]
 pub(crate) struct Plan {
-    pub(crate) root: Root,
-    pub(crate) detached_if_no_parent: bool,
+    pub(crate) roots: Roots,
     pub(crate) demands: Demands,
     pub(crate) threads: bool,
     pub(crate) directories: bool,
@@ -42,6 +43,119 @@ pub(crate) struct Plan {
     pub(crate) no_new_privs_helps: bool,
 }
 
+impl Plan {
+    /// The kind of root to try after this one. `failfs` is never entered through a user namespace.
+    pub(crate) fn root_after(self, root: Root) -> Option<Root> {
+        let next = self.roots.after(root)?;
+        let is_skipped = next == Root::Failfs && self.user_namespace == UserNamespace::Always;
+        if is_skipped { self.roots.after(next) } else { Some(next) }
+    }
+}
+
+/// The kinds of root to try, in this order, each once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Roots {
+    first: Root,
+    then: [Option<Root>; 2],
+}
+
+impl Roots {
+    /// All that this build has, the best first.
+    const AUTO: Roots = match (DETACHED, LINUX) {
+        (true, _) => Roots { first: Root::Detached, then: [Some(Root::Unlinked), Some(Root::Failfs)] },
+        (false, true) => Roots { first: Root::Unlinked, then: [Some(Root::Failfs), None] },
+        (false, false) => Roots::one(Root::Unlinked),
+    };
+
+    pub(crate) const fn one(first: Root) -> Roots {
+        Roots { first, then: [None; 2] }
+    }
+
+    pub(crate) const fn first(self) -> Root {
+        self.first
+    }
+
+    /// Adds a kind at the end, unless it is there already. Returns `None` if it, or the first, cannot be in a list.
+    pub(crate) const fn or(mut self, root: Root) -> Option<Roots> {
+        if !self.first.is_made() || !root.is_made() {
+            return None;
+        }
+        if !self.has(root) {
+            match self.then {
+                [None, _] => self.then[0] = Some(root),
+                [Some(_), _] => self.then[1] = Some(root),
+            }
+        }
+        Some(self)
+    }
+
+    const fn or_all(self, others: Roots) -> Option<Roots> {
+        let Roots { first, then: [second, third] } = others;
+        let Some(mut roots) = self.or(first) else { return None };
+        if let Some(root) = second {
+            let Some(more) = roots.or(root) else { return None };
+            roots = more;
+        }
+        match third {
+            Some(root) => roots.or(root),
+            None => Some(roots),
+        }
+    }
+
+    pub(crate) const fn has(self, root: Root) -> bool {
+        let mut found = self.first as u8 == root as u8;
+        if let Some(then) = self.then[0] {
+            found |= then as u8 == root as u8;
+        }
+        if let Some(then) = self.then[1] {
+            found |= then as u8 == root as u8;
+        }
+        found
+    }
+
+    pub(crate) const fn is_one(self) -> bool {
+        self.then[0].is_none()
+    }
+
+    pub(crate) fn all(self) -> impl Iterator<Item = Root> {
+        [Some(self.first), self.then[0], self.then[1]].into_iter().flatten()
+    }
+
+    fn after(self, root: Root) -> Option<Root> {
+        let [second, third] = self.then;
+        if root == self.first {
+            second
+        } else if Some(root) == second {
+            third
+        } else {
+            None
+        }
+    }
+}
+
+/// By what right a jail was entered (Linux).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Entered {
+    /// The process could `chroot`: as root, or by `CAP_SYS_CHROOT`. It keeps the capabilities that it had. Also if no jail was
+    /// wanted.
+    Privilege,
+    /// In a new user namespace. The process holds no capability.
+    UserNamespace,
+    /// `no_new_privs` was set, which allows a process without privilege to enter [`failfs`](Root::Failfs).
+    NoNewPrivs,
+}
+
+impl fmt::Display for Entered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Entered::Privilege => "privilege",
+            Entered::UserNamespace => "user namespace",
+            Entered::NoNewPrivs => "no_new_privs",
+        })
+    }
+}
+
 /// What kind of root directory a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -50,6 +164,8 @@ pub enum Root {
     Unlinked,
     /// A read-only tmpfs that is mounted nowhere (Linux).
     Detached,
+    /// The empty root of the kernel itself, in which every path fails with `EOPNOTSUPP` (Linux 7.3).
+    Failfs,
     /// A directory of the caller's.
     Directory,
     /// The one that it had: no jail was wanted.
@@ -57,21 +173,24 @@ pub enum Root {
 }
 
 impl Root {
-    /// Returns its name: `unlinked`, `detached`, `directory`, `unjailed`.
+    /// Returns its name: `unlinked`, `detached`, `failfs`, `directory`, `unjailed`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Root::Unlinked => "unlinked",
             Root::Detached => "detached",
+            Root::Failfs => "failfs",
             Root::Directory => "directory",
             Root::Unjailed => "unjailed",
         }
     }
 
-    /// Whether it was made for the jail, so that it is empty and takes nothing.
-    pub(crate) const fn is_made(self) -> bool {
+    /// Whether it is there for the jail alone, so that it is empty and takes nothing. Such kinds can be in a list.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn is_made(self) -> bool {
         match self {
-            Root::Unlinked | Root::Detached => true,
+            Root::Unlinked | Root::Detached | Root::Failfs => true,
             Root::Directory | Root::Unjailed => false,
         }
     }
@@ -125,11 +244,11 @@ pub enum IdMap {
 }
 
 impl<'a> Jail<'a> {
-    pub(crate) const fn new(root: Root, path: Option<&'a [u8]>) -> Self {
+    /// The first of these roots that can be had, without a path.
+    pub(crate) const fn of(roots: Roots) -> Self {
         let user_namespace = if USERNS { UserNamespace::Auto } else { UserNamespace::Never };
         let plan = Plan {
-            root,
-            detached_if_no_parent: false,
+            roots,
             demands: Demands { empty: false, owner: false, unwritable: false, safe_path: false },
             threads: false,
             directories: false,
@@ -139,16 +258,40 @@ impl<'a> Jail<'a> {
             dumpable: false,
             no_new_privs_helps: CHROOT_AFTER_NO_NEW_PRIVS,
         };
-        Jail { path, auto: false, parent_of_another: false, plan }
+        Jail { path: None, auto: false, parent_of_another: false, not_in_a_list: false, plan }
     }
 
-    /// An empty root, by whatever way this machine allows: [`unlinked`](Jail::unlinked) and, on Linux, where no parent can
-    /// be written, [`detached`](Jail::detached).
+    /// An empty root of whatever kind this machine allows: on Linux [`detached`](Root::Detached), otherwise
+    /// [`unlinked`](Root::Unlinked), otherwise [`failfs`](Root::Failfs); elsewhere `unlinked`.
     pub const fn auto() -> Self {
-        let mut jail = Self::new(Root::Unlinked, None);
+        let mut jail = Self::of(Roots::AUTO);
         jail.auto = true;
-        jail.plan.detached_if_no_parent = DETACHED;
         jail
+    }
+
+    /// Tries the roots of `other` if none of this jail can be had: a list, such as `Jail::detached().or(Jail::unlinked())`.
+    ///
+    /// If a kind of root is not available, [`enter`](Jail::enter) undoes what it did and tries the next one. The error of an entry
+    /// that fails names every attempt. What cannot be undone ends the list:
+    ///
+    /// - After a new user namespace was created, no other root is tried.
+    /// - While `CAP_SYS_CHROOT` is held, a list creates no user namespace, unless that is demanded always.
+    /// - If user namespaces are demanded always, `failfs` is passed over.
+    ///
+    /// All other options are those of the first jail; of `other` only the roots and a parent are used. A directory of the caller's and
+    /// "no jail" cannot be in a list: `enter` then fails at [`Step::Options`](crate::Step::Options).
+    pub const fn or(mut self, other: Jail<'a>) -> Self {
+        self.auto = false;
+        match self.plan.roots.or_all(other.plan.roots) {
+            Some(roots) => self.plan.roots = roots,
+            None => self.not_in_a_list = true,
+        }
+        if self.path.is_none() {
+            self.path = other.path;
+        }
+        self.parent_of_another |= other.parent_of_another;
+        self.not_in_a_list |= other.not_in_a_list;
+        self
     }
 
     /// A directory that is made, opened and removed: empty, without a name, and nothing can be made in it.
@@ -157,7 +300,7 @@ impl<'a> Jail<'a> {
     /// between two system calls. `$TMPDIR` is looked at on Linux, with the feature `std`, unless threads are allowed, which might
     /// change it meanwhile, and not in a set-id process, whose user does not choose where it makes directories.
     pub const fn unlinked() -> Self {
-        Self::new(Root::Unlinked, None)
+        Self::of(Roots::one(Root::Unlinked))
     }
 
     /// This directory, an absolute path: as it is, unless more is demanded of it. See
@@ -166,24 +309,28 @@ impl<'a> Jail<'a> {
     ///
     /// [`Jailed::seal`](crate::Jailed::seal) leaves what is beneath it accessible.
     pub const fn directory(path: &'a [u8]) -> Self {
-        Self::new(Root::Directory, Some(path))
+        let mut jail = Self::of(Roots::one(Root::Directory));
+        jail.path = Some(path);
+        jail
     }
 
     /// No jail: [`enter`](Jail::enter) succeeds without a system call, and the proof says so. For a configuration in which
     /// the administrator decides.
     pub const fn unjailed() -> Self {
-        Self::new(Root::Unjailed, None)
+        Self::of(Roots::one(Root::Unjailed))
     }
 
-    /// Of `auto` and `unlinked`: make the directory in `parent`, an absolute path, and nowhere else; `auto` then has nothing to
-    /// fall back on.
+    /// Makes the directory of an [`unlinked`](Jail::unlinked) root in `parent`, an absolute path, and nowhere else. After
+    /// [`auto`](Jail::auto) that is the only root that is tried.
     ///
-    /// A parent that everyone can write to must be sticky, like `/tmp`. Other roots have no parent: [`enter`](Jail::enter) then fails
-    /// at [`Step::Options`](crate::Step::Options).
+    /// A parent that everyone can write to must be sticky, like `/tmp`. Other roots have no parent: if the jail has no `unlinked` root,
+    /// [`enter`](Jail::enter) fails at [`Step::Options`](crate::Step::Options).
     pub const fn parent(mut self, parent: &'a [u8]) -> Self {
-        if let Root::Unlinked = self.plan.root {
+        if self.auto {
+            self.plan.roots = Roots::one(Root::Unlinked);
+        }
+        if self.plan.roots.has(Root::Unlinked) {
             self.path = Some(parent);
-            self.plan.detached_if_no_parent = false;
         } else {
             self.parent_of_another = true;
         }
@@ -215,11 +362,11 @@ impl<'a> Jail<'a> {
         self
     }
 
-    /// Which kind of root is described, of `auto` the first that is tried. What is required of a directory must not be required of
+    /// Which kind of root is described, of a list the first that is tried. What is required of a directory must not be required of
     /// another kind, so a program that reads the kind from its configuration asks here first.
     #[must_use]
     pub const fn root(&self) -> Root {
-        self.plan.root
+        self.plan.roots.first
     }
 
     /// An option that does not go with the root is an error, and not ignored.
@@ -227,10 +374,14 @@ impl<'a> Jail<'a> {
         let plan = self.plan;
         let fault = if self.parent_of_another {
             Fault::ParentOfAnother
-        } else if plan.demands != Demands::default() && plan.root != Root::Directory {
+        } else if self.not_in_a_list {
+            Fault::NotInAList
+        } else if plan.demands != Demands::default() && self.root() != Root::Directory {
             Fault::NotADirectory
-        } else if plan.user_namespace == UserNamespace::Always && plan.root == Root::Unjailed {
+        } else if plan.user_namespace == UserNamespace::Always && self.root() == Root::Unjailed {
             Fault::NothingToEnter
+        } else if plan.user_namespace == UserNamespace::Always && self.root() == Root::Failfs {
+            Fault::NoNamespaceForFailfs
         } else {
             return Ok(());
         };

@@ -6,14 +6,14 @@ use rustix::process::Pid;
 use crate::entry::{Entry, OpenDirectories, RootId, RootMutability};
 use crate::error::Residue;
 use crate::error::{Error, Step};
-use crate::jail::{IdMap, Jail, Root};
+use crate::jail::{Entered, IdMap, Jail, Root};
 use crate::machine::State;
 use crate::protection::SessionKeyring;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub use linux::{Entered, Sealed};
+pub use linux::Sealed;
 
 /// Proof that the process is in a jail: only [`Jail::enter`](crate::Jail::enter) makes one.
 ///
@@ -25,7 +25,7 @@ pub use linux::{Entered, Sealed};
 #[must_use = "it has run_as, seal and verify; without them the process is jailed, and no more"]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Jailed {
-    user_namespace: bool,
+    pub(crate) entered: Entered,
     ids_kept: bool,
     stat: Option<(Pid, OwnedFd)>,
     unshared: bool,
@@ -38,10 +38,9 @@ pub struct Jailed {
 
 impl Jailed {
     pub(crate) fn new(jail: Jail<'_>, system: &mut Entry, end: &State) -> Jailed {
-        let user_namespace = end.has.user_namespace;
         Jailed {
-            user_namespace,
-            ids_kept: !user_namespace || jail.plan.id_map == IdMap::Identity,
+            entered: end.entered,
+            ids_kept: end.entered != Entered::UserNamespace || jail.plan.id_map == IdMap::Identity,
             stat: system.stat.take(),
             unshared: system.unshared,
             keyring: system.keyring,
@@ -85,7 +84,7 @@ impl Jailed {
     }
 
     pub(crate) const fn in_user_namespace(&self) -> bool {
-        self.user_namespace
+        matches!(self.entered, Entered::UserNamespace)
     }
 
     /// What is not as it was before the entry.
@@ -93,7 +92,8 @@ impl Jailed {
         Residue {
             directory: false,
             cwd: false,
-            user_namespace: self.user_namespace,
+            user_namespace: self.in_user_namespace(),
+            mounts: false,
             capabilities: false,
             root: !matches!(self.place.root, Root::Unjailed),
             left: false,

@@ -58,7 +58,7 @@
 //!
 //! | step | calls |
 //! | --- | --- |
-//! | [`Proc`](Step::Proc) | `getegid`, for uid 0 `capget`, `openat("/proc/self")`, for others `prctl(PR_GET_DUMPABLE)` |
+//! | [`Proc`](Step::Proc) | `capget`, `getegid`, `openat("/proc/self")`, for others than uid 0 `prctl(PR_GET_DUMPABLE)` |
 //! | [`NewUserNamespace`](Step::NewUserNamespace) | `unshare(CLONE_NEWUSER)` |
 //! | [`OpenMaps`](Step::OpenMaps) | `openat` of `uid_map`, `setgroups` and `gid_map`; in a process that is not dumpable, if it [allows](Jail::allow_dumpable) that, between `prctl(PR_GET_DUMPABLE)`, `prctl(PR_SET_DUMPABLE)` and `prctl(PR_SET_DUMPABLE)` |
 //! | [`MapUid`](Step::MapUid), [`DenySetgroups`](Step::DenySetgroups), [`MapGid`](Step::MapGid) | `write` each |
@@ -70,6 +70,10 @@
 //! For a [`detached`](Jail::detached) root, `fsopen`, `fsconfig`, `fsmount`, `close` and `fstat` ([`Mount`](Step::Mount)) take
 //! the place of `Parent` to `Unlinked`. Where `fsopen` fails with `EPERM`, the user namespace comes with a mount namespace, and is made
 //! before `fsopen` is called once more.
+//! For [`failfs`](Jail::failfs), `fchroot` ([`Failfs`](Step::Failfs)) takes the place of `Parent` to `Fchdir`; then `fchroot`, without
+//! privilege `prctl(PR_SET_NO_NEW_PRIVS)` and `fchroot` again, and `fchdir`. `Verify` looks at "/", "." and ".." with `stat` and
+//! `openat`. If failfs follows in a list, `Proc` begins with an `fchroot` that changes nothing, and where there is one, looks at
+//! `AppArmor`'s sysctl.
 //! `Verify` also checks that `mkdir` fails with `EROFS`. For a [`directory`](Jail::directory), `openat`, `fstat` and `stat("/")`
 //! do ([`Directory`](Step::Directory)), and what is demanded of it besides.
 //!
@@ -168,7 +172,8 @@ pub use parse::ParseError;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use {
     capabilities::Capabilities,
-    jailed::{Entered, Sealed},
+    jail::Entered,
+    jailed::Sealed,
     linux::{Cause, Seal},
     protection::{Protection, SessionKeyring},
 };

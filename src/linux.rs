@@ -1,8 +1,10 @@
 //! What only Linux has.
 
+mod apparmor;
 mod cause;
 mod descriptors;
 mod detached;
+mod failfs;
 mod keyring;
 mod landlock;
 mod options;
@@ -25,6 +27,9 @@ pub use seal::Seal;
 
 pub(crate) use descriptors::{each_open, is_a_ring};
 pub(crate) use detached::mount;
+pub(crate) use failfs::{
+    change_to as change_to_failfs, enter as enter_failfs, find as find_failfs, verify as verify_failfs,
+};
 pub(crate) use keyring::join as join_keyring;
 pub(crate) use parent::{fill_with_random, open_tmpdir};
 pub use privileges::securebits_are_locked;

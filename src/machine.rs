@@ -4,7 +4,7 @@
 //! [`State::next`], until the entry is `Inside` or `Refused`.
 
 use crate::error::{Fault, Residue, Step};
-use crate::jail::{IdMap, Plan, Root, UserNamespace};
+use crate::jail::{Entered, IdMap, Plan, Root, UserNamespace};
 
 /// What to do next. Every match on an action lists all of them, so that the compiler names the places a new one needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub(crate) enum Action {
     Unlink,
     VerifyUnlinked,
     Mount,
+    Failfs,
     Directory,
     Fchdir,
     Chroot,
@@ -61,6 +62,7 @@ impl Action {
             Unlink | Discard => Step::Unlink,
             VerifyUnlinked => Step::VerifyUnlinked,
             Mount => Step::Mount,
+            Failfs => Step::Failfs,
             Directory => Step::Directory,
             Fchdir => Step::Fchdir,
             Chroot => Step::Chroot,
@@ -79,6 +81,18 @@ impl Action {
     }
 }
 
+/// What is tried once all is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// Another name in the same parent.
+    Name,
+    Parent,
+    Root,
+}
+
+/// A kind of root that could not be had: which step failed, and why.
+pub(crate) type Attempt = (Root, Action, Fault);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) now: Action,
@@ -87,45 +101,57 @@ pub(crate) struct State {
     pub(crate) parent: usize,
     /// One more than the last.
     parents: usize,
-    /// Which kind of root is being made: with `auto` first one, then the other.
+    /// Which kind of root is being made: the first of the list, then the next one.
     pub(crate) root: Root,
+    /// The kinds that were given up.
+    pub(crate) attempts: [Option<Attempt>; 2],
+    /// By what right the root is entered.
+    pub(crate) entered: Entered,
     /// The tmpfs is there.
     mounted: bool,
     /// An entry by privilege sets `no_new_privs`.
     sets_no_new_privs: bool,
-    /// How many more names may be tried.
+    /// How many more names may be tried in this parent.
     names: u8,
     /// How many more calls may be interrupted.
     interruptions: u8,
+    again: Option<Again>,
     /// Why the entry is refused: set at the failure, so there all the way back.
     pub(crate) refused: Option<(Action, Fault)>,
 }
 
 use Action::{
-    ChdirRoot, Chroot, DenySetgroups, Descriptors, Directory, Discard, DropNamespaceCapabilities, Fchdir, Inside,
-    Keyring, MapGid, MapUid, Mkdir, Mount, NewUserNamespace, NoNewPrivs, OpenMaps, OpenRoot, Parent, Proc, Refused,
-    Return, Threads, Unlink, Unshare, Verify, VerifyUnlinked, WorkingDirectory,
+    ChdirRoot, Chroot, DenySetgroups, Descriptors, Directory, Discard, DropNamespaceCapabilities, Failfs, Fchdir,
+    Inside, Keyring, MapGid, MapUid, Mkdir, Mount, NewUserNamespace, NoNewPrivs, OpenMaps, OpenRoot, Parent, Proc,
+    Refused, Return, Threads, Unlink, Unshare, Verify, VerifyUnlinked, WorkingDirectory,
 };
+
+/// How many names are tried in a parent.
+const NAMES: u8 = 16;
 
 impl State {
     /// The first state, where there are so many parents to try and an entry by privilege has to set `no_new_privs` or not. Without a jail
     /// it is also the last.
     pub(crate) fn start(plan: Plan, parents: usize, sets_no_new_privs: bool) -> State {
-        let now = match plan.root {
+        let root = plan.roots.first();
+        let now = match root {
             Root::Unjailed => Inside,
-            Root::Unlinked | Root::Detached | Root::Directory if plan.threads => after_threads(plan),
-            Root::Unlinked | Root::Detached | Root::Directory => Threads,
+            Root::Unlinked | Root::Detached | Root::Failfs | Root::Directory if plan.threads => after_threads(plan),
+            Root::Unlinked | Root::Detached | Root::Failfs | Root::Directory => Threads,
         };
         State {
             now,
             has: Residue::default(),
             parent: 0,
             parents,
-            root: plan.root,
+            root,
+            attempts: [None; 2],
+            entered: Entered::Privilege,
             mounted: false,
             sets_no_new_privs,
-            names: 16,
+            names: NAMES,
             interruptions: 16,
+            again: None,
             refused: None,
         }
     }
@@ -143,7 +169,7 @@ impl State {
     #[rustfmt::skip]
     fn next(mut self, plan: Plan, outcome: Result<(), Fault>) -> State {
         let in_namespace = self.has.user_namespace;
-        let detour = plan.user_namespace != UserNamespace::Never && !in_namespace;
+        let detour = plan.user_namespace != UserNamespace::Never && !in_namespace && self.root != Root::Failfs;
         let always = plan.user_namespace == UserNamespace::Always;
         let back_to = if self.wants_mount() { Mount } else { Chroot };
         self.now = match (self.now, outcome) {
@@ -151,69 +177,64 @@ impl State {
             (Threads, Ok(()))                           => Unshare,
             (Unshare, Ok(()))                           => after_threads(plan),
             (Descriptors, Ok(()))                       => WorkingDirectory,
-            (WorkingDirectory, Ok(()))                  => match self.root { Root::Unlinked => Parent, Root::Detached => Mount, Root::Directory => Directory, Root::Unjailed => self.refuse(WorkingDirectory, Fault::NoJail) },
+            (WorkingDirectory, Ok(()))                  => self.first_of_root(),
             (Parent, Ok(()))                            => Mkdir,
             (Mkdir, Ok(()))                             => { self.has.directory = true; OpenRoot }
             (OpenRoot, Ok(()))                          => Unlink,
             (Unlink, Ok(()))                            => { self.has.directory = false; VerifyUnlinked }
             (VerifyUnlinked | Directory, Ok(()))        => Fchdir,
             (Mount, Ok(()))                             => { self.mounted = true; Fchdir }
+            (Failfs, Ok(()))                            => Chroot,
             (Fchdir, Ok(()))                            => { self.has.cwd = true; if always && !in_namespace { Proc } else { Chroot } }
             (Chroot, Ok(()))                            => { self.has.root = true; ChdirRoot }
-            (NoNewPrivs, Ok(()))                        => { self.has.no_new_privs = true; if self.has.root { Verify } else { Chroot } }
+            (NoNewPrivs, Ok(()))                        => { self.has.no_new_privs = true; if self.has.root { Verify } else { self.entered = Entered::NoNewPrivs; Chroot } }
             (Proc, Ok(()))                              => NewUserNamespace,
             (NewUserNamespace, Ok(()))                  => {
-                (self.has.user_namespace, self.has.capabilities) = (true, true);
+                (self.has.user_namespace, self.has.capabilities, self.entered) = (true, true, Entered::UserNamespace);
                 if plan.id_map == IdMap::Identity { OpenMaps } else { back_to }
             }
             (OpenMaps, Ok(()))                          => MapUid,
             (MapUid, Ok(()))                            => DenySetgroups,
             (DenySetgroups, Ok(()))                     => MapGid,
             (MapGid, Ok(()))                            => back_to,
-            (ChdirRoot, Ok(()))                 => if in_namespace { DropNamespaceCapabilities } else if self.sets_no_new_privs && !self.has.no_new_privs { NoNewPrivs } else { Verify },
+            (ChdirRoot, Ok(()))                         => {
+                self.has.cwd = true;
+                if in_namespace { DropNamespaceCapabilities } else if self.sets_no_new_privs && !self.has.no_new_privs { NoNewPrivs } else { Verify }
+            }
             (DropNamespaceCapabilities, Ok(()))         => { self.has.capabilities = false; if self.refused.is_none() { Keyring } else { Refused } }
             (Keyring, Ok(()))                           => Verify,
             (Verify, Ok(()))                            => Inside,
 
-            // The detour, where it is not permitted to chroot or to mount.
+            // The detour, where it is not permitted to chroot or to mount. A namespace that would be no help is not made.
             (Chroot | Mount, Err(Fault::PERM)) if detour => Proc,
-            (Chroot, Err(Fault::PERM)) if plan.no_new_privs_helps && !self.has.no_new_privs => NoNewPrivs,
+            (Chroot, Err(Fault::PERM)) if self.no_new_privs_helps(plan) && !self.has.no_new_privs => NoNewPrivs,
+            (Proc, Err(Fault::MayChroot)) => self.again(plan, Again::Root, back_to, Fault::PERM),
 
             // Once more: an interrupted call, a name that is taken, a directory that somebody got at.
             (action, Err(Fault::INTR)) if self.interruptions > 0 => { self.interruptions -= 1; action }
-            (OpenRoot | Unlink, Err(fault)) if fault.is_moved() => {
+            (action @ (OpenRoot | Unlink), Err(fault)) if fault.is_moved() => {
                 (self.has.directory, self.has.left) = (false, true);
-                self.another_name(Mkdir, fault)
+                self.again(plan, Again::Name, action, fault)
             }
-            (Unlink, Err(fault)) if fault.is_filled() => self.another_name(Discard, fault),
-            (VerifyUnlinked, Err(Fault::Alive)) if self.names > 0 => { self.has.left = true; self.another_name(Mkdir, Fault::Alive) }
-            (Mkdir, Err(fault @ Fault::EXIST)) if self.names > 0 => self.another_name(Mkdir, fault),
-            (Discard, done) if self.refused.is_none() => {
-                self.has.left |= done.is_err();
-                self.has.directory = false;
-                Mkdir
-            }
+            (VerifyUnlinked, Err(Fault::Alive)) => { self.has.left = true; self.again(plan, Again::Name, VerifyUnlinked, Fault::Alive) }
+            (Unlink, Err(fault)) if fault.is_filled() => self.again(plan, Again::Name, Unlink, fault),
+            (Mkdir, Err(Fault::EXIST)) => self.again(plan, Again::Name, Mkdir, Fault::EXIST),
+            (OpenRoot, Err(Fault::OtherOwner)) => self.again(plan, Again::Name, OpenRoot, Fault::OtherOwner),
+            (action @ (Parent | Mkdir | VerifyUnlinked), Err(fault)) => self.again(plan, Again::Parent, action, fault),
 
-            // The next parent, and where there is none, a root that needs none.
-            (action @ (Parent | Mkdir | VerifyUnlinked), Err(fault)) => {
-                self.has.left |= (action, fault) == (VerifyUnlinked, Fault::Alive);
-                if self.parent + 1 < self.parents {
-                    self.parent += 1;
-                    Parent
-                } else if plan.detached_if_no_parent && self.root == Root::Unlinked {
-                    self.root = Root::Detached;
-                    Mount
-                } else {
-                    self.refuse(action, fault)
-                }
+            // The way back, after which another root is tried or the entry is refused.
+            (Discard, done) => {
+                self.has.left |= done.is_err() && self.again.is_some();
+                self.has.directory = done.is_err() && self.again.is_none();
+                self.back()
             }
-
-            // The way back. Whatever else fails on the way in ends it.
-            (Discard, done)            => { self.has.directory = done.is_err(); self.back() }
-            (Return, done)             => { self.has.cwd = done.is_err(); self.back() }
+            (Return, done) => { self.has.cwd = done.is_err(); self.back() }
             (DropNamespaceCapabilities, Err(_)) if self.refused.is_some() => Refused,
             (end @ (Inside | Refused), _) => end,
-            (action, Err(fault))       => self.refuse(action, fault),
+
+            // Whatever else fails on the way in ends it, unless it is about this kind of root alone.
+            (action @ (OpenRoot | Unlink | Mount | Failfs | Fchdir | Chroot | Proc | NewUserNamespace), Err(fault)) => self.again(plan, Again::Root, action, fault),
+            (action @ (Threads | Unshare | Descriptors | WorkingDirectory | Directory | NoNewPrivs | OpenMaps | MapUid | DenySetgroups | MapGid | ChdirRoot | DropNamespaceCapabilities | Keyring | Verify), Err(fault)) => self.refuse(action, fault),
         };
         self
     }
@@ -223,13 +244,40 @@ impl State {
         matches!(self.root, Root::Detached) && !self.mounted
     }
 
-    /// Go on with another name, as often as that may be tried.
-    const fn another_name(&mut self, next: Action, fault: Fault) -> Action {
-        if self.names == 0 {
-            return self.refuse(self.now, fault);
+    /// Whether a process that has set `no_new_privs` may enter this root without privilege.
+    const fn no_new_privs_helps(&self, plan: Plan) -> bool {
+        matches!(self.root, Root::Failfs) || plan.no_new_privs_helps
+    }
+
+    const fn first_of_root(&mut self) -> Action {
+        match self.root {
+            Root::Unlinked => Parent,
+            Root::Detached => Mount,
+            Root::Failfs => Failfs,
+            Root::Directory => Directory,
+            Root::Unjailed => self.refuse(WorkingDirectory, Fault::NoJail),
         }
-        self.names -= 1;
-        next
+    }
+
+    /// Note what is tried next, and begin to undo: another name, where there is none another parent, then another kind of root. In a new
+    /// user namespace there is no other kind: it cannot be left.
+    fn again(&mut self, plan: Plan, again: Again, action: Action, fault: Fault) -> Action {
+        if again == Again::Name && self.names > 0 {
+            self.names -= 1;
+            self.again = Some(Again::Name);
+        } else if again != Again::Root && self.parent + 1 < self.parents {
+            (self.parent, self.names) = (self.parent + 1, NAMES);
+            self.again = Some(Again::Parent);
+        } else if let (Some(root), false) = (plan.root_after(self.root), self.has.user_namespace) {
+            if let Some(place) = self.attempts.iter_mut().find(|place| place.is_none()) {
+                *place = Some((self.root, action, fault));
+            }
+            self.root = root;
+            self.again = Some(Again::Root);
+        } else {
+            return self.refuse(action, fault);
+        }
+        self.back()
     }
 
     /// Note the reason, and begin to undo.
@@ -238,17 +286,23 @@ impl State {
         self.back()
     }
 
-    /// The next thing that can be undone. A new root cannot: then the process stays in it.
-    const fn back(&self) -> Action {
+    /// The next thing that can be undone, then what is tried again. A new root cannot be undone: then the process stays in it.
+    const fn back(&mut self) -> Action {
         let has = self.has;
+        let returns = has.cwd && !has.root;
         match self.now {
-            Discard if has.cwd && !has.root => Return,
-            Discard | Return if has.capabilities => DropNamespaceCapabilities,
-            Discard | Return => Refused,
-            _ if has.directory => Discard,
-            _ if has.cwd && !has.root => Return,
-            _ if has.capabilities => DropNamespaceCapabilities,
-            _ => Refused,
+            Discard if returns => return Return,
+            Discard | Return => {}
+            _ if has.directory => return Discard,
+            _ if returns => return Return,
+            _ => {}
+        }
+        match self.again.take() {
+            Some(Again::Name) => Mkdir,
+            Some(Again::Parent) => Parent,
+            Some(Again::Root) => self.first_of_root(),
+            None if has.capabilities => DropNamespaceCapabilities,
+            None => Refused,
         }
     }
 }

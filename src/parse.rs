@@ -1,9 +1,9 @@
-//! The words for a jail in a configuration file: `auto`, `unlinked`, `detached`, `/`, a directory.
+//! The words for a jail in a configuration file: `auto`, kinds of root, `/`, a directory.
 
 use core::fmt;
 
-use crate::features::DETACHED;
-use crate::jail::{Jail, Root};
+use crate::features::{DETACHED, LINUX};
+use crate::jail::{Jail, Root, Roots};
 
 /// Why a text describes no jail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,24 +11,30 @@ use crate::jail::{Jail, Root};
 pub enum ParseError {
     /// There is nothing.
     Empty,
-    /// Neither one of the words nor an absolute path; or what follows `auto` or `unlinked` is no absolute path.
+    /// Neither one of the words nor an absolute path; or the parent is no absolute path.
     NotAbsolute,
     /// A NUL byte, which no path can have.
     Nul,
     /// A path of 4096 bytes or more.
     TooLong,
-    /// Something follows `detached`, or that is not to be had on this system or in this build.
+    /// A parent follows a root that is made in none: only `auto` and `unlinked` have one.
     NoParent,
+    /// `detached` or `failfs`, which exist on Linux only, `detached` if it is part of the build.
+    NotHere,
+    /// A list with something else than `unlinked`, `detached` and `failfs`, or with one of them twice.
+    BadList,
 }
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            ParseError::Empty => "empty: auto, unlinked, detached, / or an absolute path is needed",
-            ParseError::NotAbsolute => "neither auto, unlinked, detached, / nor an absolute path",
+            ParseError::Empty => "empty: auto, unlinked, detached, failfs, / or an absolute path is needed",
+            ParseError::NotAbsolute => "neither auto, unlinked, detached, failfs, / nor an absolute path",
             ParseError::Nul => "a path with a NUL byte",
             ParseError::TooLong => "a path of more than 4095 bytes",
-            ParseError::NoParent => "detached exists on Linux only, if built with it, and is made in no directory",
+            ParseError::NoParent => "a parent is for auto and unlinked only",
+            ParseError::NotHere => "detached and failfs exist on Linux only, detached if built with it",
+            ParseError::BadList => "a list is of unlinked, detached and failfs, each once",
         })
     }
 }
@@ -36,9 +42,16 @@ impl fmt::Display for ParseError {
 impl core::error::Error for ParseError {}
 
 impl<'a> Jail<'a> {
-    /// The jail that a configuration names: `auto`, `unlinked`, `detached` (Linux), `/` for none, or the absolute path of a
-    /// directory. After `auto` and `unlinked`, and blanks, the parent may follow. What comes before the word or after a path is
-    /// not cut off: no blank, no line end.
+    /// Returns the jail that a configuration names:
+    ///
+    /// - `auto`: [`Jail::auto`];
+    /// - `unlinked`, `detached`, `failfs`: that kind of root (the last two on Linux only);
+    /// - a list of these, as `detached,unlinked`: the first that can be had, see [`Jail::or`];
+    /// - `/`: no jail;
+    /// - any other absolute path: that directory.
+    ///
+    /// After `auto`, `unlinked` and lists with `unlinked`, and blanks, the parent may follow. What comes before the word or after a path
+    /// is not cut off: no blank, no line end.
     ///
     /// ```
     /// use autochroot::{Jail, ParseError};
@@ -51,23 +64,44 @@ impl<'a> Jail<'a> {
     ///
     /// # Errors
     ///
-    /// [`ParseError`]. Whether a directory is there is not asked: see [`check`](Jail::check).
+    /// [`ParseError`]. Whether a directory is there is not checked: see [`check`](Jail::check).
     pub fn parse(text: &'a [u8]) -> Result<Self, ParseError> {
         let (word, rest) = match text.iter().position(|&byte| byte == b' ' || byte == b'\t') {
             Some(end) if !text.starts_with(b"/") => text.split_at(end),
             _ => (text, &b""[..]),
         };
-        let parent = rest.trim_ascii_start();
         let jail = match word {
             b"" if text.is_empty() => return Err(ParseError::Empty),
             b"auto" => Jail::auto(),
-            b"unlinked" => Jail::unlinked(),
-            b"detached" if DETACHED && parent.is_empty() => Jail::new(Root::Detached, None),
-            b"detached" => return Err(ParseError::NoParent),
             b"/" => Jail::unjailed(),
-            path => return absolute(path).map(Jail::directory),
+            path if path.starts_with(b"/") => return absolute(path).map(Jail::directory),
+            kinds => Jail::of(list(kinds)?),
         };
-        if parent.is_empty() { Ok(jail) } else { absolute(parent).map(|parent| jail.parent(parent)) }
+        match rest.trim_ascii_start() {
+            [] => Ok(jail),
+            _ if !jail.plan.roots.has(Root::Unlinked) => Err(ParseError::NoParent),
+            parent => absolute(parent).map(|parent| jail.parent(parent)),
+        }
+    }
+}
+
+fn list(kinds: &[u8]) -> Result<Roots, ParseError> {
+    let mut words = kinds.split(|&byte| byte == b',');
+    let first = kind(words.next().unwrap_or_default())?;
+    words.try_fold(Roots::one(first), |roots, word| match kind(word) {
+        Ok(root) if !roots.has(root) => roots.or(root).ok_or(ParseError::BadList),
+        Err(ParseError::NotHere) => Err(ParseError::NotHere),
+        Ok(_) | Err(_) => Err(ParseError::BadList),
+    })
+}
+
+fn kind(word: &[u8]) -> Result<Root, ParseError> {
+    match word {
+        b"unlinked" => Ok(Root::Unlinked),
+        b"detached" if DETACHED => Ok(Root::Detached),
+        b"failfs" if LINUX => Ok(Root::Failfs),
+        b"detached" | b"failfs" => Err(ParseError::NotHere),
+        _ => Err(ParseError::NotAbsolute),
     }
 }
 
@@ -96,15 +130,21 @@ impl<'a> TryFrom<&'a str> for Jail<'a> {
 /// shown.
 impl fmt::Display for Jail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = match self.plan.root {
-            Root::Unlinked if self.auto => "auto",
-            root @ (Root::Unlinked | Root::Detached) => root.name(),
-            Root::Directory => "",
-            Root::Unjailed => "/",
-        };
-        f.write_str(word)?;
+        let mut before = "";
+        match self.root() {
+            _ if self.auto => f.write_str("auto")?,
+            Root::Unlinked | Root::Detached | Root::Failfs => {
+                for root in self.plan.roots.all() {
+                    f.write_str(before)?;
+                    f.write_str(root.name())?;
+                    before = ",";
+                }
+            }
+            Root::Directory => {}
+            Root::Unjailed => f.write_str("/")?,
+        }
         let Some(path) = self.path else { return Ok(()) };
-        if !word.is_empty() {
+        if self.root() != Root::Directory {
             f.write_str(" ")?;
         }
         for chunk in path.utf8_chunks() {
@@ -141,7 +181,9 @@ mod tests {
         assert_eq!(Jail::parse(b"auto ").unwrap().to_string(), "auto");
         assert_eq!(Jail::parse(b"/\xff").unwrap().to_string(), "/\u{fffd}");
         if DETACHED {
-            assert_eq!(Jail::parse(b"detached").unwrap().to_string(), "detached");
+            for text in ["detached", "detached,failfs", "failfs,unlinked,detached /run", "unlinked,detached"] {
+                assert_eq!(Jail::parse(text.as_bytes()).unwrap().to_string(), text);
+            }
         }
     }
 
@@ -160,7 +202,15 @@ mod tests {
             (b"/\0", ParseError::Nul),
             (b"var/empty", ParseError::NotAbsolute),
             (b"none", ParseError::NotAbsolute),
-            (b"detached /run", ParseError::NoParent),
+            (b"failfs /run", if LINUX { ParseError::NoParent } else { ParseError::NotHere }),
+            (b"detached /run", if DETACHED { ParseError::NoParent } else { ParseError::NotHere }),
+            (b"unlinked,", ParseError::BadList),
+            (b",unlinked", ParseError::NotAbsolute),
+            (b"unlinked,unlinked", ParseError::BadList),
+            (b"unlinked,auto", ParseError::BadList),
+            (b"auto,unlinked", ParseError::NotAbsolute),
+            (b"unlinked,/", ParseError::BadList),
+            (b"unlinked, failfs", ParseError::BadList),
             (&long[..4096], ParseError::TooLong),
             (&long[4096..], ParseError::TooLong),
         ] {
@@ -172,7 +222,8 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "takes minutes")]
     fn a_million_texts_are_read_or_refused() {
-        let parts: [&[u8]; 10] = [b"auto", b"unlinked", b"detached", b"/", b" ", b"\t", b"a", b"\0", b"\xc3", b"\xa9"];
+        let parts: [&[u8]; 10] =
+            [b"auto", b"unlinked", b"detached", b"failfs", b",", b"/", b" ", b"\t", b"\0", b"\xc3"];
         let mut read = 0;
         for number in 0..10_u32.pow(6) {
             let mut text = Vec::new();

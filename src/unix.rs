@@ -6,7 +6,7 @@ use rustix::io::{Errno, read};
 use rustix::process::{Pid, Uid, geteuid};
 
 use crate::error::Fault;
-use crate::jail::Plan;
+use crate::jail::{Plan, Root};
 use crate::protection::SessionKeyring;
 
 /// Opens a directory for `fchdir` and the `…at` calls.
@@ -68,7 +68,23 @@ pub(crate) const fn takes_nameless_files() -> bool {
 /// What only Linux has.
 const NOT_HERE: Fault = Fault::of(Errno::NOSYS);
 
-pub(crate) const fn new_user_namespace(_: bool) -> Result<(), Fault> {
+pub(crate) const fn find_failfs() -> Result<(), Fault> {
+    Err(NOT_HERE)
+}
+
+pub(crate) const fn enter_failfs() -> Result<(), Fault> {
+    Err(NOT_HERE)
+}
+
+pub(crate) const fn change_to_failfs() -> Result<(), Fault> {
+    Err(NOT_HERE)
+}
+
+pub(crate) const fn verify_failfs() -> Result<(), Fault> {
+    Err(NOT_HERE)
+}
+
+pub(crate) const fn new_user_namespace(_: bool) -> Result<bool, Fault> {
     Err(NOT_HERE)
 }
 
@@ -126,7 +142,7 @@ impl IdMaps {
         IdMaps
     }
 
-    pub(crate) const fn open_proc(&self, _: Plan) -> Result<(), Fault> {
+    pub(crate) const fn open_proc(&self, _: Plan, _: Root, _: bool) -> Result<(), Fault> {
         Err(NOT_HERE)
     }
 

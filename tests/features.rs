@@ -15,7 +15,7 @@ const USERNS: bool = cfg!(feature = "userns");
 
 #[test]
 fn root_enters_in_every_build_and_others_with_userns() {
-    as_each_user(|user| match Jail::auto().enter() {
+    as_each_user(|user| match Jail::unlinked().enter() {
         Ok(jailed) => {
             assert!(USERNS || user == User::Root);
             assert!(fs::read_dir("/").unwrap().next().is_none() && fs::metadata("/").unwrap().nlink() == 0);
@@ -34,10 +34,10 @@ fn root_enters_in_every_build_and_others_with_userns() {
 fn every_check_before_the_entry_is_made_in_every_build() {
     as_each_user(|_| {
         let directory = fs::File::open("/").unwrap();
-        assert_eq!(Jail::auto().enter().unwrap_err().fd(), Some(raw(&directory)));
+        assert_eq!(Jail::unlinked().enter().unwrap_err().fd(), Some(raw(&directory)));
         drop(directory);
         let thread = Thread::start();
-        assert_eq!(Jail::auto().enter().unwrap_err().step(), Step::Threads);
+        assert_eq!(Jail::unlinked().enter().unwrap_err().step(), Step::Threads);
         drop(thread);
         assert_eq!(Jail::unjailed().require_empty().enter().unwrap_err().step(), Step::Options);
     });
@@ -48,14 +48,14 @@ fn a_seal_has_every_protection_but_the_one_that_is_left_out() {
     root_only!();
     let landlock = cfg!(feature = "landlock") && landlock_abi().is_some();
     as_user(User::Root, || {
-        let sealed = Jail::auto().enter().unwrap().run_as(7, 8, &[]).unwrap().seal().unwrap();
+        let sealed = Jail::unlinked().enter().unwrap().run_as(7, 8, &[]).unwrap().seal().unwrap();
         for protection in Protection::ALL {
             assert_eq!(sealed.has(protection), protection != Protection::Landlock || landlock, "{protection}");
         }
         assert_eq!((sealed.capabilities(), held()), (Capabilities::NONE, 0));
     });
     as_user(User::Root, || {
-        let sealed = Jail::auto().enter().unwrap().seal_with(Seal::new().require(Protection::Landlock));
+        let sealed = Jail::unlinked().enter().unwrap().seal_with(Seal::new().require(Protection::Landlock));
         assert_eq!(sealed.map_err(|error| error.step()).is_ok(), landlock);
     });
 }
@@ -63,7 +63,7 @@ fn a_seal_has_every_protection_but_the_one_that_is_left_out() {
 #[test]
 fn a_root_that_is_left_out_is_an_error_where_it_is_named() {
     let root = Jail::parse(b"detached").map(|jail| jail.root());
-    assert_eq!(root, if cfg!(feature = "detached") { Ok(Root::Detached) } else { Err(ParseError::NoParent) });
+    assert_eq!(root, if cfg!(feature = "detached") { Ok(Root::Detached) } else { Err(ParseError::NotHere) });
 }
 
 /// Only std's environment is asked.
@@ -74,6 +74,6 @@ fn tmpdir_is_a_parent_with_std_only() {
     as_user(User::Root, || {
         set_tmpdir(Some(&scratch.0));
         let expected = if cfg!(feature = "std") { "$TMPDIR" } else { "/dev/shm" };
-        assert_eq!(Jail::auto().enter().unwrap().parent(), Some(expected));
+        assert_eq!(Jail::unlinked().enter().unwrap().parent(), Some(expected));
     });
 }

@@ -86,40 +86,43 @@ fn boot_machine(machine: &[&str], kernel: &Path, files: &[(&str, &Path)], parame
 
 /// For each case: as root, as uid 65534. The root of an initramfs is a tmpfs that everyone can write to, and sticky. Either how it is entered, or what is said on standard error.
 const CASES: [(&str, &str, &str); 8] = [
-    ("bare", "unlinked /, privilege", NO_PROC),
-    ("proc", "unlinked /, privilege", "unlinked /, user namespace"),
-    ("normal", "unlinked /tmp, privilege", "unlinked /tmp, user namespace"),
+    ("bare", "detached none, privilege", NO_PROC),
+    ("proc", "detached none, privilege", "detached none, user namespace"),
+    ("normal", "detached none, privilege", "detached none, user namespace"),
     (
         "unprivileged_userns_clone=0",
-        "unlinked /tmp, privilege",
-        "autochroot: cannot create a user namespace: EPERM (operation not permitted)\n  \
+        "detached none, privilege",
+        "autochroot: cannot enter any root: detached: cannot create a user namespace: EPERM (operation not permitted); \
+         unlinked: cannot create a user namespace: EPERM (operation not permitted); failfs: cannot use failfs: ENOSYS (the \
+         kernel does not have this call)\n  \
          hint: set the sysctl kernel.unprivileged_userns_clone, which is 0, to 1\n",
     ),
     (
         "max_user_namespaces=0",
-        "unlinked /tmp, privilege",
-        "autochroot: cannot create a user namespace: ENOSPC (no space left or limit reached)\n  \
+        "detached none, privilege",
+        "autochroot: cannot enter any root: detached: cannot create a user namespace: ENOSPC (no space left or limit \
+         reached); unlinked: cannot create a user namespace: ENOSPC (no space left or limit reached); failfs: cannot use \
+         failfs: ENOSYS (the kernel does not have this call)\n  \
          hint: raise the sysctl user.max_user_namespaces, which is 0\n",
     ),
     (
         "read-only proc",
-        "unlinked /tmp, privilege",
+        "detached none, privilege",
         "autochroot: cannot open the id maps: EROFS (read-only file system); the process is in the new user namespace\n  \
          hint: /proc is read-only: mount it writable, or go without id maps\n",
     ),
     (
         "read-only root and proc",
         "detached none, privilege",
-        "autochroot: cannot create a directory: in /dev/shm: ENOENT (no such file or directory), in /run: ENOENT (no such \
-         file or directory), in /tmp: EROFS (read-only file system), in /var/tmp: ENOENT (no such file or directory), in \
-         /: EROFS (read-only file system); cannot open the id maps: EROFS (read-only file system); the process is in the new \
-         user namespace\n  hint: /proc is read-only: mount it writable, or go without id maps\n",
+        "autochroot: cannot open the id maps: EROFS (read-only file system); the process is in the new user namespace\n  \
+         hint: /proc is read-only: mount it writable, or go without id maps\n",
     ),
     ("read-only root", "detached none, privilege", "detached none, user namespace"),
 ];
 
-const NO_PROC: &str = "autochroot: cannot open /proc/self: ENOENT (no such file or directory)\n  \
-    hint: mount /proc, or go without id maps\n";
+const NO_PROC: &str = "autochroot: cannot enter any root: detached: cannot open /proc/self: ENOENT (no such file or \
+    directory); unlinked: cannot open /proc/self: ENOENT (no such file or directory); failfs: cannot use failfs: ENOSYS (the \
+    kernel does not have this call)\n  hint: mount /proc, or go without id maps\n";
 
 fn kernel_and_launcher() -> Option<[PathBuf; 2]> {
     let files = ["AUTOCHROOT_KERNEL", "AUTOCHROOT_STATIC"].map(std::env::var_os);
@@ -147,7 +150,7 @@ fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
     };
     let said =
         boot(&[("autochroot", &launcher), ("payload", &payload)], "rdinit=/autochroot -- -v -u7:8 /payload look ids");
-    for part in ["root: unlinked\nparent: /\n", "\njailed: yes\n", "\npid: 1\n", "\nids: 7 7 8 8 [8]\n"] {
+    for part in ["root: detached\nparent: none\n", "\njailed: yes\n", "\npid: 1\n", "\nids: 7 7 8 8 [8]\n"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     let names = ["library", "allocations"];
@@ -169,10 +172,10 @@ fn the_launcher_is_process_1_of_an_appliance() {
     let Some([kernel, launcher]) = kernel_and_launcher() else { return };
     let said = boot(&kernel, &launcher, "rdinit=/autochroot -- -v --user=7:8 /payload look ids capabilities");
     for part in [
-        "root: unlinked\nparent: /\n",
+        "root: detached\nparent: none\n",
         "\nidentity: 7:8\n",
         "\njailed: yes\n",
-        "\npid: 1\nentries: Err(PermissionDenied)\nmkdir: Err(NotFound)\n",
+        "\npid: 1\nentries: Ok(0)\nmkdir: Err(ReadOnlyFilesystem)\n",
         "\nids: 7 7 8 8 [8]\n[0, 0, 0]\n",
     ] {
         assert!(said.contains(part), "{part}: {said}");
@@ -200,13 +203,27 @@ fn busybox_starts_the_launcher() {
         ("server", payload()),
     ];
     let said = boot_machine(&["qemu-system-x86_64", "-m", "256"], &kernel, &files, "console=ttyS0 quiet panic=-1");
-    assert!(said.contains("\nids: 7 7 8 8 [8]\n") && said.contains("\nentries: Err(PermissionDenied)\n"), "{said}");
+    assert!(said.contains("\nids: 7 7 8 8 [8]\n") && said.contains("\nentries: Ok(0)\n"), "{said}");
 }
 
 #[test]
 fn an_appliance_on_another_kernel_gets_the_jail_or_is_told_what_to_change() {
     let Some([kernel, launcher]) = kernel_and_launcher() else { return };
-    let said = boot(&kernel, &launcher, "");
+    every_state(&kernel, &launcher, "ABI 2", false);
+}
+
+/// Linux 7.3, whose failfs is entered where there is no other root. `AUTOCHROOT_NEW_KERNEL` has its path.
+#[test]
+fn on_linux_7_3_an_ordinary_user_enters_failfs_where_there_is_no_other_root() {
+    let Some([_, launcher]) = kernel_and_launcher() else { return };
+    let Some(kernel) = std::env::var_os("AUTOCHROOT_NEW_KERNEL") else {
+        return skipped("AUTOCHROOT_NEW_KERNEL is not set");
+    };
+    every_state(Path::new(&kernel), &launcher, "ABI 9", true);
+}
+
+fn every_state(kernel: &Path, launcher: &Path, landlock: &str, failfs: bool) {
+    let said = boot(kernel, launcher, "");
     assert!(said.ends_with("== end\n") || said.contains("\n== end\n"), "{said}");
     println!("{}", said.lines().find(|line| line.starts_with("== kernel")).unwrap());
     let section = |title: &str| {
@@ -216,6 +233,15 @@ fn an_appliance_on_another_kernel_gets_the_jail_or_is_told_what_to_change() {
     };
     for (case, root, other) in CASES {
         for (uid, expected) in [(0, root), (65534, other)] {
+            // It comes with the user namespace from Linux 7.1 on.
+            let mounts = "in the new user namespace; and in an empty mount namespace, with another root\n";
+            let with_mounts = expected.replace("in the new user namespace\n", mounts);
+            let expected = if failfs { &*with_mounts } else { expected };
+            let nowhere = expected.starts_with("autochroot: cannot enter any root");
+            let expected = if failfs && nowhere { "failfs none, no_new_privs" } else { expected };
+            // They take CAP_SETPCAP, which only a user namespace gives to an ordinary user.
+            let warning =
+                if failfs && nowhere { "autochroot: warning: not in force: bounding-set, securebits\n" } else { "" };
             let (check, found) = section(&format!("== {case}, uid {uid}, --check, status "));
             let (run, ran) = section(&format!("== {case}, uid {uid}, /payload, status "));
             if expected.starts_with("autochroot: ") {
@@ -225,8 +251,12 @@ fn an_appliance_on_another_kernel_gets_the_jail_or_is_told_what_to_change() {
                 let value = |key: &str| found.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("-");
                 let entered = format!("{} {}, {}", value("root: "), value("parent: "), value("entered: "));
                 assert_eq!((check, &*entered, value("jailed: ")), (0, expected, "yes"), "{case}, uid {uid}: {found}");
-                assert_eq!((value("capabilities: "), value("landlock: ")), ("none", "ABI 2"), "{found}");
-                assert_eq!((run, ran), (3, "name: /payload\nhas=/payload: false\n"), "{case}, uid {uid}");
+                assert_eq!((value("capabilities: "), value("landlock: ")), ("none", landlock), "{found}");
+                assert_eq!(
+                    (run, ran),
+                    (3, &*format!("name: /payload\nhas=/payload: false\n{warning}")),
+                    "{case}, uid {uid}"
+                );
             }
         }
     }

@@ -23,6 +23,9 @@ impl RootId {
     /// No jail: nowhere in particular.
     pub(super) const ANYWHERE: RootId = RootId { root: Root::Unjailed, device: 0, inode: 0 };
 
+    /// There is but one, and nothing in it has a number.
+    pub(super) const FAILFS: RootId = RootId { root: Root::Failfs, device: 0, inode: 0 };
+
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the types differ from system to system")]
     pub(super) const fn of(root: Root, stat: &Stat) -> RootId {
         RootId { root, device: stat.st_dev as u64, inode: stat.st_ino as u64 }
@@ -33,7 +36,7 @@ impl RootId {
         let stat = statat(CWD, path, AtFlags::empty())?;
         let unnamed = match self.root {
             Root::Unlinked => os::has_no_links(&stat),
-            Root::Detached | Root::Directory | Root::Unjailed => true,
+            Root::Detached | Root::Directory | Root::Failfs | Root::Unjailed => true,
         };
         if RootId::of(self.root, &stat) == self && unnamed { Ok(stat) } else { Err(Fault::NotTheRoot) }
     }
@@ -47,6 +50,10 @@ impl RootId {
                 self.is_at(c"/")?;
                 self.is_at(c"/..")?;
                 return Ok(untouched);
+            }
+            Root::Failfs => {
+                os::verify_failfs()?;
+                return Ok(RootMutability { nameless_files: false, mode: false });
             }
             Root::Unlinked => false,
             Root::Detached => true,

@@ -1,32 +1,11 @@
 //! What only Linux has: becoming another user, the seal, and what is in force.
 
-use core::fmt;
-
 use super::Jailed;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Fault, Step};
+use crate::jail::Entered;
 use crate::linux::{Before, RunAs, Seal, Sealing, run_steps};
 use crate::protection::{InForce, Protection, SessionKeyring};
-
-/// By what right a jail was entered (Linux).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Entered {
-    /// The process could `chroot`: as root, or by `CAP_SYS_CHROOT`. It keeps the capabilities that it had. Also if no jail was
-    /// wanted.
-    Privilege,
-    /// A new user namespace let it. It holds no capability.
-    UserNamespace,
-}
-
-impl fmt::Display for Entered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Entered::Privilege => "privilege",
-            Entered::UserNamespace => "user namespace",
-        })
-    }
-}
 
 /// Linux only.
 impl Jailed {
@@ -38,7 +17,7 @@ impl Jailed {
     /// By what right the jail was entered. Costs no system call.
     #[must_use]
     pub const fn entered(&self) -> Entered {
-        if self.user_namespace { Entered::UserNamespace } else { Entered::Privilege }
+        self.entered
     }
 
     /// Whether `geteuid()` and `getegid()` say what they said before. Costs no system call.
@@ -106,13 +85,13 @@ impl Jailed {
     /// [`Step::CheckIds`] for uid 0, which keeps all its capabilities until a [`Seal`] drops them; nothing has changed since the entry then.
     pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
         let before = Before {
-            in_user_namespace: self.user_namespace,
+            in_user_namespace: self.in_user_namespace(),
             ids_kept: self.ids_kept,
             keyring: self.keyring,
             stat: self.stat.as_ref(),
         };
         let mut run_as = RunAs::new(before, uid, gid, groups, keep);
-        let changes = RunAs::changes(self.user_namespace, uid);
+        let changes = RunAs::changes(self.in_user_namespace(), uid);
         run_steps(RunAs::CHECKS, changes, |step| run_as.perform(step)).map_err(|failure| self.refused(failure))?;
         let keyring = run_as.keyring;
         Ok(Jailed { keyring, ..self })
@@ -132,8 +111,9 @@ impl Jailed {
     /// - Capabilities: every one that is not kept, from the bounding, ambient, inheritable, permitted and effective sets.
     /// - The power of uid 0, of set-id programs and of file capabilities: securebits, all locked, and `no_new_privs`.
     /// - The keys of whoever started the process: an empty session keyring.
-    /// - By Landlock, to open, list, execute, make, remove, rename or truncate anything on a mounted file system, also through
-    ///   a directory that is still open or comes over a socket; and, from ABI 6 on (Linux 6.12), signals and abstract Unix
+    /// - By Landlock, to open, list, execute, make, remove, rename or truncate anything on a mounted file system, except to list the
+    ///   empty root, also through a directory that is still open or comes over a socket; from ABI 9 on (Linux 7.1), to connect to a
+    ///   socket by its path through such a directory; and, from ABI 6 on (Linux 6.12), signals and abstract Unix
     ///   sockets to processes outside.
     /// - By a seccomp filter, the system calls that lead out in spite of all this, or into other processes of the user: `setns`,
     ///   `open_by_handle_at`, `mq_open`, `mq_unlink`, `add_key`, `keyctl`, `request_key`, `io_uring_setup`, `io_uring_enter`,
@@ -142,7 +122,7 @@ impl Jailed {
     ///   and `pidfd_getfd`; without a jail, `unshare` and `clone` with `CLONE_NEWUSER`, while `clone3` fails with `ENOSYS`. On
     ///   `x86_64` and aarch64 the filter holds for 32-bit programs too; calls of other ABIs, as x32, fail with `ENOSYS`.
     ///
-    /// Through a directory that is still open, a process can still look (`stat`, `O_PATH`), connect to a socket by path, and change
+    /// Through a directory that is still open, a process can still look (`stat`, `O_PATH`), before ABI 9 connect to a socket by path, and change
     /// mode, owner, times and extended attributes where it has the right to: close it.
     ///
     /// The network is left alone, and so is what is beneath a [`directory`](crate::Jail::directory) of the caller's.
@@ -151,8 +131,8 @@ impl Jailed {
     ///
     /// # Cost
     ///
-    /// 19 system calls and two for each capability that the kernel knows, after [`run_as`](Jailed::run_as) 15 and one
-    /// for each, in a user namespace 15, and one for each if
+    /// 22 system calls and two for each capability that the kernel knows, after [`run_as`](Jailed::run_as) 18 and one
+    /// for each, in a user namespace 18, and one for each if
     /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) was asked for. The filter takes two thirds of the time: the kernel
     /// tries all its calls once. Later it costs each call of the process some nanoseconds.
     ///
@@ -223,7 +203,8 @@ impl Sealed {
         self.in_force.securebits
     }
 
-    /// The version of Landlock that is in force; `None` if the kernel has none. From 6 on it holds back signals and
+    /// The version of Landlock that is in force, at most 9, the newest that is used; `None` if the kernel has none. From 6 on it holds
+    /// back signals and
     /// abstract Unix sockets too.
     #[must_use]
     pub const fn landlock(&self) -> Option<i32> {

@@ -3,11 +3,13 @@
 use core::ffi::CStr;
 use core::fmt;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
-use rustix::io::{Errno, read};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
+use super::apparmor::restricts_user_namespaces;
+use super::proc::{exists, number_in, text};
 use super::threads::{another_thread_lives, only_thread, unshare_is_filtered};
 use crate::error::{Error, Fault, Step};
 use crate::text::number;
@@ -56,6 +58,8 @@ pub enum Cause {
     NoSetfcap,
     /// The kernel is too old for a detached mount (Linux 5.2).
     NoDetachedMount,
+    /// The kernel is too old for failfs (Linux 7.3).
+    NoFailfs,
     /// The jail was entered through a user namespace, in which no capability is kept.
     NothingKept,
     /// `CAP_SETGID` or `CAP_SETUID` is not held, which it takes to become another user.
@@ -93,6 +97,7 @@ impl fmt::Display for Cause {
             Cause::NoSetfcap => "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps",
             Cause::NothingKept => "in a user namespace no capability is kept: enter with privilege",
             Cause::NoSetuid => "to become another user takes CAP_SETGID and CAP_SETUID: run as root",
+            Cause::NoFailfs => "failfs takes Linux 7.3: use another root, or a list such as detached,unlinked",
             Cause::NoDetachedMount => "a detached mount takes Linux 5.2: name a directory that can be written",
         })
     }
@@ -111,16 +116,26 @@ impl Error {
     /// [Ubuntu's specification](https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626)
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
-        match (self.step, self.fault.errno()) {
+        // Of several roots the first whose cause is known.
+        let tried = self.attempts.into_iter().flatten().map(|(_, step, fault)| (step, fault));
+        [(self.step, self.fault)].into_iter().chain(tried).find_map(|(step, fault)| self.cause_of(step, fault))
+    }
+
+    fn cause_of(&self, step: Step, fault: Fault) -> Option<Cause> {
+        match (step, fault.errno()) {
             (Step::Threads, Some(Errno::INVAL)) if another_thread_lives() == Some(false) => Some(Cause::SharedMemory),
             (Step::Threads, Some(Errno::INVAL)) => Some(Cause::Threads),
             (Step::Threads, _) if !self.traces.root && !exists(c"/proc/self/stat") => Some(Cause::NoProc),
-            (Step::Descriptors, None) if self.fault == Fault::OpenRing => Some(Cause::OpenRing),
+            (Step::Descriptors, None) if fault == Fault::OpenRing => Some(Cause::OpenRing),
             (Step::Descriptors, None) => Some(Cause::OpenDirectory),
-            (Step::Parent | Step::Mkdir | Step::VerifyUnlinked, _) if self.tried.iter().any(Option::is_some) => {
-                Some(Cause::NoParent)
+            _ if fault.is_of_parent(step) && self.tried.iter().any(Option::is_some) => Some(Cause::NoParent),
+            (Step::Chroot, Some(Errno::INVAL)) if another_thread_lives() == Some(false) => Some(Cause::SharedMemory),
+            (Step::Chroot, Some(Errno::INVAL)) => Some(Cause::Threads),
+            (Step::Chroot | Step::Mount, Some(Errno::PERM)) if !self.traces.user_namespace => {
+                (!may_chroot()).then_some(Cause::NoPrivilege)
             }
-            (Step::Chroot | Step::Mount, Some(Errno::PERM)) if !self.traces.user_namespace => Some(Cause::NoPrivilege),
+            (Step::Failfs, Some(Errno::NOSYS)) => Some(Cause::NoFailfs),
+            (Step::NewUserNamespace, None) if fault == Fault::Restricted => Some(Cause::AppArmor),
             (Step::Mount, Some(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
             (Step::SetGroups | Step::SetGid | Step::SetUid, Some(Errno::PERM)) if lacks_setuid() => {
                 Some(Cause::NoSetuid)
@@ -128,9 +143,9 @@ impl Error {
             (Step::CheckCapabilities, None) if self.traces.user_namespace => Some(Cause::NothingKept),
             (Step::Proc, Some(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
             (Step::Proc, Some(Errno::NOENT)) => Some(Cause::NoProc),
-            (Step::Proc, None) if self.fault == Fault::NotDumpable => Some(Cause::NotDumpable),
+            (Step::Proc, None) if fault == Fault::NotDumpable => Some(Cause::NotDumpable),
             (Step::NewUserNamespace, Some(errno)) if cfg!(feature = "userns") => no_user_namespace(errno),
-            (Step::MapUid, _) if self.fault == Fault::NoSetfcap => Some(Cause::NoSetfcap),
+            (Step::MapUid, _) if fault == Fault::NoSetfcap => Some(Cause::NoSetfcap),
             (Step::OpenMaps | Step::MapUid | Step::DenySetgroups | Step::MapGid, Some(Errno::ROFS)) => {
                 Some(Cause::ReadOnlyProc)
             }
@@ -167,7 +182,7 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
 }
 
 fn apparmor() -> Option<Cause> {
-    (number_in(c"/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)).then_some(Cause::AppArmor)
+    restricts_user_namespaces().then_some(Cause::AppArmor)
 }
 
 /// "/" is then not the root of a mount. Older kernels than 5.8 do not tell.
@@ -196,20 +211,10 @@ fn is_outside(map: &CStr, id: u32) -> bool {
     })
 }
 
+fn may_chroot() -> bool {
+    capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SYS_CHROOT))
+}
+
 fn lacks_setuid() -> bool {
     !capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SETUID | CapabilitySet::SETGID))
-}
-
-fn exists(path: &CStr) -> bool {
-    statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).is_ok()
-}
-
-fn number_in(path: &CStr) -> Option<u32> {
-    number(text(path, &mut [0; 32])?.trim_ascii())
-}
-
-fn text<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let length = read(&file, &mut *buffer).ok()?;
-    buffer.get(..length)
 }

@@ -5,32 +5,38 @@ use core::ffi::c_int;
 
 use linux_raw_sys::general::{__NR_landlock_add_rule, __NR_landlock_create_ruleset, __NR_landlock_restrict_self};
 use linux_raw_sys::landlock::{
-    LANDLOCK_ACCESS_FS_EXECUTE, LANDLOCK_ACCESS_FS_READ_FILE, LANDLOCK_CREATE_RULESET_VERSION,
-    LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL, landlock_path_beneath_attr, landlock_rule_type,
-    landlock_ruleset_attr,
+    LANDLOCK_ACCESS_FS_EXECUTE, LANDLOCK_ACCESS_FS_READ_DIR, LANDLOCK_ACCESS_FS_READ_FILE,
+    LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL,
+    landlock_path_beneath_attr, landlock_rule_type, landlock_ruleset_attr,
 };
 use rustix::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use rustix::io::Errno;
 
 use super::syscall::call;
 
-/// The version of the kernel's Landlock; `None` if there is none, or if it is left out of this build.
+/// The newest version that is used in full: what later ones add is not requested, and not reported.
+const NEWEST: c_int = 9;
+
+/// The version of the kernel's Landlock, as far as it is used; `None` if there is none, or if it is left out of this build.
 pub(super) fn abi() -> Option<c_int> {
     if !cfg!(feature = "landlock") {
         return None;
     }
     // SAFETY: the call takes no pointer then.
-    unsafe { call(__NR_landlock_create_ruleset, [0, 0, LANDLOCK_CREATE_RULESET_VERSION as usize, 0]) }.ok()
+    unsafe { call(__NR_landlock_create_ruleset, [0, 0, LANDLOCK_CREATE_RULESET_VERSION as usize, 0]) }
+        .ok()
+        .map(|abi| abi.min(NEWEST))
 }
 
 /// Every access to a file system that version `abi` knows. Bits 0 to 12 came with the first version; refer, truncate and
-/// `ioctl_dev` with the second, third and fifth.
+/// `ioctl_dev` with the second, third and fifth; to connect to a socket by its path with the ninth.
 const fn accesses(abi: c_int) -> u64 {
     let count = match abi {
         ..=1 => 13,
         2 => 14,
         3 | 4 => 15,
-        5.. => 16,
+        5..=8 => 16,
+        9.. => 17,
     };
     (1 << count) - 1
 }
@@ -63,6 +69,11 @@ pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
         Err(Errno::BADFD) => Ok(()),
         allowed => allowed,
     }
+}
+
+/// Lets the root be listed, in which nothing is: programs that open "/" for that fail otherwise.
+pub(super) fn allow_list(ruleset: &OwnedFd, root: c_int) -> Result<(), Errno> {
+    allow(ruleset, root, LANDLOCK_ACCESS_FS_READ_DIR.into())
 }
 
 /// Let everything be done beneath the directory that `fd` is open on.

@@ -1,16 +1,15 @@
 //! What only Linux lets a caller choose of a jail.
 
 use crate::jail::Jail;
-#[cfg(feature = "detached")]
-use crate::jail::Root;
 #[cfg(feature = "userns")]
 use crate::jail::{IdMap, UserNamespace};
+use crate::jail::{Root, Roots};
 
 /// Linux only.
 impl Jail<'_> {
     /// A read-only tmpfs that is mounted nowhere: empty, without a name at any instant, `EROFS` for whatever would be made
-    /// in it. Needs no parent. In a user namespace it takes a mount namespace too, whose cost grows with the number of
-    /// mounts.
+    /// in it. Needs no parent. In a user namespace it takes a mount namespace too. Before Linux 7.1 that is a copy, whose cost grows with
+    /// the number of mounts.
     ///
     /// # Source
     ///
@@ -18,7 +17,20 @@ impl Jail<'_> {
     /// [`fsmount(2)`](https://man7.org/linux/man-pages/man2/fsmount.2.html)
     #[cfg(feature = "detached")]
     pub const fn detached() -> Self {
-        Jail::new(Root::Detached, None)
+        Jail::of(Roots::one(Root::Detached))
+    }
+
+    /// The empty root of the kernel itself (Linux 7.3): every path fails with `EOPNOTSUPP`, also "/", "." and "..".
+    ///
+    /// Needs neither a parent nor a user namespace. Without `CAP_SYS_CHROOT` it sets `no_new_privs`, which cannot be undone: if the entry
+    /// then fails, the error says that it is set. A resolver that looks for `/etc/resolv.conf` may fail at once, as musl's does: it
+    /// takes only `ENOENT`, `ENOTDIR` and `EACCES` for "there is none".
+    ///
+    /// # Source
+    ///
+    /// `fchroot` and `FD_FAILFS_ROOT` of Linux 7.3, `include/uapi/linux/fcntl.h`
+    pub const fn failfs() -> Self {
+        Jail::of(Roots::one(Root::Failfs))
     }
 
     /// Whether to enter through a new user namespace. [`UserNamespace::Auto`] unless said.

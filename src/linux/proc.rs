@@ -4,10 +4,11 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, RawDir, fstatfs, openat};
-use rustix::io::{Errno, pread};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, StatxFlags, fstatfs, openat, statx};
+use rustix::io::{Errno, pread, read};
 
 use crate::error::Fault;
+use crate::text::number;
 
 /// Opens a directory.
 pub(super) fn open_directory(from: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
@@ -36,4 +37,21 @@ pub(super) fn list(directory: &OwnedFd, each: &mut dyn FnMut(&CStr) -> Result<()
 /// Reads the first bytes of a file.
 pub(super) fn read_start(file: &OwnedFd, text: &mut [u8]) -> Result<(), Errno> {
     pread(file, text, 0).map(drop)
+}
+
+/// Whether there is such a file.
+pub(super) fn exists(path: &CStr) -> bool {
+    statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).is_ok()
+}
+
+/// The number in a file, as of a sysctl.
+pub(super) fn number_in(path: &CStr) -> Option<u32> {
+    number(text(path, &mut [0; 32])?.trim_ascii())
+}
+
+/// The first bytes of a file.
+pub(super) fn text<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let length = read(&file, &mut *buffer).ok()?;
+    buffer.get(..length)
 }

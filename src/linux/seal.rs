@@ -167,10 +167,13 @@ impl<'s> Sealing<'s> {
     fn make_ruleset(&mut self) -> Result<(), Fault> {
         let Some(abi) = landlock::abi() else { return Ok(()) };
         let ruleset = landlock::deny_all(abi)?;
-        // The files of a directory of the caller's, and of no jail at all, are there to be used.
-        if !self.root.is_made() {
-            let root = openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-            landlock::allow_beneath(&ruleset, root.as_raw_fd(), abi)?;
+        let open_root = || openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        match self.root {
+            Root::Unlinked | Root::Detached => landlock::allow_list(&ruleset, open_root()?.as_raw_fd())?,
+            // No path leads there.
+            Root::Failfs => {}
+            // Its files are there to be used.
+            Root::Directory | Root::Unjailed => landlock::allow_beneath(&ruleset, open_root()?.as_raw_fd(), abi)?,
         }
         if let Some(program) = self.seal.execute {
             landlock::allow_execute(&ruleset, program)?;

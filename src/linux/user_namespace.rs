@@ -8,12 +8,14 @@ use rustix::io::{Errno, write};
 use rustix::process::{DumpableBehavior, Uid, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
+use super::apparmor::restricts_this_process;
+use super::failfs;
 use super::privileges::{empty_bounding_set, lock_securebits, set_no_new_privs, verify_no_new_privs};
 use super::root::HELD;
 use super::unshare::{Share, unshare};
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
-use crate::jail::{IdMap, Plan};
+use crate::jail::{IdMap, Plan, Root, UserNamespace};
 use crate::text::digits;
 
 const NOTHING: CapabilitySets = CapabilitySets {
@@ -40,9 +42,27 @@ impl IdMaps {
 
     /// Opens `/proc/self` before the user namespace is made, so that what stands in the way of the id maps is found while everything can
     /// be undone.
-    pub(crate) fn open_proc(&mut self, plan: Plan) -> Result<(), Fault> {
+    ///
+    /// A namespace that would be no help is not made: if the process holds the capability that the failing call takes, something else
+    /// refused it; in a list, another root needs only `CAP_SYS_CHROOT`. Where `AppArmor` would take away what the namespace gives, and
+    /// failfs follows in the list, that is tried next.
+    pub(crate) fn open_proc(&mut self, plan: Plan, root: Root, to_mount: bool) -> Result<(), Fault> {
+        let held = capabilities(None)?.effective;
+        let needed = if to_mount && plan.roots.is_one() { CapabilitySet::SYS_ADMIN } else { CapabilitySet::SYS_CHROOT };
+        if plan.user_namespace != UserNamespace::Always {
+            if held.contains(needed) {
+                return Err(Fault::MayChroot);
+            }
+            if plan.roots.has(Root::Failfs)
+                && root != Root::Failfs
+                && failfs::find().is_ok()
+                && restricts_this_process()
+            {
+                return Err(Fault::Restricted);
+            }
+        }
         self.gid = getegid().as_raw();
-        self.no_setfcap = self.uid.is_root() && !capabilities(None)?.effective.contains(CapabilitySet::SETFCAP);
+        self.no_setfcap = self.uid.is_root() && !held.contains(CapabilitySet::SETFCAP);
         if plan.id_map == IdMap::Identity {
             self.proc = Some(openat(CWD, c"/proc/self", HELD, Mode::empty())?);
             if !plan.dumpable && !self.uid.is_root() && dumpable_behavior()? != DumpableBehavior::Dumpable {
@@ -119,9 +139,21 @@ fn write_whole(file: BorrowedFd<'_>, content: &[u8]) -> Result<(), Fault> {
     if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
 }
 
-/// A tmpfs takes a mount namespace that belongs to the user namespace.
-pub(crate) fn new(to_mount: bool) -> Result<(), Fault> {
-    Ok(unshare(if to_mount { Share::UserAndMountNamespace } else { Share::UserNamespace })?)
+/// Creates the user namespace, and for a tmpfs a mount namespace that belongs to it. Returns whether that is an empty one, in which the
+/// root and the working directory of the process are others.
+pub(crate) fn new(to_mount: bool) -> Result<bool, Fault> {
+    if !to_mount {
+        unshare(Share::UserNamespace)?;
+        return Ok(false);
+    }
+    match unshare(Share::UserAndEmptyMountNamespace) {
+        Ok(()) => Ok(true),
+        Err(Errno::INVAL) => {
+            unshare(Share::UserAndMountNamespace)?;
+            Ok(false)
+        }
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// With the user namespace came a full bounding set, from which an `execve` would fill the other sets: that of a program

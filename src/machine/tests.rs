@@ -3,12 +3,12 @@
 use rustix::io::Errno;
 
 use super::*;
+use crate::jail::Roots;
 
 mod every;
 
 const AS_ROOT: Plan = Plan {
-    root: Root::Unlinked,
-    detached_if_no_parent: false,
+    roots: Roots::one(Root::Unlinked),
     demands: crate::jail::Demands { empty: false, owner: false, unwritable: false, safe_path: false },
     threads: false,
     directories: true,
@@ -60,15 +60,15 @@ impl World {
                 assert!(self.named);
                 self.named = false;
             }
-            Fchdir => self.cwd = true,
+            Fchdir | ChdirRoot => self.cwd = true,
             Return => self.cwd = false,
             Mount | Chroot if !self.may_chroot => return Err(PERM),
             Chroot => self.root = true,
             NewUserNamespace => (self.user_namespace, self.capabilities, self.may_chroot) = (true, true, true),
             DropNamespaceCapabilities => self.capabilities = false,
             NoNewPrivs => (self.no_new_privs, self.may_chroot) = (true, true),
-            Threads | Unshare | Descriptors | WorkingDirectory | Parent | VerifyUnlinked | Mount | Directory | Proc
-            | OpenMaps | MapUid | DenySetgroups | MapGid | ChdirRoot | Keyring | Verify => {}
+            Threads | Unshare | Descriptors | WorkingDirectory | Parent | VerifyUnlinked | Mount | Failfs
+            | Directory | Proc | OpenMaps | MapUid | DenySetgroups | MapGid | Keyring | Verify => {}
             Inside | Refused => panic!("nothing is asked at the end"),
         }
         Ok(())
@@ -77,7 +77,7 @@ impl World {
     /// What somebody else must have done for a call to fail like that.
     fn somebody_did(&mut self, action: Action, fault: Fault) {
         let moved = match (action, fault) {
-            (OpenRoot, Fault::NotOurs) | (VerifyUnlinked, Fault::Alive) => true,
+            (VerifyUnlinked, Fault::Alive) => true,
             (OpenRoot | Unlink, fault) => {
                 matches!(fault.errno(), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK))
             }
@@ -111,7 +111,7 @@ fn world(may_chroot: bool, faults: &[(usize, Fault)]) -> World {
 }
 
 /// The ways to each kind of root, by which the machine is to be led through all its steps.
-const ROOTS: [Root; 3] = [Root::Unlinked, Root::Detached, Root::Directory];
+const ROOTS: [Root; 4] = [Root::Unlinked, Root::Detached, Root::Failfs, Root::Directory];
 
 /// Every plan, with and without the privilege, as far as it leads inside.
 fn ways_in() -> impl Iterator<Item = (Plan, bool, Vec<Action>)> {
@@ -119,7 +119,7 @@ fn ways_in() -> impl Iterator<Item = (Plan, bool, Vec<Action>)> {
         [UserNamespace::Auto, UserNamespace::Never, UserNamespace::Always].into_iter().flat_map(move |user_namespace| {
             [IdMap::Identity, IdMap::None].into_iter().flat_map(move |id_map| {
                 [false, true].into_iter().map(move |threads| Plan {
-                    root,
+                    roots: Roots::one(root),
                     threads,
                     user_namespace,
                     id_map,
@@ -186,11 +186,11 @@ fn an_unprivileged_entry_takes_the_detour_and_sheds_what_it_gained() {
 }
 
 #[test]
-fn nobody_enters_without_privilege_or_a_user_namespace() {
+fn without_privilege_and_user_namespace_only_failfs_is_entered() {
     let mut ways: Vec<_> = ways_in().map(|(plan, may_chroot, _)| (plan, may_chroot)).collect();
-    assert_eq!(ways.len(), 3 * (4 * 2 + 4 + 4 * 2));
+    assert_eq!(ways.len(), 3 * (4 * 2 + 4 + 4 * 2) + 3 * 4 * 2);
     ways.retain(|(plan, may_chroot)| plan.user_namespace == UserNamespace::Never && !may_chroot);
-    assert!(ways.is_empty(), "{ways:?}");
+    assert!(ways.iter().all(|(plan, _)| plan.roots.first() == Root::Failfs), "{ways:?}");
 }
 
 #[test]
@@ -258,7 +258,6 @@ fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
 #[test]
 fn a_directory_that_somebody_got_at_is_given_up_and_another_made() {
     for (n, fault) in [
-        (5, Fault::NotOurs),
         (5, Fault::of(Errno::NOENT)),
         (5, Fault::of(Errno::LOOP)),
         (6, Fault::of(Errno::NOTEMPTY)),
@@ -304,7 +303,7 @@ fn the_next_parent_is_tried_until_there_is_none() {
 
 #[test]
 fn a_detached_root_is_mounted_and_entered_in_that_order() {
-    let plan = Plan { root: Root::Detached, ..AS_ROOT };
+    let plan = Plan { roots: Roots::one(Root::Detached), ..AS_ROOT };
     let mut privileged = world(true, &[]);
     assert_eq!(privileged.enter(plan, 1).now, Inside);
     assert_eq!(privileged.asked, [Threads, Unshare, WorkingDirectory, Mount, Fchdir, Chroot, ChdirRoot, Verify]);
@@ -336,16 +335,44 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
 }
 
 #[test]
-fn auto_is_detached_when_no_parent_will_do_and_only_then() {
-    let plan = Plan { detached_if_no_parent: true, ..AS_ROOT };
-    let mut none = world(true, &[(3, IO), (4, IO)]);
-    let end = none.enter(plan, 2);
-    assert_eq!((end.now, end.root), (Inside, Root::Detached));
-    assert_eq!(none.asked[3..], [Parent, Parent, Mount, Fchdir, Chroot, ChdirRoot, Verify]);
-    let end = world(true, &[(3, IO), (4, IO), (5, IO)]).enter(plan, 2);
-    assert_eq!((end.now, end.refused), (Refused, Some((Mount, IO))));
-    let end = world(true, &[(6, IO)]).enter(plan, 2);
-    assert_eq!((end.now, end.refused), (Refused, Some((Unlink, IO))));
+fn the_next_root_of_a_list_is_tried_once_all_is_undone() {
+    let list = Roots::one(Root::Unlinked).or(Root::Detached).unwrap().or(Root::Failfs).unwrap();
+    let plan = Plan { roots: list, ..AS_ROOT };
+    let mut no_parent = world(true, &[(3, IO), (4, IO)]);
+    let end = no_parent.enter(plan, 2);
+    assert_eq!((end.now, end.root, end.attempts), (Inside, Root::Detached, [Some((Root::Unlinked, Parent, IO)), None]));
+    assert_eq!(no_parent.asked[3..], [Parent, Parent, Mount, Fchdir, Chroot, ChdirRoot, Verify]);
+    let mut no_mount = world(true, &[(6, IO), (8, IO)]);
+    let end = no_mount.enter(plan, 2);
+    assert_eq!((end.now, end.root), (Inside, Root::Failfs));
+    assert_eq!(no_mount.asked[6..], [Unlink, Discard, Mount, Failfs, Chroot, ChdirRoot, Verify]);
+    let end = world(true, &[(3, IO), (4, PERM), (5, IO), (6, IO)]).enter(plan, 2);
+    assert_eq!((end.now, end.refused, end.has), (Refused, Some((Failfs, IO)), Residue::default()));
+    assert_eq!(end.attempts, [Some((Root::Unlinked, Parent, PERM)), Some((Root::Detached, Mount, IO))]);
+}
+
+#[test]
+fn a_list_goes_on_where_a_user_namespace_cannot_be_made_and_stops_once_it_is() {
+    let plan = Plan { roots: Roots::one(Root::Detached).or(Root::Failfs).unwrap(), ..AS_ROOT };
+    for fault in [Fault::MayChroot, Fault::Restricted, IO] {
+        let mut world = world(false, &[(4, fault)]);
+        let end = world.enter(plan, 1);
+        assert_eq!((end.now, end.root, end.entered), (Inside, Root::Failfs, Entered::NoNewPrivs));
+        assert_eq!(world.asked[3..], [Mount, Proc, Failfs, Chroot, NoNewPrivs, Chroot, ChdirRoot, Verify]);
+    }
+    let end = world(false, &[(6, IO)]).enter(plan, 1);
+    assert_eq!((end.refused, end.has.user_namespace), (Some((OpenMaps, IO)), true));
+    let always = Plan { user_namespace: UserNamespace::Always, ..plan };
+    assert_eq!(world(false, &[(4, IO)]).enter(always, 1).refused, Some((Proc, IO)), "failfs is passed over");
+}
+
+#[test]
+fn a_parent_that_changes_owners_is_followed_by_the_next() {
+    let squashed: Vec<_> = (0..17).map(|nth| (5 + 3 * nth, Fault::OtherOwner)).collect();
+    let mut squashed = world(true, &squashed);
+    let end = squashed.enter(AS_ROOT, 2);
+    assert_eq!((end.now, end.parent, end.has.left), (Inside, 1, false));
+    assert_eq!(squashed.asked[4..9], [Mkdir, OpenRoot, Discard, Mkdir, OpenRoot]);
 }
 
 /// FreeBSD's way, which the same machine goes.
@@ -368,7 +395,7 @@ fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made(
 #[test]
 fn whoever_is_not_root_for_good_sets_no_new_privs_in_the_new_root() {
     for root in ROOTS {
-        let plan = Plan { root, ..AS_ROOT };
+        let plan = Plan { roots: Roots::one(root), ..AS_ROOT };
         let mut privileged = World { sets_no_new_privs: true, ..world(true, &[]) };
         let end = privileged.enter(plan, 1);
         assert_eq!((end.now, end.has.no_new_privs), (Inside, true));
@@ -378,6 +405,9 @@ fn whoever_is_not_root_for_good_sets_no_new_privs_in_the_new_root() {
         let end = fails.enter(plan, 1);
         assert_eq!((end.now, end.refused), (Refused, Some((NoNewPrivs, IO))));
         assert!(fails.agrees(end.has));
+        if root == Root::Failfs {
+            continue;
+        }
         let mut in_a_namespace = World { sets_no_new_privs: true, ..world(false, &[]) };
         assert_eq!(in_a_namespace.enter(plan, 1).now, Inside);
         assert!(!in_a_namespace.asked.contains(&NoNewPrivs));
@@ -387,15 +417,14 @@ fn whoever_is_not_root_for_good_sets_no_new_privs_in_the_new_root() {
 #[test]
 fn unjailed_asks_for_nothing() {
     let mut world = world(false, &[]);
-    assert_eq!(world.enter(Plan { root: Root::Unjailed, ..AS_ROOT }, 1).now, Inside);
+    assert_eq!(world.enter(Plan { roots: Roots::one(Root::Unjailed), ..AS_ROOT }, 1).now, Inside);
     assert!(world.asked.is_empty() && world.agrees(Residue::default()));
 }
 
 /// However long it goes on, and whichever call shows it.
 #[test]
 fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_any_more() {
-    for (step, fault) in [(OpenRoot, Fault::NotOurs), (Unlink, Fault::of(Errno::NOENT)), (VerifyUnlinked, Fault::Alive)]
-    {
+    for (step, fault) in [(Unlink, Fault::of(Errno::NOENT)), (VerifyUnlinked, Fault::Alive)] {
         for parents in [1, 3] {
             let mut always = World { may_chroot: true, ..World::default() };
             let end = State::start(AS_ROOT, parents, false).run(AS_ROOT, |state| {

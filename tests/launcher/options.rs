@@ -8,12 +8,12 @@ use crate::{assert_fails, autochroot, run, text};
 
 #[test]
 fn userns_never_and_always_are_heeded() {
-    let message = "cannot chroot: EPERM (operation not permitted)\n  \
+    let message = "cannot chroot: EPERM (operation not permitted) (--root unlinked)\n  \
                    hint: run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces";
-    assert_fails(&run(plain(), ["--userns=never".as_ref(), payload()]), 125, message);
+    assert_fails(&run(plain(), ["--userns=never".as_ref(), "--root=unlinked".as_ref(), payload()]), 125, message);
     let output = run(plain(), ["--check", "--id-map=none"]);
     assert!(text(&output.stdout).contains("\nidentity: overflow\n"), "{output:?}");
-    let output = run(plain(), ["--check", "--userns=never"]);
+    let output = run(plain(), ["--check", "--userns=never", "--root=unlinked"]);
     assert_eq!((text(&output.stdout), output.status.code()), ("jailed: no\n", Some(1)));
     assert_eq!(text(&output.stderr), format!("autochroot: {message}\n"));
     for user in users() {
@@ -42,15 +42,15 @@ fn bad_options_are_refused_with_125() {
             (&["--userns", "perhaps", "true"], "--userns is auto, never or always, not \"perhaps\""),
             (
                 &["--root", "", "--check"],
-                "--root \"\": empty: auto, unlinked, detached, / or an absolute path is needed",
+                "--root \"\": empty: auto, unlinked, detached, failfs, / or an absolute path is needed",
             ),
-            (&["--root=var", "--check"], "--root \"var\": neither auto, unlinked, detached, / nor an absolute path"),
+            (
+                &["--root=var", "--check"],
+                "--root \"var\": neither auto, unlinked, detached, failfs, / nor an absolute path",
+            ),
             (&["--root=/none", "true"], "cannot use the directory: ENOENT (no such file or directory) (--root /none)"),
             (&["--root=/var", "-p/tmp", "--check"], "--parent goes with --root auto and unlinked only"),
-            (
-                &["--root=detached /x", "true"],
-                "--root \"detached /x\": detached exists on Linux only, if built with it, and is made in no directory",
-            ),
+            (&["--root=detached /x", "true"], "--root \"detached /x\": a parent is for auto and unlinked only"),
             (&["--id-map=all", "true"], "--id-map is identity or none, not \"all\""),
             (&["--no-seal=x", "true"], "--no-seal takes no value"),
             (&["--caps=none", "--no-seal", "true"], "--caps is part of the seal: it does not go with --no-seal"),

@@ -33,14 +33,14 @@ fn nested_user_namespace() -> bool {
 #[test]
 fn what_the_error_itself_tells() {
     as_user(plain(), || {
-        let never = Jail::auto().user_namespace(UserNamespace::Never);
+        let never = Jail::unlinked().user_namespace(UserNamespace::Never);
         assert_eq!(cause_of(never), (Step::Chroot, Some(libc::EPERM), Some(Cause::NoPrivilege)));
         let directory = fs::File::open("/").unwrap();
-        assert_eq!(cause_of(Jail::auto()), (Step::Descriptors, None, Some(Cause::OpenDirectory)));
+        assert_eq!(cause_of(Jail::unlinked()), (Step::Descriptors, None, Some(Cause::OpenDirectory)));
         drop(directory);
         let _thread = Thread::start();
-        assert_eq!(cause_of(Jail::auto()), (Step::Threads, Some(libc::EINVAL), Some(Cause::Threads)));
-        let allowed = Jail::auto().allow_threads();
+        assert_eq!(cause_of(Jail::unlinked()), (Step::Threads, Some(libc::EINVAL), Some(Cause::Threads)));
+        let allowed = Jail::unlinked().allow_threads();
         assert_eq!(cause_of(allowed), (Step::NewUserNamespace, Some(libc::EINVAL), Some(Cause::Threads)));
     });
 }
@@ -51,13 +51,13 @@ fn a_seccomp_filter() {
         as_user(plain(), || {
             fake(libc::SYS_unshare, errno);
             let expected = (Step::NewUserNamespace, Some(errno.raw_os_error()), Some(Cause::Seccomp));
-            assert_eq!(cause_of(Jail::auto()), expected);
+            assert_eq!(cause_of(Jail::unlinked()), expected);
         });
     }
     // One that lets through what the process asks for itself cannot be told from other reasons.
     as_user(plain(), || {
         fake_where(libc::SYS_unshare, Some(libc::CLONE_NEWUSER as u32), libc::EPERM as u32);
-        assert_eq!(cause_of(Jail::auto()), (Step::NewUserNamespace, Some(libc::EPERM), None));
+        assert_eq!(cause_of(Jail::unlinked()), (Step::NewUserNamespace, Some(libc::EPERM), None));
     });
 }
 
@@ -82,7 +82,7 @@ fn a_limit_of_zero_and_one_that_is_reached() {
             let nothing = rustix::thread::CapabilitySet::empty();
             let sets = rustix::thread::CapabilitySets { effective: nothing, permitted: nothing, inheritable: nothing };
             rustix::thread::set_capabilities(None, sets).unwrap();
-            assert_eq!(cause_of(Jail::auto()), (Step::NewUserNamespace, Some(libc::ENOSPC), Some(cause)));
+            assert_eq!(cause_of(Jail::unlinked()), (Step::NewUserNamespace, Some(libc::ENOSPC), Some(cause)));
             // The one that has it, if there is one, ends with its socket.
         });
     }
@@ -92,7 +92,7 @@ fn a_limit_of_zero_and_one_that_is_reached() {
 fn a_nesting_of_more_than_32() {
     as_user(plain(), || {
         let depth = (0..100).take_while(|_| nested_user_namespace()).count();
-        let (step, errno, cause) = cause_of(Jail::auto().user_namespace(UserNamespace::Always));
+        let (step, errno, cause) = cause_of(Jail::unlinked().user_namespace(UserNamespace::Always));
         assert_eq!((step, cause), (Step::NewUserNamespace, Some(Cause::UserNamespaceLimit)), "{depth}: {errno:?}");
     });
 }
@@ -111,8 +111,8 @@ fn a_chroot_around_it_and_an_id_that_is_not_mapped() {
         let uid = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
         // To mount /proc there would not help.
-        assert_eq!(cause_of(Jail::auto()), (Step::Proc, Some(libc::ENOENT), Some(Cause::Chrooted)));
-        let jail = Jail::auto().id_map(autochroot::IdMap::None);
+        assert_eq!(cause_of(Jail::unlinked()), (Step::Proc, Some(libc::ENOENT), Some(Cause::Chrooted)));
+        let jail = Jail::unlinked().id_map(autochroot::IdMap::None);
         assert_eq!(cause_of(jail), (Step::NewUserNamespace, Some(libc::EPERM), Some(Cause::Chrooted)));
     });
     for mapped in [&[][..], &["uid_map"], &["gid_map"]] {
@@ -156,10 +156,10 @@ fn proc_that_is_missing_hidden_or_read_only() {
         };
         assert_eq!(mounted, 0, "mount: {}", std::io::Error::last_os_error());
     };
-    assert_eq!(as_seven(&missing, Jail::auto()), "Proc Some(NoProc)");
-    assert_eq!(as_seven(&|| proc(libc::MS_RDONLY, ""), Jail::auto()), "OpenMaps Some(ReadOnlyProc)");
-    assert_eq!(as_seven(&|| proc(0, "hidepid=2"), Jail::auto()), "entered");
-    assert_eq!(as_seven(&|| proc(0, "subset=pid"), Jail::auto()), "entered");
+    assert_eq!(as_seven(&missing, Jail::unlinked()), "Proc Some(NoProc)");
+    assert_eq!(as_seven(&|| proc(libc::MS_RDONLY, ""), Jail::unlinked()), "OpenMaps Some(ReadOnlyProc)");
+    assert_eq!(as_seven(&|| proc(0, "hidepid=2"), Jail::unlinked()), "entered");
+    assert_eq!(as_seven(&|| proc(0, "subset=pid"), Jail::unlinked()), "entered");
     let everything_read_only = || {
         for parent in ["/dev/shm", "/run", "/tmp", "/var/tmp"] {
             mount_tmpfs(Path::new(parent), libc::MS_RDONLY, "");
@@ -176,7 +176,7 @@ fn uid_0_that_may_not_be_mapped() {
         let nothing = rustix::thread::CapabilitySet::empty();
         let sets = rustix::thread::CapabilitySets { effective: nothing, permitted: nothing, inheritable: nothing };
         rustix::thread::set_capabilities(None, sets).unwrap();
-        assert_eq!(cause_of(Jail::auto()), (Step::MapUid, Some(libc::EPERM), Some(Cause::NoSetfcap)));
+        assert_eq!(cause_of(Jail::unlinked()), (Step::MapUid, Some(libc::EPERM), Some(Cause::NoSetfcap)));
     });
 }
 
@@ -203,18 +203,18 @@ fn landlock_before_the_jail_is_not_known() {
 fn what_is_not_known_is_not_guessed() {
     as_user(plain(), || {
         fake(libc::SYS_mkdirat, Errno::IO);
-        assert_eq!(cause_of(Jail::auto().parent(b"/dev/shm")), (Step::Mkdir, Some(libc::EIO), None));
+        assert_eq!(cause_of(Jail::unlinked().parent(b"/dev/shm")), (Step::Mkdir, Some(libc::EIO), None));
     });
     as_user(plain(), || {
         fake(libc::SYS_chroot, Errno::IO);
-        assert_eq!(cause_of(Jail::auto()), (Step::Chroot, Some(libc::EIO), None));
+        assert_eq!(cause_of(Jail::unlinked()), (Step::Chroot, Some(libc::EIO), None));
     });
     as_user(plain(), || {
         fake(libc::SYS_chroot, Errno::PERM);
-        assert_eq!(cause_of(Jail::auto()), (Step::Chroot, Some(libc::EPERM), None), "also in the user namespace");
+        assert_eq!(cause_of(Jail::unlinked()), (Step::Chroot, Some(libc::EPERM), None), "also in the user namespace");
     });
     as_user(plain(), || {
         fake_success(libc::SYS_chroot);
-        assert_eq!(cause_of(Jail::auto()), (Step::Verify, None, None));
+        assert_eq!(cause_of(Jail::unlinked()), (Step::Verify, None, None));
     });
 }

@@ -21,7 +21,7 @@ fn assert_refused(error: Error, step: Step, errno: Errno) {
 #[test]
 fn the_root_is_empty_and_nothing_can_be_made_in_it() {
     as_each_user(|_| {
-        let _ = Jail::auto().enter().unwrap();
+        let _ = Jail::unlinked().enter().unwrap();
         assert!(fs::read_dir("/").unwrap().next().is_none());
         for refused in [
             fs::create_dir("/x").map_err(|e| e.kind()),
@@ -43,7 +43,7 @@ fn the_root_has_no_name_and_is_its_own_parent() {
         as_user_watched(
             user,
             || {
-                let _ = Jail::auto().enter().unwrap();
+                let _ = Jail::unlinked().enter().unwrap();
                 assert_eq!(std::env::current_dir().unwrap_err().kind(), ErrorKind::NotFound);
                 let inode = |path| fs::metadata(path).map(|m| (m.dev(), m.ino(), m.nlink())).unwrap();
                 assert_eq!(inode("/").2, 0);
@@ -67,7 +67,7 @@ fn nothing_is_left_in_the_parent_and_no_descriptor_stays_open() {
     as_each_user(|_| {
         let proc = fs::File::open("/proc").unwrap();
         let before = open_fds();
-        let _ = Jail::auto().allow_open_directories().parent(parent.bytes()).enter().unwrap();
+        let _ = Jail::unlinked().allow_open_directories().parent(parent.bytes()).enter().unwrap();
         assert!(fs::metadata("/proc").is_err());
         assert_eq!(unsafe { libc::fchdir(raw(&proc)) }, 0);
         let after: Vec<_> = fs::read_dir("self/fd").unwrap().collect();
@@ -80,7 +80,7 @@ fn nothing_is_left_in_the_parent_and_no_descriptor_stays_open() {
 fn ids_are_what_they_were() {
     as_each_user(|user| {
         let ids = (geteuid(), getegid(), rustix::process::getuid(), rustix::process::getgid());
-        let jailed = Jail::auto().enter().unwrap();
+        let jailed = Jail::unlinked().enter().unwrap();
         assert!(jailed.ids_kept());
         assert_eq!((geteuid(), getegid(), rustix::process::getuid(), rustix::process::getgid()), ids);
         let expected = if user == User::Root { Entered::Privilege } else { Entered::UserNamespace };
@@ -91,7 +91,7 @@ fn ids_are_what_they_were() {
 #[test]
 fn without_an_id_map_the_ids_are_lost_and_the_proof_says_so() {
     as_user(plain(), || {
-        let jailed = Jail::auto().id_map(IdMap::None).enter().unwrap();
+        let jailed = Jail::unlinked().id_map(IdMap::None).enter().unwrap();
         assert!(!jailed.ids_kept());
         assert_eq!((geteuid(), getegid()), (Uid::from_raw(65534), Gid::from_raw(65534)));
         assert_eq!(held(), 0);
@@ -102,7 +102,7 @@ fn without_an_id_map_the_ids_are_lost_and_the_proof_says_so() {
 fn no_capability_is_gained() {
     as_each_user(|_| {
         let before = held();
-        let _ = Jail::auto().enter().unwrap();
+        let _ = Jail::unlinked().enter().unwrap();
         assert_eq!(held(), before);
     });
 }
@@ -110,7 +110,7 @@ fn no_capability_is_gained() {
 #[test]
 fn always_means_a_user_namespace_even_for_root_who_gets_no_capability_back() {
     as_each_user(|user| {
-        let jailed = Jail::auto().user_namespace(UserNamespace::Always).enter().unwrap();
+        let jailed = Jail::unlinked().user_namespace(UserNamespace::Always).enter().unwrap();
         assert_eq!((jailed.entered(), held()), (Entered::UserNamespace, 0));
         if user == User::Root {
             // An execve by uid 0 gives nothing; escape.rs tries it.
@@ -127,7 +127,7 @@ fn uid_0_without_cap_sys_chroot_enters_as_everybody_else_does() {
         sets.effective.remove(rustix::thread::CapabilitySet::SYS_CHROOT);
         sets.permitted.remove(rustix::thread::CapabilitySet::SYS_CHROOT);
         rustix::thread::set_capabilities(None, sets).unwrap();
-        let jailed = Jail::auto().enter().unwrap();
+        let jailed = Jail::unlinked().enter().unwrap();
         assert_eq!((jailed.entered(), geteuid(), held()), (Entered::UserNamespace, Uid::ROOT, 0));
     });
 }
@@ -142,7 +142,7 @@ fn cap_sys_chroot_alone_needs_no_user_namespace() {
         let sets =
             rustix::thread::CapabilitySets { effective: chroot, permitted: chroot, inheritable: chroot & !chroot };
         rustix::thread::set_capabilities(None, sets).unwrap();
-        let jailed = Jail::auto().enter().unwrap();
+        let jailed = Jail::unlinked().enter().unwrap();
         assert_eq!((jailed.entered(), held()), (Entered::Privilege, chroot.bits()));
         // Or a set-id program would load what this user has put into the new root.
         assert!(rustix::thread::no_new_privs().unwrap());
@@ -157,7 +157,7 @@ fn every_entry_sets_no_new_privs_unless_the_process_is_root_for_good() {
     for (real, effective, saved, sets) in
         [(0, 0, 0, false), (7, 0, 0, true), (0, 7, 0, true), (0, 0, 7, true), (7, 7, 7, true)]
     {
-        for jail in [Jail::auto(), Jail::detached(), Jail::directory(b"/var")] {
+        for jail in [Jail::unlinked(), Jail::detached(), Jail::directory(b"/var")] {
             as_user(User::Root, || {
                 rustix::thread::set_keep_capabilities(true).unwrap();
                 let sets_before = rustix::thread::capabilities(None).unwrap();
@@ -195,11 +195,11 @@ fn every_entry_sets_no_new_privs_unless_the_process_is_root_for_good() {
 fn a_second_thread_is_refused_unless_allowed() {
     as_each_user(|user| {
         let thread = Thread::start();
-        assert_refused(refusal(Jail::auto()), Step::Threads, Errno::INVAL);
+        assert_refused(refusal(Jail::unlinked()), Step::Threads, Errno::INVAL);
         if user == User::Root {
-            let _ = Jail::auto().allow_threads().enter().unwrap();
+            let _ = Jail::unlinked().allow_threads().enter().unwrap();
         } else {
-            assert_refused(refusal(Jail::auto().allow_threads()), Step::NewUserNamespace, Errno::INVAL);
+            assert_refused(refusal(Jail::unlinked().allow_threads()), Step::NewUserNamespace, Errno::INVAL);
         }
         drop(thread);
     });
@@ -212,20 +212,20 @@ fn where_unshare_is_filtered_proc_tells_whether_there_are_threads() {
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);
         let thread = Thread::start();
-        assert_refused(refusal(Jail::auto()), Step::Threads, Errno::INVAL);
+        assert_refused(refusal(Jail::unlinked()), Step::Threads, Errno::INVAL);
         drop(thread);
-        let _ = Jail::auto().enter().unwrap();
+        let _ = Jail::unlinked().enter().unwrap();
     });
     as_user(User::Root, || {
         own_mounts();
         mount_tmpfs(Path::new("/proc"), 0, "");
         fake(libc::SYS_unshare, Errno::PERM);
-        assert_refused(refusal(Jail::auto()), Step::Threads, Errno::PERM);
+        assert_refused(refusal(Jail::unlinked()), Step::Threads, Errno::PERM);
         fs::create_dir("/proc/self").unwrap();
         let one = "1 (it has) 1) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 1";
         fs::write("/proc/self/stat", one).unwrap();
-        assert_refused(refusal(Jail::auto()), Step::Threads, Errno::PERM);
-        let _ = Jail::auto().allow_threads().enter().unwrap();
+        assert_refused(refusal(Jail::unlinked()), Step::Threads, Errno::PERM);
+        let _ = Jail::unlinked().allow_threads().enter().unwrap();
     });
 }
 
@@ -235,7 +235,7 @@ fn never_gives_the_eperm_of_chroot_and_leaves_the_process_as_it_was() {
     as_user(plain(), || {
         std::env::set_current_dir("/usr").unwrap();
         let before = (open_fds(), fs::read_link("/proc/self/ns/user").unwrap());
-        let error = refusal(Jail::auto().parent(parent.bytes()).user_namespace(UserNamespace::Never));
+        let error = refusal(Jail::unlinked().parent(parent.bytes()).user_namespace(UserNamespace::Never));
         assert_refused(error, Step::Chroot, Errno::PERM);
         assert!(!error.is_partial());
         assert_eq!(error.to_string(), "cannot chroot: EPERM (operation not permitted)");
@@ -269,8 +269,8 @@ fn a_working_directory_that_cannot_be_searched_is_no_obstacle_but_is_missed_afte
                 }
             });
         };
-        enter(Jail::auto());
-        enter(Jail::auto().user_namespace(UserNamespace::Never));
+        enter(Jail::unlinked());
+        enter(Jail::unlinked().user_namespace(UserNamespace::Never));
     });
 }
 
@@ -279,7 +279,7 @@ fn an_rmdir_that_fails_is_an_error() {
     let parent = Scratch::new();
     as_each_user(|_| {
         fake(libc::SYS_unlinkat, Errno::BUSY);
-        let error = refusal(Jail::auto().parent(parent.bytes()));
+        let error = refusal(Jail::unlinked().parent(parent.bytes()));
         assert_refused(error, Step::Unlink, Errno::BUSY);
         assert!(error.is_partial(), "the directory is still there");
         assert!(error.to_string().ends_with("; the new directory is still there"), "{error}");
@@ -295,7 +295,7 @@ fn an_rmdir_that_only_says_it_succeeded_is_an_error() {
     let parent = Scratch::new();
     as_each_user(|_| {
         fake_success(libc::SYS_unlinkat);
-        let error = refusal(Jail::auto().parent(parent.bytes()));
+        let error = refusal(Jail::unlinked().parent(parent.bytes()));
         assert_eq!((error.step(), error.raw_os_error()), (Step::VerifyUnlinked, None), "{error}");
     });
 }
@@ -306,7 +306,7 @@ fn an_errno_that_nobody_knows_is_displayed_by_its_number() {
     for errno in [524, 2999, 3000, 3013, 3099, 3100, 3163, 3164, 4095] {
         as_each_user(|_| {
             fake_errno(libc::SYS_fchdir, errno);
-            let error = refusal(Jail::auto());
+            let error = refusal(Jail::unlinked());
             assert_eq!((error.step(), error.raw_os_error()), (Step::Fchdir, Some(i32::try_from(errno).unwrap())));
             assert_eq!(error.to_string(), format!("cannot change into the new directory: errno {errno}"));
         });
@@ -317,7 +317,7 @@ fn an_errno_that_nobody_knows_is_displayed_by_its_number() {
 fn a_chroot_that_only_says_it_succeeded_is_an_error() {
     as_each_user(|_| {
         fake_success(libc::SYS_chroot);
-        let error = refusal(Jail::auto());
+        let error = refusal(Jail::unlinked());
         assert_eq!((error.step(), error.raw_os_error()), (Step::Verify, None), "{error}");
     });
 }
@@ -326,7 +326,7 @@ fn a_chroot_that_only_says_it_succeeded_is_an_error() {
 fn a_capset_that_only_says_it_succeeded_is_an_error() {
     as_user(plain(), || {
         fake_success(libc::SYS_capset);
-        let error = refusal(Jail::auto());
+        let error = refusal(Jail::unlinked());
         assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true), "{error}");
     });
 }
@@ -346,7 +346,7 @@ fn a_refusal_inside_the_user_namespace_is_partial_and_leaves_no_capability() {
         rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
         let before = (std::env::current_dir().unwrap(), open_fds());
-        let error = refusal(Jail::auto().parent(parent.bytes()));
+        let error = refusal(Jail::unlinked().parent(parent.bytes()));
         assert_refused(error, Step::OpenMaps, Errno::ROFS);
         assert!(error.is_partial());
         assert!(error.to_string().ends_with("; the process is in the new user namespace"), "{error}");
@@ -365,10 +365,10 @@ fn a_missing_proc_is_found_before_anything_has_changed() {
         let ids = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
-        let error = refusal(Jail::auto());
+        let error = refusal(Jail::unlinked());
         assert_refused(error, Step::Proc, Errno::NOENT);
         assert!(!error.is_partial());
-        assert!(!Jail::auto().id_map(IdMap::None).enter().unwrap().ids_kept());
+        assert!(!Jail::unlinked().id_map(IdMap::None).enter().unwrap().ids_kept());
     });
 }
 
@@ -376,10 +376,10 @@ fn a_missing_proc_is_found_before_anything_has_changed() {
 #[test]
 fn a_process_that_is_not_dumpable_is_refused_before_anything_changed_unless_allowed() {
     let dumpable = || unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
-    let always = Jail::auto().user_namespace(UserNamespace::Always);
+    let always = Jail::unlinked().user_namespace(UserNamespace::Always);
     as_user(plain(), || {
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
-        for jail in [Jail::auto(), always, Jail::detached()] {
+        for jail in [Jail::unlinked(), always, Jail::detached()] {
             let namespace = fs::read_link("/proc/self/ns/user").unwrap();
             let error = refusal(jail);
             assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Proc, None, false));
@@ -429,7 +429,7 @@ fn maps_that_only_seem_to_be_written_are_an_error() {
         let ids = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
-        let error = refusal(Jail::auto());
+        let error = refusal(Jail::unlinked());
         assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true), "{error}");
         assert_eq!(held(), 0);
     });
@@ -455,7 +455,7 @@ fn the_umask_does_not_close_the_root_to_a_later_user() {
     root_only!();
     as_user(User::Root, || {
         unsafe { libc::umask(0o77) };
-        let _ = Jail::auto().enter().unwrap();
+        let _ = Jail::unlinked().enter().unwrap();
         assert_eq!(fs::metadata("/").unwrap().mode() & 0o7777, 0o555);
         rustix::thread::set_thread_res_uid(Uid::from_raw(7), Uid::from_raw(7), Uid::from_raw(7)).unwrap();
         assert_eq!(fs::metadata("/etc").unwrap_err().kind(), ErrorKind::NotFound);
@@ -478,18 +478,18 @@ fn a_parent_that_will_not_do_is_refused_by_name_of_the_reason() {
             (&long, Errno::NAMETOOLONG),
             (&longer, Errno::NAMETOOLONG),
         ] {
-            let error = refusal(Jail::auto().parent(parent.as_bytes()));
+            let error = refusal(Jail::unlinked().parent(parent.as_bytes()));
             assert_refused(error, Step::Parent, errno);
             assert!(!error.is_partial());
         }
-        let error = refusal(Jail::auto().parent(b"tmp"));
+        let error = refusal(Jail::unlinked().parent(b"tmp"));
         assert_eq!((error.step(), error.raw_os_error()), (Step::Parent, None));
         assert_eq!(error.to_string(), "cannot use the parent directory: the path is not absolute");
-        assert_refused(refusal(Jail::auto().parent(b"/proc")), Step::Mkdir, Errno::NOENT);
+        assert_refused(refusal(Jail::unlinked().parent(b"/proc")), Step::Mkdir, Errno::NOENT);
     });
     fs::set_permissions(&scratch.0, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     as_each_user(|_| {
-        let error = refusal(Jail::auto().parent(scratch.bytes()));
+        let error = refusal(Jail::unlinked().parent(scratch.bytes()));
         assert_eq!(error.to_string(), "cannot use the parent directory: everyone can write to it and it is not sticky");
     });
 }
@@ -504,7 +504,7 @@ fn a_parent_that_is_read_only_or_full_is_refused() {
         as_user(User::Root, || {
             own_mounts();
             mount_tmpfs(&scratch.0, flags, options);
-            let error = refusal(Jail::auto().parent(scratch.bytes()));
+            let error = refusal(Jail::unlinked().parent(scratch.bytes()));
             assert_refused(error, Step::Mkdir, errno);
             assert!(!error.is_partial());
         });
@@ -521,7 +521,7 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
         mount_tmpfs(Path::new("/tmp"), 0, "nr_inodes=1");
         mount_tmpfs(Path::new("/var/tmp"), 0, "");
         set_tmpdir(None);
-        assert_eq!(Jail::auto().enter().unwrap().parent(), Some("/var/tmp"));
+        assert_eq!(Jail::unlinked().enter().unwrap().parent(), Some("/var/tmp"));
     });
     as_user(User::Root, || {
         own_mounts();
@@ -551,11 +551,12 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
 
 #[test]
 fn the_error_is_an_io_error_too() {
-    let error = refusal(Jail::auto().parent(b"/nonexistent"));
+    let error = refusal(Jail::unlinked().parent(b"/nonexistent"));
     // This process has other threads: that comes first.
     assert_refused(error, Step::Threads, Errno::INVAL);
-    let io =
-        std::io::Error::from(refusal(Jail::auto().allow_threads().allow_open_directories().parent(b"/nonexistent")));
+    let io = std::io::Error::from(refusal(
+        Jail::unlinked().allow_threads().allow_open_directories().parent(b"/nonexistent"),
+    ));
     assert_eq!(io.kind(), ErrorKind::NotFound);
     assert_eq!(io.to_string(), "cannot use the parent directory: ENOENT (no such file or directory)");
 }
@@ -572,13 +573,13 @@ fn among_many_descriptors_each_is_looked_at_wherever_it_is() {
                 last = unsafe { libc::fcntl(raw(&file), libc::F_DUPFD, from) };
                 assert!(last >= 0);
             }
-            let jailed = Jail::auto().check();
+            let jailed = Jail::unlinked().check();
             assert!(jailed.is_ok(), "{files} files, the last {last}: {jailed:?}");
             let at = if directory < 10 { 10 } else { directory };
             let opened = unsafe { libc::open(c"/".as_ptr(), libc::O_PATH) };
             assert_eq!(unsafe { libc::dup2(opened, at) }, at);
             assert_eq!(unsafe { libc::close(opened) }, 0);
-            let error = Jail::auto().enter().unwrap_err();
+            let error = Jail::unlinked().enter().unwrap_err();
             assert_eq!((error.step(), error.fd()), (Step::Descriptors, Some(at)), "{files} files: {error}");
         });
     }
@@ -589,18 +590,18 @@ fn among_many_descriptors_each_is_looked_at_wherever_it_is() {
 fn a_check_without_an_answer_says_what_became_of_the_fork() {
     as_each_user(|_| {
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-        Jail::auto().check().unwrap();
+        Jail::unlinked().check().unwrap();
     });
     as_each_user(|_| {
         kill_at(libc::SYS_fchdir);
-        let error = Jail::auto().check().unwrap_err();
+        let error = Jail::unlinked().check().unwrap_err();
         assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Fork, None, false));
         assert_eq!(error.to_string(), "cannot try it in a process of its own: that process was killed by signal 31");
     });
     as_each_user(|_| {
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
         kill_at(libc::SYS_fchdir);
-        let error = Jail::auto().check().unwrap_err();
+        let error = Jail::unlinked().check().unwrap_err();
         assert_eq!(error.to_string(), "cannot try it in a process of its own: that process ended without an answer");
     });
     for errno in [Errno::AGAIN, Errno::NOMEM, Errno::NOSYS] {
@@ -610,7 +611,7 @@ fn a_check_without_an_answer_says_what_became_of_the_fork() {
             fake(libc::SYS_fork, errno);
             #[cfg(target_arch = "x86")]
             fake(libc::SYS_fork, errno);
-            assert_refused(Jail::auto().check().unwrap_err(), Step::Fork, errno);
+            assert_refused(Jail::unlinked().check().unwrap_err(), Step::Fork, errno);
         });
     }
 }
@@ -624,7 +625,7 @@ fn an_option_that_does_not_go_with_the_root_is_an_error() {
         (Jail::directory(b"/var").parent(b"/tmp"), parent),
         (Jail::unjailed().parent(b"/tmp"), parent),
         (Jail::unlinked().require_safe_path(), demand),
-        (Jail::auto().require_empty(), demand),
+        (Jail::unlinked().require_empty(), demand),
         (Jail::detached().require_owner(), demand),
         (Jail::unjailed().require_unwritable(), demand),
         (Jail::unjailed().user_namespace(UserNamespace::Always), "a user namespace can only be demanded for a jail"),
@@ -640,7 +641,7 @@ fn an_option_that_does_not_go_with_the_root_is_an_error() {
     as_user(User::Root, || {
         let before = held();
         let keep = autochroot::Capabilities::NET_BIND_SERVICE;
-        let error = Jail::auto().enter().unwrap().run_as_keeping(0, 0, &[], keep).unwrap_err();
+        let error = Jail::unlinked().enter().unwrap().run_as_keeping(0, 0, &[], keep).unwrap_err();
         assert_eq!((error.step(), error.raw_os_error(), held()), (Step::CheckIds, None, before));
         assert!(error.to_string().contains("uid 0 keeps all its capabilities: name those to keep to the seal"));
     });

@@ -75,7 +75,7 @@ fn detached_has_no_name_and_is_read_only() {
 }
 
 #[test]
-fn auto_falls_back_to_detached_where_no_parent_can_be_written() {
+fn a_list_goes_on_where_no_parent_can_be_written() {
     root_only!();
     let all_read_only = || {
         for parent in ["/dev/shm", "/run", "/tmp", "/var/tmp"] {
@@ -88,7 +88,7 @@ fn auto_falls_back_to_detached_where_no_parent_can_be_written() {
         set_tmpdir(None);
     };
     with_mounts(all_read_only, |_| {
-        let jailed = Jail::auto().enter().unwrap();
+        let jailed = Jail::unlinked().or(Jail::detached()).enter().unwrap();
         assert_eq!((jailed.root(), jailed.parent()), (Root::Detached, None));
         assert_empty_root(Root::Detached);
     });
@@ -97,20 +97,24 @@ fn auto_falls_back_to_detached_where_no_parent_can_be_written() {
         assert!(error.to_string().ends_with("in /: EROFS (read-only file system)"), "{error}");
         assert!(!error.is_partial());
     });
-    // What refuses it is named beside each parent.
+    // Every attempt is named, and every parent.
     with_mounts(all_read_only, |user| {
+        if failfs() {
+            return;
+        }
         fake(libc::SYS_fsopen, Errno::NOSYS);
         let error = Jail::auto().user_namespace(UserNamespace::Never).enter().unwrap_err();
-        assert_eq!((error.step(), error.is_partial()), (Step::Mount, false), "{user:?}");
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Mount, Some(libc::ENOSYS)), "{user:?}");
+        assert!(!error.is_partial());
         let text = error.to_string();
         assert!(
-            text.starts_with("cannot create a directory: in /dev/shm: EROFS (read-only file system), in /run: "),
+            text.starts_with(
+                "cannot enter any root: detached: cannot mount a detached tmpfs: ENOSYS (the kernel does not have this \
+                 call); unlinked: cannot create a directory: in /dev/shm: EROFS (read-only file system), in /run: "
+            ),
             "{text}"
         );
-        assert!(
-            text.ends_with("; cannot mount a detached tmpfs: ENOSYS (the kernel does not have this call)"),
-            "{text}"
-        );
+        assert!(text.contains("in /: EROFS (read-only file system); failfs: cannot use failfs: "), "{text}");
     });
     // A parent that is named has no stand-in.
     with_mounts(all_read_only, |_| {
@@ -393,8 +397,8 @@ fn check_finds_what_enter_would_and_changes_nothing() {
         let error = Jail::directory(b"/nonexistent").check().unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::Directory, Some(libc::ENOENT)));
         if user != User::Root {
-            let error = Jail::auto().user_namespace(UserNamespace::Never).check().unwrap_err();
-            assert_eq!((error.step(), error.is_partial()), (Step::Chroot, false));
+            let error = Jail::detached().or(Jail::unlinked()).user_namespace(UserNamespace::Never).check().unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::Mount, false));
         }
         assert_eq!(state(), before);
         let directory = fs::File::open("/").unwrap();
@@ -451,24 +455,98 @@ fn tmpdir_comes_first_but_not_for_a_set_id_process() {
     let tmpdir = Scratch::new();
     as_each_user(|_| {
         set_tmpdir(Some(&tmpdir.0));
-        assert_eq!(Jail::auto().enter().unwrap().parent(), Some("$TMPDIR"));
+        assert_eq!(Jail::unlinked().enter().unwrap().parent(), Some("$TMPDIR"));
     });
     as_each_user(|_| {
         set_tmpdir(Some(Path::new("relative")));
-        assert_ne!(Jail::auto().enter().unwrap().parent(), Some("$TMPDIR"));
+        assert_ne!(Jail::unlinked().enter().unwrap().parent(), Some("$TMPDIR"));
     });
     // Another thread might change the environment.
     as_each_user(|_| {
         set_tmpdir(Some(&tmpdir.0));
-        assert_eq!(Jail::auto().check().unwrap().parent(), Some("$TMPDIR"));
-        assert_ne!(Jail::auto().allow_threads().check().unwrap().parent(), Some("$TMPDIR"));
-        assert_ne!(Jail::auto().allow_threads().enter().unwrap().parent(), Some("$TMPDIR"));
+        assert_eq!(Jail::unlinked().check().unwrap().parent(), Some("$TMPDIR"));
+        assert_ne!(Jail::unlinked().allow_threads().check().unwrap().parent(), Some("$TMPDIR"));
+        assert_ne!(Jail::unlinked().allow_threads().enter().unwrap().parent(), Some("$TMPDIR"));
     });
     root_only!();
     as_user(User::Root, || {
         set_tmpdir(Some(&tmpdir.0));
         assert_eq!(unsafe { libc::setresuid(7, 0, 0) }, 0);
-        assert_ne!(Jail::auto().enter().unwrap().parent(), Some("$TMPDIR"));
+        assert_ne!(Jail::unlinked().enter().unwrap().parent(), Some("$TMPDIR"));
     });
     assert_eq!(tmpdir.entries(), [] as [&Path; 0]);
+}
+
+#[test]
+fn a_list_is_entered_by_its_first_kind_that_can_be_had() {
+    as_each_user(|_| {
+        assert_eq!(Jail::auto().enter().unwrap().root(), Root::Detached);
+    });
+    as_each_user(|_| {
+        assert_eq!(Jail::unlinked().or(Jail::detached()).enter().unwrap().root(), Root::Unlinked);
+    });
+    as_each_user(|_| {
+        fake(libc::SYS_fsopen, Errno::NOSYS);
+        let jailed = Jail::auto().enter().unwrap();
+        assert_eq!(jailed.root(), Root::Unlinked);
+        jailed.verify().unwrap();
+    });
+    // With CAP_SYS_CHROOT no user namespace is made, though CAP_SYS_ADMIN is missing.
+    root_only!();
+    as_user(User::Root, || {
+        fake(libc::SYS_fsopen, Errno::PERM);
+        let jailed = Jail::auto().enter().unwrap();
+        assert_eq!((jailed.root(), jailed.entered()), (Root::Unlinked, Entered::Privilege));
+    });
+}
+
+#[test]
+fn what_cannot_be_in_a_list_is_an_error_of_the_options() {
+    as_user(plain(), || {
+        for jail in [
+            Jail::directory(b"/usr").or(Jail::unlinked()),
+            Jail::unlinked().or(Jail::unjailed()),
+            Jail::detached().or(Jail::failfs()).parent(b"/tmp"),
+            Jail::failfs().user_namespace(UserNamespace::Always),
+        ] {
+            let error = jail.enter().unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::Options, false), "{error}");
+        }
+        let parent = Jail::detached().or(Jail::unlinked().parent(b"/tmp"));
+        assert_eq!((parent.to_string(), parent.path()), ("detached,unlinked /tmp".into(), Some(&b"/tmp"[..])));
+    });
+}
+
+#[test]
+fn failfs_is_entered_where_the_kernel_has_it_and_refused_elsewhere() {
+    as_each_user(|user| {
+        if !failfs() {
+            let error = Jail::failfs().enter().unwrap_err();
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Failfs, Some(libc::ENOSYS)));
+            assert_eq!(error.cause(), Some(autochroot::Cause::NoFailfs));
+            assert!(!error.is_partial() && fs::metadata("/etc").is_ok());
+            return;
+        }
+        let jailed = Jail::failfs().enter().unwrap();
+        let right = if user == User::Root { Entered::Privilege } else { Entered::NoNewPrivs };
+        assert_eq!((jailed.root(), jailed.entered()), (Root::Failfs, right));
+        for path in ["/", ".", "..", "/etc"] {
+            assert_eq!(fs::metadata(path).unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
+        }
+        jailed.seal().unwrap().jailed().verify().unwrap();
+    });
+}
+
+#[test]
+fn a_umask_that_closes_the_new_directory_is_named() {
+    as_user(plain(), || {
+        unsafe { libc::umask(0o777) };
+        let error = Jail::unlinked().enter().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot open the new directory: the umask takes away the right to read or search it"
+        );
+        assert!(!error.is_partial());
+        assert_eq!(Jail::auto().enter().unwrap().root(), Root::Detached);
+    });
 }

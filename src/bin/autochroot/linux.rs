@@ -181,8 +181,12 @@ pub(crate) fn enter(
 
 /// Whether there is an entry, and it cannot be by privilege or is not to be.
 fn never_by_privilege(options: &Options) -> bool {
-    let may_chroot = || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_CHROOT));
-    options.root != b"/" && (options.userns == Some(b"always") || !may_chroot())
+    let mut needed = CapabilitySet::SYS_CHROOT;
+    if options.root == b"detached" {
+        needed |= CapabilitySet::SYS_ADMIN; // without another root after it, a user namespace stands in
+    }
+    let is_held = || capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));
+    options.root != b"/" && (options.userns == Some(b"always") || !is_held())
 }
 
 /// Prints one line with the protections that are missing, if any is. Where the filter is in force, or the kernel has no keys, it does not

@@ -36,8 +36,10 @@ const ROWS: [Row; 15] = [
         name: "root",
         value: "ROOT",
         in_: In::Every,
-        help: "auto; unlinked: a directory, made and removed; detached:\n\
-               a tmpfs, mounted nowhere; DIR: that one; /: none  [auto]",
+        help: "unlinked: a directory, made and removed; detached: a\n\
+               tmpfs, mounted nowhere; failfs: the kernel's own, from\n\
+               Linux 7.3 on; KIND,...: the first that can be had; auto:\n\
+               detached,unlinked,failfs; DIR: that one; /: none  [auto]",
         set: |options, value| {
             options.root = value;
             Ok(())
@@ -50,7 +52,7 @@ const ROWS: [Row; 15] = [
         in_: In::Every,
         help: "where the directory is made  [the first that can be\n\
                written of $TMPDIR (if built with std), /dev/shm, /run,\n\
-               /tmp, /var/tmp and /; where none can, auto is detached]",
+               /tmp, /var/tmp and /; with auto, no other root is tried]",
         set: |options, value| {
             options.parent = Some(value);
             Ok(())
@@ -319,7 +321,8 @@ impl Options {
             Err(error) => fail!(FAILED, "--root \"%\": %", options.root, Shown(error)),
         };
         if let Some(parent) = options.parent {
-            if options.root != b"auto" && options.root != b"unlinked" {
+            let is_unlinked = |kind: &[u8]| kind == b"auto" || kind == b"unlinked";
+            if !options.root.split(|&byte| byte == b',').any(is_unlinked) {
                 fail!(FAILED, "--parent goes with --root auto and unlinked only");
             }
             options.jail = options.jail.parent(parent);

@@ -19,7 +19,7 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     let jailed = inside.jailed();
     let parent = parent.or(jailed.parent().map(str::as_bytes)).unwrap_or_default();
     let root = jailed.root();
-    let ours = matches!(root, Root::Unlinked | Root::Detached);
+    let ours = root.is_made();
     let findings = match jailed.verify() {
         Ok(findings) => findings,
         Err(error) => {

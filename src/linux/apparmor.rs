@@ -1,0 +1,14 @@
+//! `AppArmor`'s restriction of user namespaces, as Ubuntu has it (Linux).
+
+use super::proc::{number_in, text};
+
+/// Whether the sysctl restricts them for processes that no profile allows them.
+pub(super) fn restricts_user_namespaces() -> bool {
+    number_in(c"/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)
+}
+
+/// Whether it restricts them for this process, which has no profile.
+pub(super) fn restricts_this_process() -> bool {
+    restricts_user_namespaces()
+        && text(c"/proc/self/attr/current", &mut [0; 32]).is_some_and(|name| name.starts_with(b"unconfined"))
+}
