@@ -146,8 +146,8 @@ fn in_a_container_from_scratch_it_needs_nothing() {
     };
     let (scratch, payload) = (Scratch::new(), payload());
     for (options, read_only, expected) in [
-        (&[][..], false, "root: unlinked\nparent: /\n"),
-        (&[], true, "root: detached\nparent: none\n"),
+        (&["--root=unlinked,detached"][..], false, "root: unlinked\nparent: /\n"),
+        (&["--root=unlinked,detached"], true, "root: detached\nparent: none\n"),
         (&["--user=12345:12345"], true, "root: detached\nparent: none\n"),
     ] {
         let said = ask_user(User::Root, || {
