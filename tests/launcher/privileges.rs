@@ -28,6 +28,14 @@ fn a_set_id_program_gains_nothing() {
 }
 
 /// Or any user could choose the root of a set-id program, or become root.
+/// A command that an ordinary user starts who holds `CAP_SYS_CHROOT`.
+fn with_sys_chroot() -> Command {
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--reuid=12345", "--regid=12345", "--clear-groups"]);
+    setpriv.args(["--inh-caps=+sys_chroot", "--ambient-caps=+sys_chroot"]);
+    setpriv
+}
+
 #[test]
 fn a_launcher_with_privilege_from_its_file_refuses_to_run() {
     const SYS_CHROOT: u64 = 1 << 18;
@@ -53,14 +61,7 @@ fn a_launcher_with_privilege_from_its_file_refuses_to_run() {
         assert!(text(&output.stdout).ends_with("\njailed: yes\n"), "{output:?}");
     }
     // Ambient capabilities are those of whoever starts it.
-    let mut setpriv = Command::new("setpriv");
-    setpriv.args([
-        "--reuid=12345",
-        "--regid=12345",
-        "--clear-groups",
-        "--inh-caps=+sys_chroot",
-        "--ambient-caps=+sys_chroot",
-    ]);
+    let mut setpriv = with_sys_chroot();
     let output = setpriv.arg(launcher()).arg("--check").current_dir("/").output().unwrap();
     assert!(text(&output.stdout).contains("\nentered: privilege\n"), "{output:?}");
 }
@@ -73,14 +74,7 @@ fn a_set_id_program_gains_nothing_from_a_user_who_may_chroot() {
     copy_program(payload(), &scratch.0.join("payload"), 0o4755);
     for root in ["--root=/", "--root=."] {
         let root = root.replace('.', scratch.0.to_str().unwrap());
-        let mut setpriv = Command::new("setpriv");
-        setpriv.args([
-            "--reuid=12345",
-            "--regid=12345",
-            "--clear-groups",
-            "--inh-caps=+sys_chroot",
-            "--ambient-caps=+sys_chroot",
-        ]);
+        let mut setpriv = with_sys_chroot();
         setpriv.arg(launcher()).args(["--no-seal", &root]).arg(scratch.0.join("payload")).arg("is-root");
         let status = setpriv.current_dir("/").status().unwrap();
         // Without a jail nothing has changed, and it is a set-id program as any other.
