@@ -209,6 +209,7 @@ impl State {
             (Chroot | Mount, Err(Fault::PERM)) if detour => Proc,
             (Chroot, Err(Fault::PERM)) if self.no_new_privs_helps(plan) && !self.has.no_new_privs => NoNewPrivs,
             (Proc, Err(Fault::MayChroot)) => self.again(plan, Again::Root, back_to, Fault::PERM),
+            (Proc, Err(Fault::Restricted)) => self.again(plan, Again::Root, NewUserNamespace, Fault::Restricted),
 
             // Once more: an interrupted call, a name that is taken, a directory that somebody got at.
             (action, Err(Fault::INTR)) if self.interruptions > 0 => { self.interruptions -= 1; action }

@@ -53,11 +53,7 @@ impl IdMaps {
             if held.contains(needed) {
                 return Err(Fault::MayChroot);
             }
-            if plan.roots.has(Root::Failfs)
-                && root != Root::Failfs
-                && failfs::find().is_ok()
-                && restricts_this_process()
-            {
+            if failfs_follows(plan, root) && failfs::find().is_ok() && restricts_this_process() {
                 return Err(Fault::Restricted);
             }
         }
@@ -121,6 +117,12 @@ impl IdMaps {
         }
         Ok(())
     }
+}
+
+/// Whether it is tried after this kind of root, next or last of the three.
+fn failfs_follows(plan: Plan, root: Root) -> bool {
+    let next = plan.root_after(root);
+    next == Some(Root::Failfs) || next.and_then(|next| plan.root_after(next)) == Some(Root::Failfs)
 }
 
 /// A descriptor that an earlier step has left, or one with which every call is `EBADF`.

@@ -354,10 +354,13 @@ fn the_next_root_of_a_list_is_tried_once_all_is_undone() {
 #[test]
 fn a_list_goes_on_where_a_user_namespace_cannot_be_made_and_stops_once_it_is() {
     let plan = Plan { roots: Roots::one(Root::Detached).or(Root::Failfs).unwrap(), ..AS_ROOT };
-    for fault in [Fault::MayChroot, Fault::Restricted, IO] {
+    for (fault, step, told) in
+        [(Fault::MayChroot, Mount, PERM), (Fault::Restricted, NewUserNamespace, Fault::Restricted), (IO, Proc, IO)]
+    {
         let mut world = world(false, &[(4, fault)]);
         let end = world.enter(plan, 1);
         assert_eq!((end.now, end.root, end.entered), (Inside, Root::Failfs, Entered::NoNewPrivs));
+        assert_eq!(end.attempts, [Some((Root::Detached, step, told)), None]);
         assert_eq!(world.asked[3..], [Mount, Proc, Failfs, Chroot, NoNewPrivs, Chroot, ChdirRoot, Verify]);
     }
     let end = world(false, &[(6, IO)]).enter(plan, 1);
