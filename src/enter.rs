@@ -20,7 +20,7 @@ impl Jail<'_> {
     ///
     /// # Cost
     ///
-    /// 23 system calls with privilege, 45 in a user namespace, and one for each number up to the last descriptor, listed on the
+    /// 23 system calls with privilege, 46 in a user namespace, and one for each number up to the last descriptor, listed on the
     /// [crate page](crate); with `$TMPDIR` four more. Allocates nothing.
     ///
     /// # Requirements

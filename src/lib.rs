@@ -58,7 +58,7 @@
 //!
 //! | step | calls |
 //! | --- | --- |
-//! | [`Proc`](Step::Proc) | `capget`, `getegid`, `openat("/proc/self")`, for others than uid 0 `prctl(PR_GET_DUMPABLE)` |
+//! | [`Proc`](Step::Proc) | `capget`, `getegid`, `openat("/proc/self")`, `fstatfs`, for others than uid 0 `prctl(PR_GET_DUMPABLE)` |
 //! | [`NewUserNamespace`](Step::NewUserNamespace) | `unshare(CLONE_NEWUSER)` |
 //! | [`OpenMaps`](Step::OpenMaps) | `openat` of `uid_map`, `setgroups` and `gid_map`; in a process that is not dumpable, if it [allows](Jail::allow_dumpable) that, between `prctl(PR_GET_DUMPABLE)`, `prctl(PR_SET_DUMPABLE)` and `prctl(PR_SET_DUMPABLE)` |
 //! | [`MapUid`](Step::MapUid), [`DenySetgroups`](Step::DenySetgroups), [`MapGid`](Step::MapGid) | `write` each |

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
@@ -89,7 +90,11 @@ int same(const char *parent, int without) {
 	if (chroot(".")) {
 		gid_t gid = getegid();
 		if (errno != EPERM) return 7;
-		if (!(without & MAPS) && (proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) return 7;
+		if (!(without & MAPS)) {
+			struct statfs proc_status;
+			if ((proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0 || fstatfs(proc, &proc_status)) return 7;
+			if (proc_status.f_flags & ST_RDONLY) return 7;
+		}
 		if (enter_user_namespace()) return 7;
 		in_user_namespace = 1;
 		if (!(without & MAPS)) {

@@ -146,9 +146,7 @@ impl Error {
             (Step::Proc, None) if fault == Fault::NotDumpable => Some(Cause::NotDumpable),
             (Step::NewUserNamespace, Some(errno)) if cfg!(feature = "userns") => no_user_namespace(errno),
             (Step::MapUid, _) if fault == Fault::NoSetfcap => Some(Cause::NoSetfcap),
-            (Step::OpenMaps | Step::MapUid | Step::DenySetgroups | Step::MapGid, Some(Errno::ROFS)) => {
-                Some(Cause::ReadOnlyProc)
-            }
+            (Step::Proc, Some(Errno::ROFS)) => Some(Cause::ReadOnlyProc),
             (
                 Step::OpenMaps | Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,
                 Some(Errno::PERM | Errno::ACCESS),

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{ABS, CWD, Mode, OFlags, openat};
+use rustix::fs::{ABS, CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, openat};
 use rustix::io::{Errno, write};
 use rustix::process::{DumpableBehavior, Uid, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
@@ -60,7 +60,11 @@ impl IdMaps {
         self.gid = getegid().as_raw();
         self.no_setfcap = self.uid.is_root() && !held.contains(CapabilitySet::SETFCAP);
         if plan.id_map == IdMap::Identity {
-            self.proc = Some(openat(CWD, c"/proc/self", HELD, Mode::empty())?);
+            let proc = openat(CWD, c"/proc/self", HELD, Mode::empty())?;
+            if fstatvfs(&proc)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+                return Err(Errno::ROFS.into());
+            }
+            self.proc = Some(proc);
             if !plan.dumpable && !self.uid.is_root() && dumpable_behavior()? != DumpableBehavior::Dumpable {
                 return Err(Fault::NotDumpable);
             }

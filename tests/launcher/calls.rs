@@ -46,7 +46,7 @@ fn brief(line: &str) -> String {
     let (name, args) = call.split_once('(').unwrap_or((call, ")"));
     let args = match name {
         "getrandom" | "getresuid" => "…)".into(),
-        "fstat" | "newfstatat" | "statfs" => args.split(", {").next().unwrap().to_owned() + ")",
+        "fstat" | "newfstatat" | "statfs" | "fstatfs" => args.split(", {").next().unwrap().to_owned() + ")",
         "capget" | "capset" => args.split_once("}, ").map_or("…)", |(_, sets)| sets).to_owned(),
         _ => match args.split_once("autochroot-") {
             Some((before, after)) => format!("{before}…{}", &after[16..]),
@@ -90,7 +90,7 @@ fn owned(calls: &[&str]) -> Vec<String> {
 
 /// How many an entry takes, but for the one for each of the three descriptors; `run_as` and `seal`, but for those for each capability.
 const PRIVILEGED: usize = 23;
-const UNPRIVILEGED: usize = 45;
+const UNPRIVILEGED: usize = 46;
 const RUN_AS: usize = 22;
 const SEAL: usize = 22;
 const SEAL_LATER: usize = 18;
@@ -139,7 +139,8 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
     let expected = [
         to_the_chroot(),
         owned(&["capget({effective=0, permitted=0, inheritable=0})", "getegid()"]),
-        vec![format!("openat(AT_FDCWD, \"/proc/self\", {HELD})"), "unshare(CLONE_NEWUSER)".to_owned()],
+        vec![format!("openat(AT_FDCWD, \"/proc/self\", {HELD})")],
+        owned(&["fstatfs(6)", "unshare(CLONE_NEWUSER)"]),
         vec![open("uid_map"), open("setgroups"), open("gid_map"), write(7, &line), write(8, "deny"), write(9, &line)],
         owned(&["chroot(\".\")", "chdir(\"/\")", "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)"]),
         owned(&["capset({effective=0, permitted=0, inheritable=0})", "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)"]),

@@ -157,7 +157,7 @@ fn proc_that_is_missing_hidden_or_read_only() {
         assert_eq!(mounted, 0, "mount: {}", std::io::Error::last_os_error());
     };
     assert_eq!(as_seven(&missing, Jail::unlinked()), "Proc Some(NoProc)");
-    assert_eq!(as_seven(&|| proc(libc::MS_RDONLY, ""), Jail::unlinked()), "OpenMaps Some(ReadOnlyProc)");
+    assert_eq!(as_seven(&|| proc(libc::MS_RDONLY, ""), Jail::unlinked()), "Proc Some(ReadOnlyProc)");
     assert_eq!(as_seven(&|| proc(0, "hidepid=2"), Jail::unlinked()), "entered");
     assert_eq!(as_seven(&|| proc(0, "subset=pid"), Jail::unlinked()), "entered");
     let everything_read_only = || {

@@ -333,21 +333,12 @@ fn a_capset_that_only_says_it_succeeded_is_an_error() {
 
 #[test]
 fn a_refusal_inside_the_user_namespace_is_partial_and_leaves_no_capability() {
-    root_only!();
     let parent = Scratch::new();
-    as_user(User::Root, || {
-        own_mounts();
-        let read_only = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY;
-        assert_eq!(
-            unsafe { libc::mount(c"none".as_ptr(), c"/proc".as_ptr(), std::ptr::null(), read_only, std::ptr::null()) },
-            0
-        );
-        let ids = Uid::from_raw(7);
-        rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
-        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+    as_user(plain(), || {
         let before = (std::env::current_dir().unwrap(), open_fds());
+        fake(libc::SYS_write, Errno::IO);
         let error = refusal(Jail::unlinked().parent(parent.bytes()));
-        assert_refused(error, Step::OpenMaps, Errno::ROFS);
+        assert_refused(error, Step::MapUid, Errno::IO);
         assert!(error.is_partial());
         assert!(error.to_string().ends_with("; the process is in the new user namespace"), "{error}");
         assert_eq!(held(), 0);
@@ -369,6 +360,27 @@ fn a_missing_proc_is_found_before_anything_has_changed() {
         assert_refused(error, Step::Proc, Errno::NOENT);
         assert!(!error.is_partial());
         assert!(!Jail::unlinked().id_map(IdMap::None).enter().unwrap().ids_kept());
+    });
+}
+
+#[test]
+fn a_read_only_proc_is_found_before_anything_has_changed() {
+    root_only!();
+    as_user(User::Root, || {
+        own_mounts();
+        let read_only = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY;
+        let mounted =
+            unsafe { libc::mount(c"none".as_ptr(), c"/proc".as_ptr(), std::ptr::null(), read_only, std::ptr::null()) };
+        assert_eq!(mounted, 0);
+        let ids = Uid::from_raw(7);
+        rustix::thread::set_thread_res_uid(ids, ids, ids).unwrap();
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+        let namespace = fs::read_link("/proc/self/ns/user").unwrap();
+        let error = refusal(Jail::unlinked());
+        assert_refused(error, Step::Proc, Errno::ROFS);
+        assert!(!error.is_partial());
+        assert_eq!(fs::read_link("/proc/self/ns/user").unwrap(), namespace);
+        assert_eq!(Jail::auto().enter().is_ok(), failfs());
     });
 }
 
