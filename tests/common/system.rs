@@ -61,10 +61,10 @@ pub fn held() -> u64 {
     (sets.effective | sets.permitted | sets.inheritable).bits()
 }
 
-/// The version of this kernel's Landlock.
+/// The version of this kernel's Landlock, as far as the library uses it.
 pub fn landlock_abi() -> Option<i32> {
     let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, 1) };
-    i32::try_from(abi).ok().filter(|abi| *abi > 0)
+    i32::try_from(abi).ok().filter(|abi| *abi > 0).map(|abi| abi.min(9))
 }
 
 pub fn raw(file: &impl AsRawFd) -> i32 {

@@ -25,13 +25,24 @@ fn mount_at(kind: &str, target: &str, flags: c_ulong) {
     assert_eq!(mounted, 0, "{target:?}: {}", std::io::Error::last_os_error());
 }
 
-/// The launcher as root and as an ordinary user, in the state that `case` names.
+/// Runs the launcher in the state that `case` names: as root, as an ordinary user, and as root that becomes that user; with
+/// each root; sealed or not; to check, and to start a program.
 fn run(case: &str) {
-    for uid in [0, 65534] {
-        for args in [&["--check"][..], &["/payload", "has=/payload", "exit=3"]] {
-            let output = Command::new("/autochroot").args(args).uid(uid).gid(uid).output().unwrap();
-            println!("== {case}, uid {uid}, {}, status {}", args[0], output.status.code().unwrap_or(-1));
-            print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    for (who, uid, user) in [("root", 0, None), ("user", 65534, None), ("-u", 0, Some("--user=65534:65534"))] {
+        for root in ["default", "unlinked", "detached", "failfs"] {
+            for seal in ["sealed", "--no-seal"] {
+                for task in [&["--check"][..], &["/payload", "has=/payload", "exit=3"]] {
+                    let mut command = Command::new("/autochroot");
+                    if root != "default" {
+                        command.args(["--root", root]);
+                    }
+                    command.args((seal != "sealed").then_some(seal)).args(user).args(task).uid(uid).gid(uid);
+                    let output = command.output().unwrap();
+                    let status = output.status.code().unwrap_or(-1);
+                    println!("== {case}, {who}, {root}, {seal}, {}, status {status}", task[0]);
+                    print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+                }
+            }
         }
     }
 }
@@ -42,9 +53,10 @@ fn run_tests(tests: fs::ReadDir) {
         fs::create_dir_all(path).unwrap();
         mount_at(kind, path, 0);
     }
-    fs::create_dir("/usr").unwrap();
-    fs::create_dir("/etc").unwrap();
-    fs::write("/etc/passwd", "").unwrap();
+    for directory in ["/usr", "/var", "/mnt", "/etc"] {
+        fs::create_dir_all(directory).unwrap();
+    }
+    fs::write("/etc/passwd", "root:x:0:0::/:/bin/sh\n").unwrap();
     // This machine's "/" is a tmpfs that everyone can write to, unlike any other's.
     fs::set_permissions("/", fs::Permissions::from_mode(0o755)).unwrap();
     // SIOCSIFFLAGS of a `struct ifreq`: "lo" is up.
@@ -52,12 +64,20 @@ fn run_tests(tests: fs::ReadDir) {
     request[..2].copy_from_slice(b"lo");
     request[16] = 1;
     assert_eq!(unsafe { ioctl(socket(2, 2, 0), 0x8914, request.as_ptr()) }, 0);
+    let has_programs = fs::exists("/programs").unwrap();
+    if has_programs {
+        Command::new("/bin/busybox").args(["--install", "-s", "/bin"]).status().unwrap();
+    }
     println!("== kernel {}", fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim());
     for test in tests.map(|entry| entry.unwrap().path()) {
         let mut command = Command::new(&test);
         command.arg("--test-threads=1");
         if test.ends_with("library") {
             command.args(["jail::", "seal::"]);
+            // These start other programs.
+            if has_programs {
+                command.args(["roots::", "escape::"]).env("AUTOCHROOT_PROGRAMS", "/programs");
+            }
         }
         let output = command.output().unwrap();
         println!("== {}, status {}", test.display(), output.status.code().unwrap_or(-1));
