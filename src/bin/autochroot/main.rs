@@ -34,7 +34,7 @@ use linux as os;
 use options::Options;
 use os::{Inside, User};
 use output::{Shown, Stream, fail};
-use program::Unfit;
+use program::{Content, Unfit};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
 
@@ -103,16 +103,21 @@ fn run(
         report::report(&inside, before, options.jail.path(), Stream::err())?;
     }
     let (why, hint) = match libc::execute(&program, args, environment) {
-        Errno::NOENT => match program::is_script(&program) {
-            Some(true) => (
+        errno @ Errno::NOENT => match program::content(&program) {
+            Content::Script => (
                 "is a script: its interpreter is not in the jail",
                 "run the interpreter, if it is a static program, and give it the script on standard input",
             ),
-            Some(false) => (
+            Content::Dynamic => (
                 "is not static: its dynamic loader is not in the jail",
                 "build it for a musl target, or name a directory with --root that holds the loader and the libraries",
             ),
-            None => ("is a script or not static: its interpreter or loader is not in the jail", ""),
+            Content::Unreadable => ("is a script or not static: its interpreter or loader is not in the jail", ""),
+            Content::Static => (
+                "cannot execute it: ENOENT (no such file or directory), although it is static",
+                "before Linux 6.12, TOMOYO lets no program be executed by descriptor: leave it out of the boot parameter lsm=",
+            ),
+            Content::Other => fail!(CANNOT_RUN, "%: cannot execute it: %", shown, errno),
         },
         Errno::ACCESS if options.user.is_some() => ("may not be executed by that user", ""),
         Errno::NOEXEC => ("is no program for this machine", ""),

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, openat};
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, pread};
 
 use crate::os::open_to_execute;
 
@@ -74,8 +74,38 @@ fn open_file(path: &CStr) -> Result<OwnedFd, Unfit> {
     }
 }
 
-/// Whether it is a script, once the kernel has refused it; nobody has read from it before. `None`: it may not be read.
-pub(crate) fn is_script(program: &OwnedFd) -> Option<bool> {
-    let mut start = [0; 2];
-    read(program, &mut start).ok().map(|_| &start == b"#!")
+/// What the file of a program holds.
+pub(crate) enum Content {
+    Script,
+    /// An ELF file that names an interpreter, which is its dynamic loader.
+    Dynamic,
+    /// An ELF file that names none.
+    Static,
+    Other,
+    /// The file may be executed but not read.
+    Unreadable,
+}
+
+/// Reads what the kernel goes by: the first bytes, and the program headers of an ELF file, as `elf(5)` describes them.
+pub(crate) fn content(program: &OwnedFd) -> Content {
+    const PT_INTERP: u32 = 3;
+    let mut header = [0; 64];
+    if pread(program, &mut header, 0).is_err() {
+        return Content::Unreadable;
+    }
+    if header.starts_with(b"#!") {
+        return Content::Script;
+    }
+    if !header.starts_with(b"\x7fELF") {
+        return Content::Other;
+    }
+    let half = |at: usize| u64::from(u16::from_ne_bytes([header[at], header[at + 1]]));
+    let word = |at: usize| u64::from(u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+    // e_phoff, of which the upper half counts only in a file of more than 4 GB, e_phentsize and e_phnum.
+    let is_64_bit = header[4] == 2;
+    let (offset, size, count) = if is_64_bit { (word(32), half(54), half(56)) } else { (word(28), half(42), half(44)) };
+    let mut kind = [0; 4];
+    let is_interpreter =
+        |nth| pread(program, &mut kind, offset + nth * size).is_ok() && u32::from_ne_bytes(kind) == PT_INTERP;
+    if (0..count).any(is_interpreter) { Content::Dynamic } else { Content::Static }
 }
