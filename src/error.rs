@@ -209,6 +209,7 @@ answers! {
     NothingToEnter => "a user namespace can only be demanded for a jail",
     RootKeepsAll => "uid 0 keeps all its capabilities: name those to keep to the seal",
     Groups => "the supplementary groups are not those that were set",
+    NoLog => "denials are logged from Linux 6.15 on, by Landlock",
     NoFilter => "the seccomp filter is not in force",
     Silent => "that process ended without an answer",
 }
@@ -244,6 +245,11 @@ impl Fault {
     /// A required protection is missing.
     pub(crate) const fn missing(protection: Protection) -> Fault {
         Fault(MISSING - protection as i16)
+    }
+
+    /// The protection that is missing, if that is the fault.
+    pub(crate) fn missing_protection(self) -> Option<Protection> {
+        Protection::ALL.into_iter().find(|protection| self == Fault::missing(*protection))
     }
 
     /// The errno, if a system call failed.

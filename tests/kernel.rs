@@ -175,7 +175,8 @@ fn busybox_starts_the_launcher() {
 
 /// Prints what came of the tests there, which do not count as tests of this machine.
 fn print_results(kernel: &str, said: &str) {
-    for line in said.lines().filter(|line| line.starts_with("test result: ") || line.contains(" skipped: ")) {
+    let lines = said.lines().filter(|line| line.starts_with("test result: ") || line.contains(" skipped: "));
+    for line in lines.collect::<std::collections::BTreeSet<_>>() {
         println!("{kernel}: {}", line.replace(" skipped: ", " was skipped: "));
     }
 }
@@ -213,6 +214,8 @@ fn the_tests_of_the_library_pass_on_every_kernel() {
     }
 }
 
+const NO_LANDLOCK: &str = "no: not in this kernel";
+
 /// The states of the machine in `tests/payload/init.rs`.
 const STATES: [&str; 8] = [
     "bare",
@@ -237,7 +240,7 @@ impl Kernel {
         let mut numbers = release.split(['.', '-']).map(|number| number.parse().unwrap());
         let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
         let landlock = match version {
-            (5, 10) => "no",
+            (5, 10) => NO_LANDLOCK,
             (6, 1) => "ABI 2",
             (6, 12) => "ABI 6",
             (7, 3..) | (8.., _) => "ABI 9",
@@ -419,10 +422,16 @@ fn assert_run(
         }
         Ok(expected) => {
             // The first two take CAP_SETPCAP, which only a user namespace gives to an ordinary user.
-            let missing = match (expected.ends_with("no_new_privs"), kernel.landlock == "no") {
+            let missing = match (expected.ends_with("no_new_privs"), kernel.landlock == NO_LANDLOCK) {
                 _ if seal != "sealed" => "",
-                (true, _) => "autochroot: warning: not in force: bounding-set, securebits\n",
-                (false, true) => "autochroot: warning: not in force: landlock\n",
+                (true, _) => {
+                    "autochroot: warning: not in force: bounding-set, securebits\n  \
+                     hint: CAP_SETPCAP is not held: run as root, or enter through a user namespace\n"
+                }
+                (false, true) => {
+                    "autochroot: warning: not in force: landlock\n  \
+                     hint: this kernel has no Landlock (Linux 5.13, CONFIG_SECURITY_LANDLOCK)\n"
+                }
                 (false, false) => "",
             };
             assert_eq!((status, text), (3, &*format!("name: /payload\nhas=/payload: false\n{missing}")), "{case}");

@@ -9,9 +9,12 @@ use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::apparmor::restricts_user_namespaces;
+use super::landlock;
+use super::privileges::may_set_privileges;
 use super::proc::{exists, number_in, text};
 use super::threads::{another_thread_lives, only_thread, unshare_is_filtered};
 use crate::error::{Error, Fault, Step};
+use crate::protection::Protection;
 use crate::text::number;
 
 /// What made the kernel refuse an entry: from [`Error::cause`]. Displayed as one line that says what to change.
@@ -64,6 +67,12 @@ pub enum Cause {
     NothingKept,
     /// `CAP_SETGID` or `CAP_SETUID` is not held, which it takes to become another user.
     NoSetuid,
+    /// `CAP_SETPCAP` is not held, which it takes to change the bounding set and the securebits.
+    NoSetpcap,
+    /// The kernel was built without Landlock, or is older than Linux 5.13.
+    NoLandlock,
+    /// Landlock is disabled at boot.
+    LandlockDisabled,
 }
 
 impl fmt::Display for Cause {
@@ -97,6 +106,9 @@ impl fmt::Display for Cause {
             Cause::NoSetfcap => "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps",
             Cause::NothingKept => "in a user namespace no capability is kept: enter with privilege",
             Cause::NoSetuid => "to become another user takes CAP_SETGID and CAP_SETUID: run as root",
+            Cause::NoSetpcap => "CAP_SETPCAP is not held: run as root, or enter through a user namespace",
+            Cause::NoLandlock => "this kernel has no Landlock (Linux 5.13, CONFIG_SECURITY_LANDLOCK)",
+            Cause::LandlockDisabled => "Landlock is disabled: add landlock to the boot parameter lsm=",
             Cause::NoFailfs => "failfs takes Linux 7.3: use another root, or a list such as detached,unlinked",
             Cause::NoDetachedMount => "a detached mount takes Linux 5.2: name a directory that can be written",
         })
@@ -141,6 +153,7 @@ impl Error {
                 Some(Cause::NoSetuid)
             }
             (Step::CheckCapabilities, None) if self.traces.user_namespace => Some(Cause::NothingKept),
+            (Step::Require, None) => fault.missing_protection().and_then(Protection::cause),
             (Step::Proc, Some(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
             (Step::Proc, Some(Errno::NOENT)) => Some(Cause::NoProc),
             (Step::Proc, None) if fault == Fault::NotDumpable => Some(Cause::NotDumpable),
@@ -152,6 +165,24 @@ impl Error {
                 Some(Errno::PERM | Errno::ACCESS),
             ) => apparmor(),
             _ => None,
+        }
+    }
+}
+
+impl Protection {
+    /// Returns why this process cannot have the protection, if that can be known. Costs up to one system call.
+    #[must_use]
+    pub fn cause(self) -> Option<Cause> {
+        match self {
+            Protection::BoundingSet | Protection::Securebits => {
+                (!may_set_privileges().unwrap_or(true)).then_some(Cause::NoSetpcap)
+            }
+            Protection::Landlock => match landlock::query() {
+                Err(Errno::NOSYS) => Some(Cause::NoLandlock),
+                Err(Errno::OPNOTSUPP) => Some(Cause::LandlockDisabled),
+                Ok(_) | Err(_) => None,
+            },
+            Protection::Seccomp | Protection::Keyring => None,
         }
     }
 }

@@ -6,8 +6,8 @@ use core::ffi::c_int;
 use linux_raw_sys::general::{__NR_landlock_add_rule, __NR_landlock_create_ruleset, __NR_landlock_restrict_self};
 use linux_raw_sys::landlock::{
     LANDLOCK_ACCESS_FS_EXECUTE, LANDLOCK_ACCESS_FS_READ_DIR, LANDLOCK_ACCESS_FS_READ_FILE,
-    LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL,
-    landlock_path_beneath_attr, landlock_rule_type, landlock_ruleset_attr,
+    LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET,
+    LANDLOCK_SCOPE_SIGNAL, landlock_path_beneath_attr, landlock_rule_type, landlock_ruleset_attr,
 };
 use rustix::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use rustix::io::Errno;
@@ -17,14 +17,18 @@ use super::syscall::call;
 /// The newest version that is used in full: what later ones add is not requested, and not reported.
 const NEWEST: c_int = 9;
 
-/// The version of the kernel's Landlock, as far as it is used; `None` if there is none, or if it is left out of this build.
+/// The first version that logs what it refuses to a program executed later, if it is told to (Linux 6.15).
+pub(super) const LOGS: c_int = 7;
+
+/// Returns the version of the kernel's Landlock, as far as it is used; `None` if there is none, or if it is left out of this build.
 pub(super) fn abi() -> Option<c_int> {
-    if !cfg!(feature = "landlock") {
-        return None;
-    }
+    if cfg!(feature = "landlock") { query().ok() } else { None }
+}
+
+/// The same. Fails with `ENOSYS` if the kernel was built without Landlock, and with `EOPNOTSUPP` if it is disabled at boot.
+pub(super) fn query() -> Result<c_int, Errno> {
     // SAFETY: the call takes no pointer then.
     unsafe { call(__NR_landlock_create_ruleset, [0, 0, LANDLOCK_CREATE_RULESET_VERSION as usize, 0]) }
-        .ok()
         .map(|abi| abi.min(NEWEST))
 }
 
@@ -89,10 +93,12 @@ fn allow(ruleset: &OwnedFd, fd: c_int, access: u64) -> Result<(), Errno> {
     unsafe { call(__NR_landlock_add_rule, [ruleset, kind, &raw const rule as usize, 0]) }.map(drop)
 }
 
-/// Enforce the ruleset on this thread, for good. Needs `no_new_privs`.
-pub(super) fn restrict_self(ruleset: &OwnedFd) -> Result<(), Errno> {
+/// Enforces the ruleset on this thread, for good. Needs `no_new_privs`. The kernel logs what is refused before an exec; with `log` also
+/// what is refused after it.
+pub(super) fn restrict_self(ruleset: &OwnedFd, log: bool) -> Result<(), Errno> {
+    let flags = if log { LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON } else { 0 };
     // SAFETY: the call takes no pointer.
-    unsafe { call(__NR_landlock_restrict_self, [raw(ruleset), 0, 0, 0]) }.map(drop)
+    unsafe { call(__NR_landlock_restrict_self, [raw(ruleset), flags as usize, 0, 0]) }.map(drop)
 }
 
 /// The number of a descriptor, which is never negative, as an argument of a system call.

@@ -23,6 +23,7 @@ pub struct Seal {
     pub(crate) keep: Capabilities,
     pub(crate) execute: Option<i32>,
     pub(crate) rings: bool,
+    pub(crate) log: bool,
     /// A bit for each protection.
     required: u8,
 }
@@ -30,7 +31,7 @@ pub struct Seal {
 impl Seal {
     /// Nothing is kept, and a protection that cannot be put in force is reported.
     pub const fn new() -> Seal {
-        Seal { keep: Capabilities::NONE, execute: None, rings: false, required: 0 }
+        Seal { keep: Capabilities::NONE, execute: None, rings: false, log: false, required: 0 }
     }
 
     /// Keep these capabilities; with [`allow_execute`](Seal::allow_execute) the program keeps them too.
@@ -50,6 +51,13 @@ impl Seal {
     /// kernel does in a ring are not seen by the filter.
     pub const fn allow_io_uring(mut self) -> Seal {
         self.rings = true;
+        self
+    }
+
+    /// Has the kernel log what Landlock refuses to a program that is executed later, in the audit log. Takes Linux 6.15: on older kernels
+    /// the seal fails before anything has changed.
+    pub const fn log_denials(mut self) -> Seal {
+        self.log = true;
         self
     }
 
@@ -165,7 +173,11 @@ impl<'s> Sealing<'s> {
 
     /// Made before anything is changed, so that a lack of descriptors is found in time.
     fn make_ruleset(&mut self) -> Result<(), Fault> {
-        let Some(abi) = landlock::abi() else { return Ok(()) };
+        let abi = landlock::abi();
+        if self.seal.log && abi < Some(landlock::LOGS) {
+            return Err(Fault::NoLog);
+        }
+        let Some(abi) = abi else { return Ok(()) };
         let ruleset = landlock::deny_all(abi)?;
         let open_root = || openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         match self.root {
@@ -201,7 +213,7 @@ impl<'s> Sealing<'s> {
 
     fn restrict(&mut self) -> Result<(), Fault> {
         if let Some(ruleset) = self.ruleset.take() {
-            landlock::restrict_self(&ruleset)?;
+            landlock::restrict_self(&ruleset, self.seal.log)?;
             self.in_force.landlock = self.abi;
         }
         Ok(())

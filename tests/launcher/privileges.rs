@@ -105,7 +105,12 @@ fn a_protection_that_is_missing_is_a_warning_or_an_error() {
             (&[libc::SYS_landlock_create_ruleset], Errno::OPNOTSUPP, "landlock".into()),
             (&[libc::SYS_seccomp, libc::SYS_keyctl], Errno::PERM, format!("{landlock}seccomp, keyring")),
         ] {
-            let warning = format!("autochroot: warning: not in force: {missing}\n");
+            let hint = match landlock_abi() {
+                _ if missing == "landlock" => "  hint: Landlock is disabled: add landlock to the boot parameter lsm=\n",
+                None => "  hint: this kernel has no Landlock (Linux 5.13, CONFIG_SECURITY_LANDLOCK)\n",
+                Some(_) => "",
+            };
+            let warning = format!("autochroot: warning: not in force: {missing}\n{hint}");
             assert_eq!(run(user, errno, calls, &[]), (warning, Some(3)));
             assert_eq!(run(user, errno, calls, &["-q"]), (String::new(), Some(3)));
             for option in missing.split(", ") {

@@ -26,7 +26,7 @@ fn check_says_what_it_found() {
     for user in users() {
         let output = autochroot(user).arg("--check").arg("-p").arg(&parent.0).output().unwrap();
         let entered = if user == User::Root { "privilege" } else { "user namespace" };
-        let landlock = landlock_abi().map_or("no".into(), |abi| format!("ABI {abi}"));
+        let landlock = landlock_abi().map_or("no: not in this kernel".into(), |abi| format!("ABI {abi}"));
         let expected = format!(
             "root: unlinked\nparent: {}\nempty: yes\nwritable: no\nmode: changeable\nopen-directories: none\n\
              entered: {entered}\nidentity: kept\ncapabilities: none\nno-new-privs: yes\nbounding-set: none\n\

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::common::*;
 use autochroot::{
-    Capabilities, Error, IdMap, Jail, Jailed, Protection, Seal, Sealed, SessionKeyring, Step, UserNamespace,
+    Capabilities, Cause, Error, IdMap, Jail, Jailed, Protection, Seal, Sealed, SessionKeyring, Step, UserNamespace,
 };
 use rustix::io::Errno;
 use rustix::thread::{
@@ -88,6 +88,34 @@ fn a_kernel_without_landlock_is_reported_or_an_error_if_landlock_is_required() {
         assert_eq!(error.step(), Step::Require);
         assert!(!error.to_string().contains("privileges"), "{error}");
         assert_eq!((held(), bounding()), before);
+        assert_eq!(error.cause(), Some(Cause::LandlockDisabled));
+    });
+    as_each_user(|_| {
+        fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);
+        assert_eq!(Protection::Landlock.cause(), Some(Cause::NoLandlock));
+    });
+}
+
+#[test]
+fn denials_are_logged_where_the_kernel_can_and_if_they_are_to_be() {
+    as_each_user(|_| {
+        let jailed = Jail::auto().enter().unwrap();
+        // The flag LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON.
+        filter_second_argument(libc::SYS_landlock_restrict_self, 2, Errno::DOM);
+        let before = (held(), bounding(), no_new_privs());
+        let error = jailed.seal_with(Seal::new().log_denials()).unwrap_err();
+        if landlock_abi() >= Some(7) {
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Restrict, Some(libc::EDOM)));
+        } else {
+            assert_eq!((error.step(), error.raw_os_error()), (Step::Ruleset, None));
+            assert!(error.to_string().contains("denials are logged from Linux 6.15 on, by Landlock"), "{error}");
+            assert_eq!((held(), bounding(), no_new_privs()), before);
+        }
+    });
+    as_each_user(|_| {
+        filter_second_argument(libc::SYS_landlock_restrict_self, 2, Errno::DOM);
+        let sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        assert_eq!(sealed.landlock(), landlock_abi());
     });
 }
 

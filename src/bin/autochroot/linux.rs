@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_int, c_uint};
 use core::mem::MaybeUninit;
 
 use autochroot::{
-    Capabilities, Error, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring, syscall,
+    Capabilities, Cause, Error, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring, syscall,
 };
 #[cfg(feature = "userns")]
 use autochroot::{IdMap, UserNamespace};
@@ -112,7 +112,13 @@ fn kept_capabilities(options: &Options) -> Result<Capabilities, c_int> {
 
 /// The seal of these options, except the capabilities to keep.
 fn seal(options: &Options) -> Result<Seal, c_int> {
-    let mut seal = if options.rings { Seal::new().allow_io_uring() } else { Seal::new() };
+    let mut seal = Seal::new();
+    if options.rings {
+        seal = seal.allow_io_uring();
+    }
+    if options.log {
+        seal = seal.log_denials();
+    }
     for name in options.require.into_iter().flat_map(|names| names.split(|&byte| byte == b',')) {
         seal = match Protection::named(name) {
             Some(protection) => seal.require(protection),
@@ -195,15 +201,21 @@ fn warn(sealed: &Sealed) {
     let no_keys = sealed.session_keyring() == SessionKeyring::Refused(Errno::NOSYS.raw_os_error());
     let mut stream = Stream::err();
     let mut before = "autochroot: warning: not in force: ";
+    let mut cause = None;
     for protection in Protection::ALL.into_iter().filter(|protection| !sealed.has(*protection)) {
         if protection == Protection::Keyring && (no_keys || sealed.has(Protection::Seccomp)) {
             continue;
         }
         stream.put("%%", &[&before, &protection.name()]);
         before = ", ";
+        cause = cause.or(protection.cause());
     }
     if before == ", " {
-        stream.put("\n", &[]).flush();
+        stream.put("\n", &[]);
+        if let Some(cause) = cause {
+            stream.put("  hint: %\n", &[&Shown(cause)]);
+        }
+        stream.flush();
     }
 }
 
@@ -315,7 +327,17 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
         Some(abi) => {
             stream.put("landlock: ABI %\n", &[&abi.unsigned_abs()]);
         }
-        None => stream.line("landlock", &"no"),
+        None => {
+            let cause = sealed.and_then(|_| Protection::Landlock.cause());
+            stream.line(
+                "landlock",
+                &match cause {
+                    Some(Cause::NoLandlock) => "no: not in this kernel",
+                    Some(Cause::LandlockDisabled) => "no: disabled at boot",
+                    _ => "no",
+                },
+            );
+        }
     }
     let filtered = sealed.is_some_and(|sealed| sealed.has(Protection::Seccomp));
     stream.line("seccomp", &if filtered { "yes" } else { "no" });

@@ -30,16 +30,13 @@ struct Row {
 }
 
 /// In the order of `--help`.
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 16] = [
     Row {
         letter: Some(b'r'),
         name: "root",
         value: "ROOT",
         in_: In::Every,
-        help: "unlinked: a directory, made and removed; detached: a\n\
-               tmpfs, mounted nowhere; failfs: the kernel's own, from\n\
-               Linux 7.3 on; KIND,...: the first that can be had; auto:\n\
-               detached,unlinked,failfs; DIR: that one; /: none  [auto]",
+        help: "detached, unlinked, failfs, several with commas, the\nname of a directory, or / for none  [auto]",
         set: |options, value| {
             options.root = value;
             Ok(())
@@ -50,9 +47,7 @@ const ROWS: [Row; 15] = [
         name: "parent",
         value: "DIR",
         in_: In::Every,
-        help: "where the directory is made  [the first that can be\n\
-               written of $TMPDIR (if built with std), /dev/shm, /run,\n\
-               /tmp, /var/tmp and /; with auto, no other root is tried]",
+        help: "where an unlinked root is made  [first writable one]",
         set: |options, value| {
             options.parent = Some(value);
             Ok(())
@@ -63,9 +58,7 @@ const ROWS: [Row; 15] = [
         name: "user",
         value: "USER[:GROUP]",
         in_: In::Linux,
-        help: "become this user: digits are ids, all else names of\n\
-               /etc/passwd and /etc/group; with all its groups, or with\n\
-               GROUP alone",
+        help: "become this user: a name or an id",
         set: |options, value| {
             options.user = Some(value);
             Ok(())
@@ -76,7 +69,7 @@ const ROWS: [Row; 15] = [
         name: "userns",
         value: "WHEN",
         in_: In::Userns,
-        help: "enter by a new user namespace: always, never, or auto:\nwhere chroot is not permitted  [auto]",
+        help: "auto (if chroot is refused), always, never  [auto]",
         set: |options, value| {
             options.userns = Some(value);
             Ok(())
@@ -87,7 +80,7 @@ const ROWS: [Row; 15] = [
         name: "id-map",
         value: "MAP",
         in_: In::Userns,
-        help: "in it: identity (ids stay) or none  [identity]",
+        help: "in a user namespace: identity or none  [identity]",
         set: |options, value| {
             options.id_map = Some(value);
             Ok(())
@@ -98,7 +91,7 @@ const ROWS: [Row; 15] = [
         name: "caps",
         value: "NAME,...",
         in_: In::Linux,
-        help: "capabilities that PROGRAM keeps, or none, or all  [none]",
+        help: "capabilities to keep, none or all  [none]",
         set: |options, value| {
             options.caps = Some(value);
             Ok(())
@@ -109,7 +102,7 @@ const ROWS: [Row; 15] = [
         name: "keep-fds",
         value: "N,...",
         in_: In::Every,
-        help: "descriptors that it keeps, no directory, or all\n[0,1,2 and, with LISTEN_PID, those of LISTEN_FDS]",
+        help: "descriptors to keep, or all  [0,1,2 and LISTEN_FDS]",
         set: |options, value| {
             options.keep_fds = Some(value);
             Ok(())
@@ -120,7 +113,7 @@ const ROWS: [Row; 15] = [
         name: "no-seal",
         value: "",
         in_: In::Linux,
-        help: "only the root; what a user namespace gave is dropped",
+        help: "change the root only",
         set: |options, _| {
             options.seal = false;
             Ok(())
@@ -131,7 +124,7 @@ const ROWS: [Row; 15] = [
         name: "require",
         value: "NAME,...",
         in_: In::Linux,
-        help: "fail if a protection is not in force: landlock, seccomp,\nbounding-set, securebits, keyring",
+        help: "fail without these: landlock, seccomp, bounding-set,\nsecurebits, keyring",
         set: |options, value| {
             options.require = Some(value);
             Ok(())
@@ -142,9 +135,20 @@ const ROWS: [Row; 15] = [
         name: "allow-io-uring",
         value: "",
         in_: In::Linux,
-        help: "leave io_uring to PROGRAM, which the seal refuses",
+        help: "let PROGRAM use io_uring",
         set: |options, _| {
             options.rings = true;
+            Ok(())
+        },
+    },
+    Row {
+        letter: None,
+        name: "log-denials",
+        value: "",
+        in_: In::Linux,
+        help: "log what Landlock refuses to PROGRAM (audit)",
+        set: |options, _| {
+            options.log = true;
             Ok(())
         },
     },
@@ -153,7 +157,7 @@ const ROWS: [Row; 15] = [
         name: "check",
         value: "",
         in_: In::Every,
-        help: "enter and seal, print what is found inside, run nothing",
+        help: "enter, seal, print what is found, and run nothing",
         set: |options, _| {
             options.check = true;
             Ok(())
@@ -164,7 +168,7 @@ const ROWS: [Row; 15] = [
         name: "verbose",
         value: "",
         in_: In::Every,
-        help: "print that on standard error, and run PROGRAM",
+        help: "print that on standard error, then run PROGRAM",
         set: |options, _| {
             options.verbose = true;
             Ok(())
@@ -175,7 +179,7 @@ const ROWS: [Row; 15] = [
         name: "quiet",
         value: "",
         in_: In::Linux,
-        help: "no warning about protections that are not in force",
+        help: "do not warn about protections that are missing",
         set: |options, _| {
             options.quiet = true;
             Ok(())
@@ -216,9 +220,7 @@ fn help(stream: &mut Stream) {
     stream.put(
         "Usage: autochroot [OPTIONS] [--] PROGRAM [ARG]...\n       \
          autochroot --check [OPTIONS]\n\
-         Run a static PROGRAM with an empty, nameless directory as its root, and seal it:\n\
-         no capability, no new privilege, no file to be opened. It keeps its process id\n\
-         and environment; without a slash it is looked up in PATH, before the jail.\n\n",
+         Run a static PROGRAM with an empty root directory, and seal it.\n",
         &[],
     );
     for Row { letter, name, value, help, .. } in &ROWS {
@@ -236,11 +238,7 @@ fn help(stream: &mut Stream) {
             column = 0;
         }
     }
-    stream.put(
-        "\nExit status: that of PROGRAM; 125: failed, or bad options; 126: PROGRAM cannot be\n\
-         executed; 127: not found. Of --check: 0 in a jail, 1 if refused.\n",
-        &[],
-    );
+    stream.put("Exit status: PROGRAM's; 125: refused; 126: cannot be executed; 127: not found.\n", &[]);
 }
 
 /// What is printed is all that is to be done.
@@ -264,6 +262,7 @@ pub(crate) struct Options {
     pub(crate) seal: bool,
     pub(crate) require: Option<&'static [u8]>,
     pub(crate) rings: bool,
+    pub(crate) log: bool,
     pub(crate) check: bool,
     pub(crate) verbose: bool,
     pub(crate) quiet: bool,
@@ -285,6 +284,7 @@ impl Options {
             seal: true,
             require: None,
             rings: false,
+            log: false,
             check: false,
             verbose: false,
             quiet: false,

@@ -99,13 +99,22 @@ pub(crate) fn content(program: &OwnedFd) -> Content {
     if !header.starts_with(b"\x7fELF") {
         return Content::Other;
     }
-    let half = |at: usize| u64::from(u16::from_ne_bytes([header[at], header[at + 1]]));
-    let word = |at: usize| u64::from(u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
-    // e_phoff, of which the upper half counts only in a file of more than 4 GB, e_phentsize and e_phnum.
-    let is_64_bit = header[4] == 2;
-    let (offset, size, count) = if is_64_bit { (word(32), half(54), half(56)) } else { (word(28), half(42), half(44)) };
+    // Where the program headers are, how long each is, and how many there are.
+    let (offset, size, count) = if header.get(4) == Some(&2) {
+        (field(&header, 32, 8), field(&header, 54, 2), field(&header, 56, 2))
+    } else {
+        (field(&header, 28, 4), field(&header, 42, 2), field(&header, 44, 2))
+    };
     let mut kind = [0; 4];
-    let is_interpreter =
-        |nth| pread(program, &mut kind, offset + nth * size).is_ok() && u32::from_ne_bytes(kind) == PT_INTERP;
+    let is_interpreter = |nth| {
+        pread(program, &mut kind, offset.wrapping_add(nth * size)).is_ok() && u32::from_ne_bytes(kind) == PT_INTERP
+    };
     if (0..count).any(is_interpreter) { Content::Dynamic } else { Content::Static }
+}
+
+/// A number in a header, in the byte order of this machine.
+fn field(header: &[u8], at: usize, length: usize) -> u64 {
+    let bytes = header.get(at..at + length).unwrap_or_default();
+    let append = |number, byte: &u8| number << 8 | u64::from(*byte);
+    if cfg!(target_endian = "big") { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) }
 }
