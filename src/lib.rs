@@ -102,7 +102,7 @@
 //! - `std`: `From<Error> for std::io::Error`, and `$TMPDIR` as the first parent that is [tried](Jail::unlinked). Without it the crate is
 //!   `no_std`. Nothing is allocated in either case.
 //! - `userns` (Linux): entry without privilege, in a user namespace.
-//! - `detached` (Linux): that root, also as what `auto` falls back on.
+//! - `detached` (Linux): that root, which `auto` tries first.
 //! - `landlock` (Linux): that protection of a seal. Without it [`Sealed::landlock`] is `None`, and to require it is an error.
 //!
 //! The seccomp filter of a seal has no feature: it is always there.
@@ -113,7 +113,7 @@
 //! - `std`: `$TMPDIR` is tried first. [`Jail::parent`] names a parent instead.
 //! - `userns`: without privilege, `enter` no longer fails but creates a user namespace. To refuse that, turn the feature on
 //!   yourself and use `UserNamespace::Never`.
-//! - `detached`: `auto` may enter a detached root. [`Jail::unlinked`] does not.
+//! - `detached`: `auto` tries a detached root first. [`Jail::unlinked`] does not.
 //! - `landlock`: a seal adds that protection.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![warn(unreachable_pub)]

@@ -175,6 +175,8 @@ fn busybox_starts_the_launcher() {
 
 /// Prints what came of the tests there, which do not count as tests of this machine.
 fn print_results(kernel: &str, said: &str) {
+    // The bench prints its table.
+    said.lines().filter(|line| line.starts_with("| ")).for_each(|line| println!("{kernel}: {line}"));
     let lines = said.lines().filter(|line| line.starts_with("test result: ") || line.contains(" skipped: "));
     for line in lines.collect::<std::collections::BTreeSet<_>>() {
         println!("{kernel}: {}", line.replace(" skipped: ", " was skipped: "));
@@ -192,7 +194,7 @@ fn the_tests_of_the_library_pass_on_every_kernel() {
         return skipped("no busybox");
     }
     let (init, library) = (compile("init"), Path::new(&tests).join("library"));
-    let files: [(&str, &Path); 9] = [
+    let files: [(&str, &Path); 10] = [
         ("init", &init),
         ("bin", Path::new("")),
         ("bin/busybox", busybox),
@@ -201,13 +203,14 @@ fn the_tests_of_the_library_pass_on_every_kernel() {
         ("programs/payload", payload()),
         ("tests", Path::new("")),
         ("tests/allocations", &Path::new(&tests).join("allocations")),
+        ("tests/enter", &Path::new(&tests).join("enter")),
         ("tests/library", &library),
     ];
     for kernel in kernels {
         let machine = ["qemu-system-x86_64", "-m", "512"];
         let parameters = format!("console=ttyS0 quiet panic=-1 {NO_TOMOYO}");
         let said = boot_machine(&machine, &kernel, &files, &parameters);
-        for name in ["library", "allocations"] {
+        for name in ["library", "allocations", "enter"] {
             assert!(said.contains(&format!("== /tests/{name}, status 0\n")), "{}: {said}", kernel.display());
         }
         print_results(kernel.file_name().unwrap().to_str().unwrap(), &said);

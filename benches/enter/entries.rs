@@ -58,6 +58,23 @@ pub fn entries(user: User, c: Option<&ByHand>) {
     group(&format!("an entry, {}", name(user)), 1000, &rows);
 }
 
+/// Each kind of root, and the lists in both orders.
+pub fn roots(user: User) {
+    let list = |first: Jail<'static>, second| first.or(second).or(Jail::failfs());
+    let rows: Vec<Row> = [
+        ("unlinked", Jail::unlinked()),
+        ("detached", Jail::detached()),
+        ("failfs", Jail::failfs()),
+        ("auto: detached,unlinked,failfs", Jail::auto()),
+        ("unlinked,detached,failfs", list(Jail::unlinked(), Jail::detached())),
+    ]
+    .into_iter()
+    .filter(|(_, jail)| jail.check().is_ok())
+    .map(|(name, jail)| row(name, 0, move || time(user, || (), || enter(jail).map(drop))))
+    .collect();
+    group(&format!("the roots, {}", name(user)), 100, &rows);
+}
+
 pub const fn name(user: User) -> &'static str {
     match user {
         Some(0) => "root",
@@ -67,7 +84,7 @@ pub const fn name(user: User) -> &'static str {
 }
 
 /// What is not flat.
-pub fn growth(users: &[User], scratch: &Path) {
+pub fn growth(users: &[User]) {
     let user = users[0];
     let most = 100_000.min(limit() - 100);
     let more = [0, 10, 1000, most].map(|files| (format!("enter, with {files} more descriptors"), JAIL, files, None));
@@ -92,6 +109,9 @@ pub fn growth(users: &[User], scratch: &Path) {
             .collect();
         group(&format!("growth with concurrency, {}", name(user)), 50, &rows);
     }
+}
+
+pub fn growth_with_mounts(users: &[User], scratch: &Path) {
     if let &[Some(0), user] = users {
         let rows: Vec<Row> = [0, 100, 1000]
             .into_iter()
@@ -131,12 +151,13 @@ fn open(files: u32, far: Option<u32>) {
     }
 }
 
-/// So many more, in a mount namespace of this process' own.
+/// So many more, in a mount namespace of this process' own, which a descriptor keeps: to remove it is no part of an entry.
 fn mount(scratch: &Path, mounts: u32) {
     use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
     use rustix::thread::{UnshareFlags, unshare_unsafe};
     // SAFETY: what is unsafe is CLONE_FILES.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS).unwrap() };
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    std::mem::forget(std::fs::File::open("/proc/self/ns/mnt").unwrap());
     (0..mounts).for_each(|_| mount_bind(scratch.to_str().unwrap(), scratch.to_str().unwrap()).unwrap());
 }

@@ -53,6 +53,7 @@ impl Stage<'_> {
                 socket,
                 pid,
                 handle: handle_of_a_file_in(parent),
+                owner,
                 user_namespace: handle_of(&format!("/proc/{owner}/ns/user")).unwrap_or_default(),
                 mount_namespace: handle_of(&format!("/proc/{owner}/ns/mnt")).unwrap_or_default(),
                 program: program.as_raw_fd(),
@@ -330,16 +331,42 @@ fn no_capability_of_the_user_namespace_is_of_use_after_enter() {
         "setuid",
         "chroot",
         "userns",
+        "file-capabilities",
         "namespace",
+        "namespaces",
+        "ptrace",
+        "vm_readv",
+        "pidfd_getfd",
         "keyring",
     ] {
         let (_, attack) = ATTACKS.iter().find(|(known, _)| *known == name).unwrap();
         for root in roots() {
-            // An entry without a user namespace leaves the session keyring to the seal.
-            let open = name == "keyring" && *root == Root::Failfs;
+            // Without a user namespace, what belongs to the same user is left to the seal.
+            let of_the_user = matches!(name, "namespaces" | "ptrace" | "vm_readv" | "pidfd_getfd" | "keyring");
+            let open = of_the_user && *root == Root::Failfs;
             assert_eq!(gets_out(plain(), Kind::Entered, *root, *attack), open, "{name} {root:?}");
         }
     }
+}
+
+/// From ABI 9 on Landlock refuses it.
+#[test]
+fn a_socket_is_connected_to_through_an_open_directory_where_landlock_is_older() {
+    let connects = |seal: bool| {
+        let scratch = Scratch::new();
+        let _listener = std::os::unix::net::UnixListener::bind(scratch.0.join("socket")).unwrap();
+        fs::set_permissions(scratch.0.join("socket"), fs::Permissions::from_mode(0o777)).unwrap();
+        as_user(plain(), || {
+            let directory = fs::File::open(&scratch.0).unwrap();
+            let jailed = Jail::auto().allow_open_directories().enter().unwrap();
+            let _sealed = seal.then(|| jailed.seal().unwrap());
+            assert_eq!(unsafe { libc::fchdir(raw(&directory)) }, 0);
+            let open = !seal || landlock_abi() < Some(9);
+            assert_eq!(std::os::unix::net::UnixStream::connect("socket").is_ok(), open);
+        });
+    };
+    connects(false);
+    connects(true);
 }
 
 /// The table of the README says so; if it changes, that has to.
@@ -722,13 +749,14 @@ fn attack_from_the_launcher(user: User, service: Option<u32>, root: &str, name: 
         }
         let digits = |handle: &[u8]| handle.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
         let attack = format!(
-            "attack={name},{},{},{socket},{},{},{},{},{},{}",
+            "attack={name},{},{},{socket},{},{},{},{},{},{},{}",
             outside.directory,
             outside.path,
             outside.pid,
             std::str::from_utf8(&outside.listener).unwrap(),
             outside.program,
             outside.capable,
+            outside.owner,
             digits(&outside.user_namespace),
             digits(&outside.mount_namespace),
         );

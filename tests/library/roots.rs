@@ -536,7 +536,11 @@ fn failfs_is_entered_where_the_kernel_has_it_and_refused_elsewhere() {
         for path in ["/", ".", "..", "/etc"] {
             assert_eq!(fs::metadata(path).unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
         }
-        jailed.seal().unwrap().jailed().verify().unwrap();
+        let jailed = if user == User::Root { jailed.run_as(7, 7, &[]).unwrap() } else { jailed };
+        let sealed = jailed.seal().unwrap();
+        sealed.jailed().verify().unwrap();
+        assert_eq!(sealed.landlock(), landlock_abi());
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, -1);
     });
 }
 

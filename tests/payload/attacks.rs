@@ -77,6 +77,8 @@ pub struct Outside {
     pub listener: Vec<u8>,
     /// The `struct file_handle` of a file on the file system that the jail is made on.
     pub handle: Vec<u8>,
+    /// A process of the same user that has made a user namespace and a mount namespace.
+    pub owner: c_int,
     /// A user namespace that another process of this user has made, and the mount namespace that belongs to it: their file handles,
     /// which are empty where the kernel has none for namespaces.
     pub user_namespace: Vec<u8>,
@@ -109,6 +111,7 @@ pub const ATTACKS: &[(&str, Attack)] = &[
     ("exec", execute_as_root),
     ("file-capabilities", execute_with_file_capabilities),
     ("namespace", join_a_namespace_by_handle),
+    ("namespaces", join_the_namespaces_of_a_process),
     ("keyring", read_a_key),
     ("mq_open", open_a_queue),
     ("mq_unlink", remove_a_queue),
@@ -201,6 +204,17 @@ fn join_a_namespace_by_handle(outside: &Outside) -> bool {
         && unsafe { unshare(CLONE_FS) == 0 }
         && join(&outside.mount_namespace, CLONE_NEWNS)
         && opens(c"/etc/passwd")
+}
+
+/// The same, with the number of a process in place of handles (Linux 5.8).
+fn join_the_namespaces_of_a_process(outside: &Outside) -> bool {
+    unsafe {
+        let process = syscall(PIDFD_OPEN, outside.owner, 0) as c_int;
+        setns(process, CLONE_NEWUSER) == 0
+            && unshare(CLONE_FS) == 0
+            && setns(process, CLONE_NEWNS) == 0
+            && opens(c"/etc/passwd")
+    }
 }
 
 /// The name of the key that whoever starts us has in the session keyring.

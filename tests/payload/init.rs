@@ -71,7 +71,7 @@ fn run_tests(tests: fs::ReadDir) {
     println!("== kernel {}", fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim());
     for test in tests.map(|entry| entry.unwrap().path()) {
         let mut command = Command::new(&test);
-        command.arg("--test-threads=1");
+        command.arg(if test.ends_with("enter") { "roots" } else { "--test-threads=1" });
         if test.ends_with("library") {
             command.args(["jail::", "seal::"]);
             // These start other programs.

@@ -120,7 +120,7 @@ unsafe fn has_capabilities() -> bool {
 /// was one outside is tried under its old number.
 fn attack(args: &str) {
     let args: Vec<_> = args.split(',').collect();
-    let [name, directory, path, socket, pid, listener, program, capable, user, mount] = args[..] else {
+    let [name, directory, path, socket, pid, listener, program, capable, owner, user, mount] = args[..] else {
         panic!("{args:?}")
     };
     let bytes = |digits: &str| {
@@ -133,6 +133,7 @@ fn attack(args: &str) {
         pid: pid.parse().unwrap(),
         listener: listener.into(),
         handle: Vec::new(),
+        owner: owner.parse().unwrap(),
         user_namespace: bytes(user),
         mount_namespace: bytes(mount),
         program: program.parse().unwrap(),
