@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 
 use crate::error::Fault;
-use crate::features::{DETACHED, LINUX, USERNS};
+use crate::features::{DETACHED, FILES, LINUX, USERNS};
 use crate::jail::{Jail, Plan, Root};
 use crate::machine::{Action, State};
 use crate::os::{self, HELD};
@@ -47,6 +47,8 @@ pub(crate) struct Entry {
     parent: Option<OwnedFd>,
     name: [u8; NAME.len()],
     directory: Option<OwnedFd>,
+    sources: os::Sources,
+    filling: Option<os::Filling>,
     /// The umask took a part of its mode.
     umasked: bool,
     /// The descriptor, or the component of a path, at which a step failed.
@@ -73,6 +75,8 @@ impl Entry {
             parent: None,
             name: NAME,
             directory: None,
+            sources: os::Sources::new(),
+            filling: None,
             umasked: false,
             number: None,
             place: RootId::ANYWHERE,
@@ -116,7 +120,10 @@ impl Entry {
             Action::Unshare => self.unshare(),
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
             // What only Linux has, and a build may leave out: nothing leads there then.
+            Action::Files if FILES => self.sources.open(jail.files, &mut self.number),
+            Action::Mount if FILES && plan.files => self.mount_to_fill(),
             Action::Mount if DETACHED => self.mount(),
+            Action::Fill if FILES => self.fill(jail),
             Action::Proc if USERNS => self.maps.open_proc(plan, state.root, state.wants_mount()),
             Action::NewUserNamespace if USERNS => self.new_user_namespace(state.wants_mount()),
             Action::OpenMaps if USERNS => self.maps.open(plan),
@@ -130,7 +137,9 @@ impl Entry {
                 Ok(())
             }
             Action::Directory
+            | Action::Files
             | Action::Mount
+            | Action::Fill
             | Action::Failfs
             | Action::Proc
             | Action::NewUserNamespace
@@ -177,6 +186,21 @@ impl Entry {
         let mount = os::mount()?;
         self.place = RootId::of(Root::Detached, &fstat(&mount)?);
         self.directory = Some(mount);
+        Ok(())
+    }
+
+    fn mount_to_fill(&mut self) -> Result<(), Fault> {
+        let filling = self.sources.mount()?;
+        self.filling = Some(filling);
+        Ok(())
+    }
+
+    fn fill(&mut self, jail: Jail<'_>) -> Result<(), Fault> {
+        let Some(filling) = self.filling.take() else { return Err(Errno::BADF.into()) };
+        let contents = filling.fill(&self.sources, jail.files, &mut self.number)?;
+        let root = filling.into_root();
+        self.place = RootId::of(Root::Detached, &fstat(&root)?).with(Some(contents));
+        self.directory = Some(root);
         Ok(())
     }
 
@@ -279,6 +303,9 @@ impl Entry {
                 self.place.is_at(c"/")?;
                 if mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) {
                     return Err(Fault::Alive);
+                }
+                if let (true, Some(contents)) = (FILES, self.place.contents) {
+                    os::see_inodes(contents.inodes)?;
                 }
             }
             // That an unlinked one takes no entries was tried before, where all could be undone.

@@ -5,6 +5,7 @@ use core::fmt;
 use rustix::io::Errno;
 
 use crate::capabilities::Capabilities;
+use crate::features::FILES;
 use crate::parents::{PARENTS, parent};
 use crate::protection::Protection;
 use crate::text::{Named, decimal};
@@ -38,6 +39,10 @@ pub enum Step {
     VerifyUnlinked,
     /// Linux: mount a tmpfs nowhere, [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html).
     Mount,
+    /// Open and check the files that the root is to hold.
+    Files,
+    /// Copy them into the root, and make it read-only.
+    Fill,
     /// Linux: check that the kernel has failfs, by an `fchroot` that changes nothing.
     Failfs,
     /// Open and check the directory that is to be the root.
@@ -120,6 +125,8 @@ impl Step {
             Step::Unlink => "remove the new directory's name",
             Step::VerifyUnlinked => "see the new directory unlinked",
             Step::Mount => "mount a detached tmpfs",
+            Step::Files => "open the files for the root",
+            Step::Fill => "copy the files into the root",
             Step::Failfs => "use failfs",
             Step::Directory => "use the directory",
             Step::Fchdir => "change into the new directory",
@@ -160,7 +167,7 @@ pub(crate) struct Fault(i16);
 
 /// The answers, each with what it says.
 macro_rules! answers {
-    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident => $text:expr,)*) => {
         #[allow(non_upper_case_globals, reason = "they read as the variants that they are")]
         impl Fault {
             $($(#[$doc])* pub(crate) const $name: Fault = Fault(-1 - Answer::$name as i16);)*
@@ -171,6 +178,11 @@ macro_rules! answers {
 
         const ANSWERS: &[&str] = &[$($text),*];
     };
+}
+
+/// The text of an answer that only a build with files gives.
+const fn with_files(text: &'static str) -> &'static str {
+    if FILES { text } else { "" }
 }
 
 answers! {
@@ -204,6 +216,18 @@ answers! {
     NotDumpable => "the process is not dumpable, so the id maps belong to root",
     ParentOfAnother => "only the roots auto and unlinked are made in a parent",
     NotADirectory => "only a directory of the caller's can be required to be empty, owned, unwritable or safe",
+    FilesElsewhere => with_files("only a detached root has files"),
+    FilesWithoutIds => with_files("without id maps no file can be made in a user namespace"),
+    TooManyFiles => with_files("there are more than 32"),
+    NoName => with_files("its path in the root has an empty name, \".\", \"..\" or a NUL byte"),
+    LongPath => with_files("its path in the root is longer than 255 bytes"),
+    SamePath => with_files("an earlier file has the same path in the root"),
+    BelowAFile => with_files("one of its path and that of an earlier file leads through the other"),
+    NotAFile => with_files("it is neither a file nor one of the devices null, zero, full, random and urandom"),
+    NoDevice => with_files("to make a device takes CAP_MKNOD and CAP_SYS_ADMIN"),
+    LargeFile => with_files("it is larger than 16 MiB"),
+    Changed => with_files("it changed while it was copied"),
+    OtherFiles => with_files("the root holds other files"),
     NotInAList => "only the roots unlinked, detached and failfs can be in a list",
     NoNamespaceForFailfs => "failfs is not entered through a user namespace",
     NothingToEnter => "a user namespace can only be demanded for a jail",
@@ -402,6 +426,15 @@ impl Error {
         }
     }
 
+    /// Which of the [files](crate::Jail::files) is at fault, counted from 0, after [`Step::Files`] and [`Step::Fill`].
+    #[must_use]
+    pub fn file(&self) -> Option<usize> {
+        match (self.step, self.number) {
+            (Step::Files | Step::Fill, Some(number)) if FILES => usize::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
     /// Whether something could not be undone: the process is in a new user namespace, or already has the new root, or
     /// could not return to its working directory, or the new directory could not be removed. The text says which.
     ///
@@ -426,8 +459,13 @@ impl Error {
         ["cannot ", step.action(), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
         let Some(number) = self.number else { return fmt::Display::fmt(&fault, f) };
         let component = self.component().is_some();
-        f.write_str(if component { "component " } else { "descriptor " })?;
-        decimal(f, number.unsigned_abs())?;
+        let (what, from) = match self.file() {
+            Some(_) => ("file ", 1),
+            None if component => ("component ", 0),
+            None => ("descriptor ", 0),
+        };
+        f.write_str(what)?;
+        decimal(f, number.unsigned_abs() + from)?;
         f.write_str(if component { " of the path" } else { "" })?;
         match fault {
             fault if component && matches!(fault.errno(), Some(Errno::NOTDIR | Errno::LOOP)) => {

@@ -6,6 +6,9 @@ pub(crate) const LINUX: bool = cfg!(any(target_os = "linux", target_os = "androi
 /// A detached root.
 pub(crate) const DETACHED: bool = LINUX && cfg!(feature = "detached");
 
+/// Files in a detached root.
+pub(crate) const FILES: bool = DETACHED && cfg!(feature = "files");
+
 /// Entry without privilege, in a user namespace.
 pub(crate) const USERNS: bool = LINUX && cfg!(feature = "userns");
 

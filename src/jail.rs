@@ -3,7 +3,8 @@
 use core::fmt;
 
 use crate::error::{Error, Fault, Residue, Step};
-use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, LINUX, USERNS};
+use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, FILES, LINUX, USERNS};
+use crate::files::NamedFile;
 
 /// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
 ///
@@ -17,6 +18,8 @@ use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, LINUX, USERNS};
 pub struct Jail<'a> {
     /// The parent, or the directory that is to be the root.
     pub(crate) path: Option<&'a [u8]>,
+    /// What the root is to hold.
+    pub(crate) files: &'a [NamedFile<'a>],
     /// Made by the word `auto`.
     pub(crate) auto: bool,
     /// A parent was named for a root that has none.
@@ -31,6 +34,8 @@ pub struct Jail<'a> {
 #[allow(clippy::struct_excessive_bools, reason = "independent choices")]
 pub(crate) struct Plan {
     pub(crate) roots: Roots,
+    /// The root is to hold files.
+    pub(crate) files: bool,
     pub(crate) demands: Demands,
     pub(crate) threads: bool,
     pub(crate) directories: bool,
@@ -249,6 +254,7 @@ impl<'a> Jail<'a> {
         let user_namespace = if USERNS { UserNamespace::Auto } else { UserNamespace::Never };
         let plan = Plan {
             roots,
+            files: false,
             demands: Demands { empty: false, owner: false, unwritable: false, safe_path: false },
             threads: false,
             directories: false,
@@ -258,7 +264,7 @@ impl<'a> Jail<'a> {
             dumpable: false,
             no_new_privs_helps: CHROOT_AFTER_NO_NEW_PRIVS,
         };
-        Jail { path: None, auto: false, parent_of_another: false, not_in_a_list: false, plan }
+        Jail { path: None, files: &[], auto: false, parent_of_another: false, not_in_a_list: false, plan }
     }
 
     /// An empty root of whatever kind this machine allows: on Linux [`detached`](Root::Detached), otherwise
@@ -376,6 +382,8 @@ impl<'a> Jail<'a> {
             Fault::ParentOfAnother
         } else if self.not_in_a_list {
             Fault::NotInAList
+        } else if FILES && plan.files && !(plan.roots.is_one() && self.root() == Root::Detached) {
+            Fault::FilesElsewhere
         } else if plan.demands != Demands::default() && self.root() != Root::Directory {
             Fault::NotADirectory
         } else if plan.user_namespace == UserNamespace::Always && self.root() == Root::Unjailed {

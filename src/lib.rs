@@ -70,6 +70,10 @@
 //! For a [`detached`](Jail::detached) root, `fsopen`, `fsconfig`, `fsmount`, `close` and `fstat` ([`Mount`](Step::Mount)) take
 //! the place of `Parent` to `Unlinked`. Where `fsopen` fails with `EPERM`, the user namespace comes with a mount namespace, and is made
 //! before `fsopen` is called once more.
+//! For [files](Jail::files), [`Files`](Step::Files) follows `WorkingDirectory`: `stat` and `openat` of each source. `Mount` makes three
+//! more calls of `fsconfig`. [`Fill`](Step::Fill) comes after it: `mkdirat` and two `fchmodat` for each directory; for each file `fstat`,
+//! `openat`, `fchmod`, `pread` and `write` for each 8 KiB, `fstat`, `close`; then `fchmodat`, two `fsconfig`, `fstatfs`, `close` and
+//! `fstat`. `Verify` also calls `statfs("/")`.
 //! For [`failfs`](Jail::failfs), `fchroot` ([`Failfs`](Step::Failfs)) takes the place of `Parent` to `Fchdir`; then `fchroot`, without
 //! privilege `prctl(PR_SET_NO_NEW_PRIVS)` and `fchroot` again, and `fchdir`. `Verify` looks at "/", "." and ".." with `stat` and
 //! `openat`. If failfs follows in a list, `Proc` begins with an `fchroot` that changes nothing, and where there is one, looks at
@@ -103,6 +107,7 @@
 //!   `no_std`. Nothing is allocated in either case.
 //! - `userns` (Linux): entry without privilege, in a user namespace.
 //! - `detached` (Linux): that root, which `auto` tries first.
+//! - `files` (Linux): files in a detached root, by [`Jail::files`].
 //! - `landlock` (Linux): that protection of a seal. Without it [`Sealed::landlock`] is `None`, and to require it is an error.
 //!
 //! The seccomp filter of a seal has no feature: it is always there.
@@ -134,6 +139,7 @@ mod enter;
 mod entry;
 mod error;
 mod features;
+mod files;
 mod jail;
 mod jailed;
 #[doc(hidden)]
@@ -160,6 +166,8 @@ pub use check::Check;
 pub use entry::{LeadsTo, leads_to};
 pub use entry::{OpenDirectories, RootMutability};
 pub use error::{Error, Step};
+#[cfg(all(feature = "files", any(target_os = "linux", target_os = "android")))]
+pub use files::NamedFile;
 #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
 pub use jail::{IdMap, UserNamespace};
 pub use jail::{Jail, Root};
@@ -167,7 +175,7 @@ pub use jailed::Jailed;
 /// For the launcher alone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[doc(hidden)]
-pub use linux::{securebits_are_locked, syscall};
+pub use linux::{open_source, securebits_are_locked, syscall};
 pub use parse::ParseError;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use {

@@ -5,6 +5,7 @@ mod cause;
 mod descriptors;
 mod detached;
 mod failfs;
+mod files;
 mod keyring;
 mod landlock;
 mod options;
@@ -23,6 +24,7 @@ mod unshare;
 mod user_namespace;
 
 pub use cause::Cause;
+pub use files::open_source;
 pub use seal::Seal;
 
 pub(crate) use descriptors::{each_open, is_a_ring};
@@ -30,6 +32,7 @@ pub(crate) use detached::mount;
 pub(crate) use failfs::{
     change_to as change_to_failfs, enter as enter_failfs, find as find_failfs, verify as verify_failfs,
 };
+pub(crate) use files::{Filling, Sources, see_inodes};
 pub(crate) use keyring::join as join_keyring;
 pub(crate) use parent::{fill_with_random, open_tmpdir};
 pub use privileges::securebits_are_locked;

@@ -4,6 +4,7 @@
 //! [`State::next`], until the entry is `Inside` or `Refused`.
 
 use crate::error::{Fault, Residue, Step};
+use crate::features::FILES;
 use crate::jail::{Entered, IdMap, Plan, Root, UserNamespace};
 
 /// What to do next. Every match on an action lists all of them, so that the compiler names the places a new one needs.
@@ -19,7 +20,9 @@ pub(crate) enum Action {
     OpenRoot,
     Unlink,
     VerifyUnlinked,
+    Files,
     Mount,
+    Fill,
     Failfs,
     Directory,
     Fchdir,
@@ -61,7 +64,9 @@ impl Action {
             OpenRoot => Step::OpenRoot,
             Unlink | Discard => Step::Unlink,
             VerifyUnlinked => Step::VerifyUnlinked,
+            Files => Step::Files,
             Mount => Step::Mount,
+            Fill => Step::Fill,
             Failfs => Step::Failfs,
             Directory => Step::Directory,
             Fchdir => Step::Fchdir,
@@ -122,8 +127,8 @@ pub(crate) struct State {
 
 use Action::{
     ChdirRoot, Chroot, DenySetgroups, Descriptors, Directory, Discard, DropNamespaceCapabilities, Failfs, Fchdir,
-    Inside, Keyring, MapGid, MapUid, Mkdir, Mount, NewUserNamespace, NoNewPrivs, OpenMaps, OpenRoot, Parent, Proc,
-    Refused, Return, Threads, Unlink, Unshare, Verify, VerifyUnlinked, WorkingDirectory,
+    Files, Fill, Inside, Keyring, MapGid, MapUid, Mkdir, Mount, NewUserNamespace, NoNewPrivs, OpenMaps, OpenRoot,
+    Parent, Proc, Refused, Return, Threads, Unlink, Unshare, Verify, VerifyUnlinked, WorkingDirectory,
 };
 
 /// How many names are tried in a parent.
@@ -171,19 +176,21 @@ impl State {
         let in_namespace = self.has.user_namespace;
         let detour = plan.user_namespace != UserNamespace::Never && !in_namespace && self.root != Root::Failfs;
         let always = plan.user_namespace == UserNamespace::Always;
+        let files = FILES && plan.files;
         let back_to = if self.wants_mount() { Mount } else { Chroot };
         self.now = match (self.now, outcome) {
             // The way in: one line for what follows each action.
             (Threads, Ok(()))                           => Unshare,
             (Unshare, Ok(()))                           => after_threads(plan),
             (Descriptors, Ok(()))                       => WorkingDirectory,
-            (WorkingDirectory, Ok(()))                  => self.first_of_root(),
+            (WorkingDirectory, Ok(())) if files         => Files,
+            (WorkingDirectory | Files, Ok(()))          => self.first_of_root(),
             (Parent, Ok(()))                            => Mkdir,
             (Mkdir, Ok(()))                             => { self.has.directory = true; OpenRoot }
             (OpenRoot, Ok(()))                          => Unlink,
             (Unlink, Ok(()))                            => { self.has.directory = false; VerifyUnlinked }
-            (VerifyUnlinked | Directory, Ok(()))        => Fchdir,
-            (Mount, Ok(()))                             => { self.mounted = true; Fchdir }
+            (VerifyUnlinked | Fill | Directory, Ok(())) => Fchdir,
+            (Mount, Ok(()))                             => { self.mounted = true; if files { Fill } else { Fchdir } }
             (Failfs, Ok(()))                            => Chroot,
             (Fchdir, Ok(()))                            => { self.has.cwd = true; if always && !in_namespace { Proc } else { Chroot } }
             (Chroot, Ok(()))                            => { self.has.root = true; ChdirRoot }
@@ -211,8 +218,8 @@ impl State {
             (Proc, Err(Fault::MayChroot)) => self.again(plan, Again::Root, back_to, Fault::PERM),
             (Proc, Err(Fault::Restricted)) => self.again(plan, Again::Root, NewUserNamespace, Fault::Restricted),
 
-            // Once more: an interrupted call, a name that is taken, a directory that somebody got at.
-            (action, Err(Fault::INTR)) if self.interruptions > 0 => { self.interruptions -= 1; action }
+            // Once more: an interrupted call, unless it has left half of the files; a name that is taken, a directory that somebody got at.
+            (action, Err(Fault::INTR)) if self.interruptions > 0 && action != Fill => { self.interruptions -= 1; action }
             (action @ (OpenRoot | Unlink), Err(fault)) if fault.is_moved() => {
                 (self.has.directory, self.has.left) = (false, true);
                 self.again(plan, Again::Name, action, fault)
@@ -235,7 +242,7 @@ impl State {
 
             // Whatever else fails on the way in ends it, unless it is about this kind of root alone.
             (action @ (OpenRoot | Unlink | Mount | Failfs | Fchdir | Chroot | Proc | NewUserNamespace), Err(fault)) => self.again(plan, Again::Root, action, fault),
-            (action @ (Threads | Unshare | Descriptors | WorkingDirectory | Directory | NoNewPrivs | OpenMaps | MapUid | DenySetgroups | MapGid | ChdirRoot | DropNamespaceCapabilities | Keyring | Verify), Err(fault)) => self.refuse(action, fault),
+            (action @ (Threads | Unshare | Descriptors | WorkingDirectory | Files | Fill | Directory | NoNewPrivs | OpenMaps | MapUid | DenySetgroups | MapGid | ChdirRoot | DropNamespaceCapabilities | Keyring | Verify), Err(fault)) => self.refuse(action, fault),
         };
         self
     }

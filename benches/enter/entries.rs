@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use autochroot::{IdMap, Jail, Jailed};
+use autochroot::{IdMap, Jail, Jailed, NamedFile};
 
 use crate::by_hand::{ByHand, WITHOUT};
 use crate::fork::{User, time, time_at_once};
@@ -58,21 +58,45 @@ pub fn entries(user: User, c: Option<&ByHand>) {
     group(&format!("an entry, {}", name(user)), 1000, &rows);
 }
 
+/// As a program's configuration, its certificate and the resolver's.
+const FILES: &[NamedFile] = &[
+    NamedFile::bytes(b"/etc/app.conf", &[b'a'; 4096]),
+    NamedFile::bytes(b"/etc/cert.pem", &[b'b'; 4096]),
+    NamedFile::bytes(b"/etc/resolv.conf", &[b'c'; 4096]),
+];
+
+const COPIED: &[NamedFile] = &[
+    NamedFile::copy(b"/dev/shm/autochroot-bench-1", b"/etc/app.conf"),
+    NamedFile::copy(b"/dev/shm/autochroot-bench-2", b"/etc/cert.pem"),
+    NamedFile::copy(b"/dev/shm/autochroot-bench-3", b"/etc/resolv.conf"),
+];
+
 /// Each kind of root, and the lists in both orders.
 pub fn roots(user: User) {
+    let paths = ["1", "2", "3"].map(|name| format!("/dev/shm/autochroot-bench-{name}"));
+    for path in &paths {
+        std::fs::write(path, [b'd'; 4096]).unwrap();
+    }
     let list = |first: Jail<'static>, second| first.or(second).or(Jail::failfs());
     let rows: Vec<Row> = [
         ("unlinked", Jail::unlinked()),
         ("detached", Jail::detached()),
         ("failfs", Jail::failfs()),
         ("auto: detached,unlinked,failfs", Jail::auto()),
+        ("detached, three files of 4 KiB from memory", Jail::detached().files(FILES)),
+        ("detached, three files of 4 KiB", Jail::detached().files(COPIED)),
         ("unlinked,detached,failfs", list(Jail::unlinked(), Jail::detached())),
     ]
     .into_iter()
     .filter(|(_, jail)| jail.check().is_ok())
-    .map(|(name, jail)| row(name, 0, move || time(user, || (), || enter(jail).map(drop))))
+    .map(|(name, jail)| {
+        row(name, usize::from(name.contains("files")), move || time(user, || (), || enter(jail).map(drop)))
+    })
     .collect();
     group(&format!("the roots, {}", name(user)), 100, &rows);
+    for path in &paths {
+        std::fs::remove_file(path).unwrap();
+    }
 }
 
 pub const fn name(user: User) -> &'static str {

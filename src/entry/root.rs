@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, mkdirat, openat, statat, unlinkat};
 
 use crate::error::Fault;
+use crate::files::Contents;
 use crate::jail::Root;
 use crate::os;
 
@@ -17,18 +18,25 @@ pub(crate) struct RootId {
     pub(crate) root: Root,
     device: u64,
     inode: u64,
+    /// The files that it was given, if it is not empty.
+    pub(crate) contents: Option<Contents>,
 }
 
 impl RootId {
     /// No jail: nowhere in particular.
-    pub(super) const ANYWHERE: RootId = RootId { root: Root::Unjailed, device: 0, inode: 0 };
+    pub(super) const ANYWHERE: RootId = RootId { root: Root::Unjailed, device: 0, inode: 0, contents: None };
 
     /// There is but one, and nothing in it has a number.
-    pub(super) const FAILFS: RootId = RootId { root: Root::Failfs, device: 0, inode: 0 };
+    pub(super) const FAILFS: RootId = RootId { root: Root::Failfs, device: 0, inode: 0, contents: None };
 
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the types differ from system to system")]
     pub(super) const fn of(root: Root, stat: &Stat) -> RootId {
-        RootId { root, device: stat.st_dev as u64, inode: stat.st_ino as u64 }
+        RootId { root, device: stat.st_dev as u64, inode: stat.st_ino as u64, contents: None }
+    }
+
+    /// The same with files.
+    pub(super) const fn with(self, contents: Option<Contents>) -> RootId {
+        RootId { contents, ..self }
     }
 
     /// Checks that `path` is this directory, and that it has no name if it should have none.
@@ -38,7 +46,11 @@ impl RootId {
             Root::Unlinked => os::has_no_links(&stat),
             Root::Detached | Root::Directory | Root::Failfs | Root::Unjailed => true,
         };
-        if RootId::of(self.root, &stat) == self && unnamed { Ok(stat) } else { Err(Fault::NotTheRoot) }
+        if RootId::of(self.root, &stat).with(self.contents) == self && unnamed {
+            Ok(stat)
+        } else {
+            Err(Fault::NotTheRoot)
+        }
     }
 
     /// The checks of [`Jailed::verify`](crate::Jailed::verify). A directory of the caller's is not touched.
@@ -71,7 +83,10 @@ impl RootId {
             let _ = unlinkat(CWD, name, AtFlags::empty());
             return Err(Fault::Alive);
         }
-        os::see_empty_root()?;
+        match self.contents {
+            Some(contents) => os::see_inodes(contents.inodes)?,
+            None => os::see_empty_root()?,
+        }
         Ok(RootMutability {
             nameless_files: os::takes_nameless_files(),
             // Not tried, or its times would change.

@@ -150,7 +150,7 @@ impl Jailed {
     /// [`seccomp(2)`](https://man7.org/linux/man-pages/man2/seccomp.2.html),
     /// [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html)
     pub fn seal_with(self, seal: Seal) -> Result<Sealed, Error> {
-        let mut sealing = Sealing::new(seal, self.root(), self.keyring, self.stat.as_ref());
+        let mut sealing = Sealing::new(seal, self.root(), self.place.contents, self.keyring, self.stat.as_ref());
         run_steps(Sealing::CHECKS, Sealing::CHANGES, |step| sealing.perform(step))
             .map_err(|failure| self.refused(failure))?;
         let in_force = sealing.in_force;

@@ -6,13 +6,15 @@ use core::ffi::c_int;
 use linux_raw_sys::general::{__NR_landlock_add_rule, __NR_landlock_create_ruleset, __NR_landlock_restrict_self};
 use linux_raw_sys::landlock::{
     LANDLOCK_ACCESS_FS_EXECUTE, LANDLOCK_ACCESS_FS_READ_DIR, LANDLOCK_ACCESS_FS_READ_FILE,
-    LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET,
-    LANDLOCK_SCOPE_SIGNAL, landlock_path_beneath_attr, landlock_rule_type, landlock_ruleset_attr,
+    LANDLOCK_ACCESS_FS_WRITE_FILE, LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON,
+    LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL, landlock_path_beneath_attr, landlock_rule_type,
+    landlock_ruleset_attr,
 };
 use rustix::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use rustix::io::Errno;
 
 use super::syscall::call;
+use crate::files::Contents;
 
 /// The newest version that is used in full: what later ones add is not requested, and not reported.
 const NEWEST: c_int = 9;
@@ -75,9 +77,12 @@ pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
     }
 }
 
-/// Lets the root be listed, in which nothing is: programs that open "/" for that fail otherwise.
-pub(super) fn allow_list(ruleset: &OwnedFd, root: c_int) -> Result<(), Errno> {
-    allow(ruleset, root, LANDLOCK_ACCESS_FS_READ_DIR.into())
+/// Lets an empty root be listed: programs that open "/" for that fail otherwise. If it has files, they can be read, and devices written
+/// to.
+pub(super) fn allow_contents(ruleset: &OwnedFd, root: c_int, contents: Option<Contents>) -> Result<(), Errno> {
+    let read = if contents.is_some() { LANDLOCK_ACCESS_FS_READ_FILE } else { 0 };
+    let write = if contents.is_some_and(|contents| contents.devices) { LANDLOCK_ACCESS_FS_WRITE_FILE } else { 0 };
+    allow(ruleset, root, (LANDLOCK_ACCESS_FS_READ_DIR | read | write).into())
 }
 
 /// Let everything be done beneath the directory that `fd` is open on.

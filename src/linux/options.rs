@@ -1,5 +1,7 @@
 //! What only Linux lets a caller choose of a jail.
 
+#[cfg(feature = "files")]
+use crate::files::NamedFile;
 use crate::jail::Jail;
 #[cfg(feature = "userns")]
 use crate::jail::{IdMap, UserNamespace};
@@ -69,5 +71,52 @@ impl Jail<'_> {
     pub const fn empty_bounding_set(mut self) -> Self {
         self.plan.bounding_set = true;
         self
+    }
+}
+
+/// Linux only.
+#[cfg(feature = "files")]
+impl<'a> Jail<'a> {
+    /// Puts these files, and nothing else, into a [`detached`](Jail::detached) root: for a program that needs a few, such as
+    /// `/etc/resolv.conf`. Of a list with a detached root, as [`auto`](Jail::auto) is, that root alone remains.
+    ///
+    /// The sources are opened first, with the rights that the process has then, and copied from the descriptors: changes made later
+    /// are not seen inside. The files are 0444 in directories that are 0555, whatever the sources were, and the file system is made
+    /// read-only before it is entered. A [`Seal`](crate::Seal) lets them be read and listed; devices can be written to.
+    ///
+    /// At most 32 files of at most 16 MiB. A path is absolute, of at most 255 bytes, without empty names, "." and "..".
+    ///
+    /// # Cost
+    ///
+    /// Ten system calls; nine for each file of up to 8 KiB, and three for each directory. They are listed on the [crate page](crate).
+    ///
+    /// # Errors
+    ///
+    /// [`enter`](Jail::enter) then also fails with:
+    ///
+    /// - [`Step::Options`](crate::Step::Options): the root is not detached.
+    /// - [`Step::Files`](crate::Step::Files): a path is invalid, or a source cannot be opened, is neither a file nor one of the devices,
+    ///   or too large. [`Error::file`](crate::Error::file) tells which. Nothing has changed.
+    /// - [`Step::Proc`](crate::Step::Proc): without [`IdMap::Identity`] no file can be made in a user namespace.
+    /// - [`Step::Fill`](crate::Step::Fill): a file cannot be copied, or has changed meanwhile. In a user namespace
+    ///   [`Error::is_partial`](crate::Error::is_partial) is true.
+    ///
+    /// # Source
+    ///
+    /// [`fsconfig(2)`](https://man7.org/linux/man-pages/man2/fsconfig.2.html),
+    /// [`tmpfs(5)`](https://man7.org/linux/man-pages/man5/tmpfs.5.html)
+    pub const fn files<'b>(self, files: &'b [NamedFile<'b>]) -> Jail<'b>
+    where
+        'a: 'b,
+    {
+        let mut jail: Jail<'b> = self;
+        if !files.is_empty() {
+            jail.plan.files = true;
+            if jail.plan.roots.has(Root::Detached) {
+                jail.plan.roots = Roots::one(Root::Detached);
+            }
+            jail.files = files;
+        }
+        jail
     }
 }

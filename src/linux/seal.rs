@@ -13,6 +13,7 @@ use super::threads::still_alone;
 use super::{landlock, seccomp};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
+use crate::files::Contents;
 use crate::jail::Root;
 use crate::protection::{InForce, Protection, SessionKeyring};
 
@@ -114,6 +115,7 @@ impl From<Give> for Step {
 pub(crate) struct Sealing<'s> {
     seal: Seal,
     root: Root,
+    contents: Option<Contents>,
     stat: Option<&'s (Pid, OwnedFd)>,
     abi: Option<i32>,
     ruleset: Option<OwnedFd>,
@@ -138,9 +140,15 @@ impl<'s> Sealing<'s> {
         Give::Verify,
     ];
 
-    /// Of a process with this root and this session keyring; `stat` tells of threads where `unshare` does not.
-    pub(crate) const fn new(seal: Seal, root: Root, keyring: SessionKeyring, stat: Option<&'s (Pid, OwnedFd)>) -> Self {
-        Sealing { seal, root, stat, abi: None, ruleset: None, in_force: InForce::nothing(keyring) }
+    /// Of a process with this root, what it holds, and this session keyring; `stat` tells of threads where `unshare` does not.
+    pub(crate) const fn new(
+        seal: Seal,
+        root: Root,
+        contents: Option<Contents>,
+        keyring: SessionKeyring,
+        stat: Option<&'s (Pid, OwnedFd)>,
+    ) -> Self {
+        Sealing { seal, root, contents, stat, abi: None, ruleset: None, in_force: InForce::nothing(keyring) }
     }
 
     pub(crate) fn perform(&mut self, step: Give) -> Result<(), Fault> {
@@ -181,7 +189,9 @@ impl<'s> Sealing<'s> {
         let ruleset = landlock::deny_all(abi)?;
         let open_root = || openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         match self.root {
-            Root::Unlinked | Root::Detached => landlock::allow_list(&ruleset, open_root()?.as_raw_fd())?,
+            Root::Unlinked | Root::Detached => {
+                landlock::allow_contents(&ruleset, open_root()?.as_raw_fd(), self.contents)?;
+            }
             // No path leads there.
             Root::Failfs => {}
             // Its files are there to be used.

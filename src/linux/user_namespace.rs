@@ -57,6 +57,9 @@ impl IdMaps {
                 return Err(Fault::Restricted);
             }
         }
+        if to_mount && plan.files && plan.id_map == IdMap::None {
+            return Err(Fault::FilesWithoutIds);
+        }
         self.gid = getegid().as_raw();
         self.no_setfcap = self.uid.is_root() && !held.contains(CapabilitySet::SETFCAP);
         if plan.id_map == IdMap::Identity {

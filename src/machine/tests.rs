@@ -9,6 +9,7 @@ mod every;
 
 const AS_ROOT: Plan = Plan {
     roots: Roots::one(Root::Unlinked),
+    files: false,
     demands: crate::jail::Demands { empty: false, owner: false, unwritable: false, safe_path: false },
     threads: false,
     directories: true,
@@ -67,8 +68,8 @@ impl World {
             NewUserNamespace => (self.user_namespace, self.capabilities, self.may_chroot) = (true, true, true),
             DropNamespaceCapabilities => self.capabilities = false,
             NoNewPrivs => (self.no_new_privs, self.may_chroot) = (true, true),
-            Threads | Unshare | Descriptors | WorkingDirectory | Parent | VerifyUnlinked | Mount | Failfs
-            | Directory | Proc | OpenMaps | MapUid | DenySetgroups | MapGid | Keyring | Verify => {}
+            Threads | Unshare | Descriptors | WorkingDirectory | Parent | VerifyUnlinked | Files | Mount | Fill
+            | Failfs | Directory | Proc | OpenMaps | MapUid | DenySetgroups | MapGid | Keyring | Verify => {}
             Inside | Refused => panic!("nothing is asked at the end"),
         }
         Ok(())
@@ -307,6 +308,17 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
     let mut privileged = world(true, &[]);
     assert_eq!(privileged.enter(plan, 1).now, Inside);
     assert_eq!(privileged.asked, [Threads, Unshare, WorkingDirectory, Mount, Fchdir, Chroot, ChdirRoot, Verify]);
+    let with_files = Plan { files: true, ..plan };
+    let mut filled = world(true, &[]);
+    assert_eq!(filled.enter(with_files, 1).refused, None);
+    assert_eq!(filled.asked[2..], [WorkingDirectory, Files, Mount, Fill, Fchdir, Chroot, ChdirRoot, Verify]);
+    let mut filled = world(false, &[]);
+    assert_eq!(filled.enter(with_files, 1).refused, None);
+    assert_eq!(filled.asked[3..7], [Files, Mount, Proc, NewUserNamespace]);
+    assert_eq!(
+        filled.asked[11..],
+        [Mount, Fill, Fchdir, Chroot, ChdirRoot, DropNamespaceCapabilities, Keyring, Verify]
+    );
     let mut unprivileged = world(false, &[]);
     assert_eq!(unprivileged.enter(plan, 1).now, Inside);
     assert_eq!(

@@ -70,6 +70,14 @@ pub fn compile_with(name: &str, options: &[&str]) -> PathBuf {
     program
 }
 
+/// Whether `rustc` can build for this target.
+pub fn have_target(target: &str) -> bool {
+    let output = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+        .args(["--print", "target-libdir", "--target", target])
+        .output();
+    output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
+}
+
 /// A copy that all can execute, and that goes when the test binary ends.
 pub fn reachable(program: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;

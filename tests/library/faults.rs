@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use crate::common::*;
-use autochroot::{Jail, Jailed, Root, Step, UserNamespace};
+use autochroot::{Jail, Jailed, NamedFile, Root, Step, UserNamespace};
 
 /// What is run under `strace`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,10 @@ fn traced(subject: Subject, user: User, root: &str, log: &Path, options: &[&str]
     match subject {
         Subject::Launcher => strace
             .arg(launcher())
-            .arg(format!("--root={root}"))
+            .args(match root {
+                "files" => ["--file=/etc/passwd=/named/passwd", "--file=/proc/version=/v"],
+                _ => ["--root", root],
+            })
             .arg(payload())
             .args(["has=/etc/passwd", "capabilities"]),
         Subject::Library => strace.arg(myself()).env(TASK, format!("once {root}")),
@@ -90,8 +93,8 @@ static BEFORE_MAIN: extern "C" fn() = {
     extern "C" fn before_main() {
         let Some(task) = std::env::var_os(TASK) else { return };
         let status = match task.to_str().unwrap().split_once(' ') {
-            Some(("once", root)) => once(Jail::try_from(root).unwrap()),
-            Some((number, root)) => many(number.parse().unwrap(), Jail::try_from(root).unwrap()),
+            Some(("once", root)) => once(jail(root)),
+            Some((number, root)) => many(number.parse().unwrap(), jail(root)),
             None => 99,
         };
         unsafe { libc::_exit(status) };
@@ -111,6 +114,14 @@ fn what_a_process_is() -> impl PartialEq + std::fmt::Debug {
     let ids = unsafe { [libc::getuid(), libc::geteuid(), libc::getgid(), libc::getegid()] };
     let namespace = fs::read_link("/proc/self/ns/user").unwrap();
     ([cwd.dev(), cwd.ino(), root.dev(), root.ino()], ids, namespace, held(), open_fds())
+}
+
+const FILES: &[NamedFile] =
+    &[NamedFile::copy(b"/etc/passwd", b"/named/passwd"), NamedFile::bytes(b"/named/bytes", b"content")];
+
+/// The jail of one of the [`ways`].
+fn jail(root: &str) -> Jail<'_> {
+    if root == "files" { Jail::detached().files(FILES) } else { Jail::try_from(root).unwrap() }
 }
 
 /// Do what a daemon does, between two calls that mark it in the trace. Returns 0 in a jail, 1 after an error that is true.
@@ -158,7 +169,7 @@ fn ways() -> Vec<(User, &'static str)> {
     users()
         .into_iter()
         .filter(|user| *user != NOBODY || !is_root())
-        .flat_map(|user| [(user, "unlinked"), (user, "detached")])
+        .flat_map(|user| [(user, "unlinked"), (user, "detached"), (user, "files")])
         .collect()
 }
 

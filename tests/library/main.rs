@@ -9,6 +9,7 @@ mod common;
 mod cause;
 mod escape;
 mod faults;
+mod files;
 mod jail;
 mod roots;
 mod seal;

@@ -73,7 +73,7 @@ fn run_tests(tests: fs::ReadDir) {
         let mut command = Command::new(&test);
         command.arg(if test.ends_with("enter") { "roots" } else { "--test-threads=1" });
         if test.ends_with("library") {
-            command.args(["jail::", "seal::"]);
+            command.args(["files::", "jail::", "seal::"]);
             // These start other programs.
             if has_programs {
                 command.args(["roots::", "escape::"]).env("AUTOCHROOT_PROGRAMS", "/programs");

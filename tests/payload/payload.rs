@@ -53,6 +53,11 @@ fn main() {
                 client.read_to_string(&mut text).unwrap();
                 client.write_all(text.to_uppercase().as_bytes()).unwrap();
             }
+            arg if arg.starts_with("cat=") => print!("{}", std::fs::read_to_string(&arg["cat=".len()..]).unwrap()),
+            arg if arg.starts_with("resolve=") => {
+                let addresses = std::net::ToSocketAddrs::to_socket_addrs(&(&arg["resolve=".len()..], 80));
+                println!("{arg}: {:?}", addresses.map(|mut all| all.next()).map_err(|error| error.to_string()));
+            }
             arg if arg.starts_with("serve=") => serve(&arg["serve=".len()..]),
             "fds" => println!("fds: {:?}", (0..300).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).collect::<Vec<_>>()),
             "open-fds" => println!("open: {}", (0..2_000_000).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).count()),

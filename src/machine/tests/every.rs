@@ -78,15 +78,18 @@ fn plans() -> Vec<Plan> {
                     if !roots.is_one() && (threads, directories) != (false, true) {
                         continue; // what comes before the first root is the same
                     }
-                    plans.push(Plan {
+                    // Files come before the mount and after it.
+                    let files = roots == Roots::one(Root::Detached) && (threads, directories) == (false, true);
+                    plans.extend([false, true].into_iter().take(1 + usize::from(files)).map(|files| Plan {
                         roots,
+                        files,
                         threads,
                         directories,
                         user_namespace,
                         id_map,
                         no_new_privs_helps, // FreeBSD's shape
                         ..AS_ROOT
-                    });
+                    }));
                 }
             }
         }

@@ -1,0 +1,131 @@
+//! Files of a detached root: what the caller names, and which names are valid.
+
+use crate::error::Fault;
+
+/// The most bytes that a file can have: 16 MiB.
+pub(crate) const MOST_BYTES: u32 = 16 << 20;
+
+/// The most bytes that a path in the root can have.
+const MOST_PATH: usize = 255;
+
+/// A file of a detached root, for [`Jail::files`](crate::Jail::files) (Linux).
+///
+/// ```
+/// # #[cfg(all(feature = "files", target_os = "linux"))] {
+/// use autochroot::NamedFile;
+///
+/// const FILES: [NamedFile<'static>; 2] = [
+///     NamedFile::copy(b"/etc/resolv.conf", b"/etc/resolv.conf"),
+///     NamedFile::bytes(b"/etc/hostname", b"appliance\n"),
+/// ];
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a NamedFile does nothing by itself"]
+#[cfg_attr(not(feature = "files"), allow(unreachable_pub, reason = "the jail knows it, the API does not"))]
+pub struct NamedFile<'a> {
+    pub(crate) path: &'a [u8],
+    pub(crate) source: Source<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "files"), allow(dead_code, reason = "the jail knows it, the API does not"))]
+pub(crate) enum Source<'a> {
+    Path(&'a [u8]),
+    Bytes(&'a [u8]),
+    Descriptor(i32),
+}
+
+#[cfg_attr(not(feature = "files"), allow(dead_code, unreachable_pub, reason = "the jail knows it, the API does not"))]
+impl<'a> NamedFile<'a> {
+    /// The most files that a root can have.
+    pub const MOST: usize = 32;
+
+    /// Copies the file at the path `source`, which is opened before the jail, to `path` in the root. Symbolic links are followed.
+    ///
+    /// A device `null`, `zero`, `full`, `random` or `urandom` becomes the same device. That takes `CAP_MKNOD` and `CAP_SYS_ADMIN`.
+    pub const fn copy(source: &'a [u8], path: &'a [u8]) -> Self {
+        NamedFile { path, source: Source::Path(source) }
+    }
+
+    /// Writes `content` to `path` in the root.
+    pub const fn bytes(path: &'a [u8], content: &'a [u8]) -> Self {
+        NamedFile { path, source: Source::Bytes(content) }
+    }
+
+    /// Copies the file that this descriptor is open on, from its beginning, to `path` in the root. The descriptor stays open, at its
+    /// offset. Of a device, `O_PATH` will do.
+    pub const fn descriptor(fd: i32, path: &'a [u8]) -> Self {
+        NamedFile { path, source: Source::Descriptor(fd) }
+    }
+}
+
+/// What a root with files holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// How many files and directories there are, with the root.
+    pub(crate) inodes: u32,
+    /// Some of the files are devices.
+    pub(crate) devices: bool,
+}
+
+/// Checks the paths in the root. Returns which file is at fault.
+pub(crate) fn check(files: &[NamedFile<'_>]) -> Result<(), (usize, Fault)> {
+    if files.len() > NamedFile::MOST {
+        return Err((NamedFile::MOST, Fault::TooManyFiles));
+    }
+    for (n, file) in files.iter().enumerate() {
+        check_path(file.path).map_err(|fault| (n, fault))?;
+        let before = files.iter().take(n);
+        if before.clone().any(|other| other.path == file.path) {
+            return Err((n, Fault::SamePath));
+        }
+        if before.clone().any(|other| is_below(other.path, file.path) || is_below(file.path, other.path)) {
+            return Err((n, Fault::BelowAFile));
+        }
+    }
+    Ok(())
+}
+
+/// An absolute path of plain names, each after one slash.
+fn check_path(path: &[u8]) -> Result<(), Fault> {
+    let Some(relative) = path.strip_prefix(b"/") else { return Err(Fault::Relative) };
+    if path.len() > MOST_PATH {
+        return Err(Fault::LongPath);
+    }
+    let is_name = |name: &[u8]| !matches!(name, b"" | b"." | b"..") && !name.contains(&0);
+    if relative.split(|&byte| byte == b'/').all(is_name) { Ok(()) } else { Err(Fault::NoName) }
+}
+
+/// Whether the second path leads through the first.
+fn is_below(file: &[u8], path: &[u8]) -> bool {
+    path.strip_prefix(file).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_are_no_file_of_a_root_are_refused() {
+        let check = |paths: &[&'static str]| {
+            check(&paths.iter().map(|path| NamedFile::bytes(path.as_bytes(), b"")).collect::<Vec<_>>())
+        };
+        assert_eq!(check(&["/a", "/b/c", "/b/d", "/ab", "/...", "/b/c.d"]), Ok(()));
+        for path in ["", "a", "a/b", "./a"] {
+            assert_eq!(check(&["/x", path]), Err((1, Fault::Relative)), "{path}");
+        }
+        for path in ["/", "//", "/a/", "/a//b", "//a", "/.", "/..", "/a/../b", "/a/.", "/a\0b"] {
+            assert_eq!(check(&["/x", path]), Err((1, Fault::NoName)), "{path}");
+        }
+        assert_eq!(check(&["/a", "/b", "/a"]), Err((2, Fault::SamePath)));
+        assert_eq!(check(&["/a", "/a/b"]), Err((1, Fault::BelowAFile)));
+        assert_eq!(check(&["/a/b/c", "/a/b"]), Err((1, Fault::BelowAFile)));
+        let long = |length| format!("/{}", "a".repeat(length)).leak() as &'static str;
+        assert_eq!(check(&[long(254)]), Ok(()));
+        assert_eq!(check(&[long(255)]), Err((0, Fault::LongPath)));
+        let many: Vec<&'static str> = (0..33).map(|n| format!("/{n}").leak() as &'static str).collect();
+        assert_eq!(check(&many[..32]), Ok(()));
+        assert_eq!(check(&many), Err((32, Fault::TooManyFiles)));
+    }
+}

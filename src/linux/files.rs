@@ -1,0 +1,272 @@
+//! Named files: their sources are opened before the jail, and copied into a detached root (Linux).
+#![allow(unsafe_code, reason = "descriptors of the caller's are read from")]
+
+use core::ffi::CStr;
+
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fstat, fstatfs, major, makedev, minor, mkdirat,
+    mknodat, openat, statat, statfs,
+};
+use rustix::io::{Errno, pread, write};
+use rustix::mount::{fsconfig_reconfigure, fsconfig_set_flag};
+use rustix::thread::{CapabilitySet, capabilities};
+
+use super::detached::{self, Limits};
+use crate::error::{Error, Fault, Residue, Step};
+use crate::files::{Contents, MOST_BYTES, NamedFile, Source, check};
+
+/// Pages are at most that large.
+const PAGE: u32 = 1 << 16;
+
+/// The minor numbers of the devices null, zero, full, random and urandom, whose major number is 1.
+const DEVICES: [u32; 5] = [3, 5, 7, 8, 9];
+
+/// What is read from: opened before anything has changed, with the rights that the caller has then.
+pub(crate) struct Sources {
+    opened: [Option<OwnedFd>; NamedFile::MOST],
+    limits: Limits,
+}
+
+/// A source, looked at.
+enum Kind {
+    /// A regular file, and its size.
+    File(u32),
+    /// A device, and its minor number.
+    Device(u32),
+}
+
+impl Sources {
+    pub(crate) const fn new() -> Self {
+        Sources { opened: [const { None }; NamedFile::MOST], limits: Limits { bytes: PAGE, inodes: 1, devices: false } }
+    }
+
+    /// Opens and checks all of them. `number` is left with the one at which that fails, counted from 0.
+    pub(crate) fn open(&mut self, files: &[NamedFile<'_>], number: &mut Option<i32>) -> Result<(), Fault> {
+        if let Err((nth, fault)) = check(files) {
+            *number = i32::try_from(nth).ok();
+            return Err(fault);
+        }
+        *self = Sources::new();
+        for ((nth, file), place) in (0..).zip(files).zip(&mut self.opened) {
+            *number = Some(nth);
+            let kind = match file.source {
+                Source::Bytes(content) => Kind::File(bounded(content.len())?),
+                Source::Descriptor(fd) => kind(&fstat(borrow(fd)?)?)?,
+                Source::Path(path) => {
+                    let (opened, kind) = open(path)?;
+                    *place = Some(opened);
+                    kind
+                }
+            };
+            self.limits.inodes += file.path.iter().map(|&byte| u32::from(byte == b'/')).sum::<u32>();
+            self.limits.bytes += match kind {
+                // The files of /proc have none and are read to their end.
+                Kind::File(0) => MOST_BYTES,
+                Kind::File(size) => size.next_multiple_of(PAGE),
+                Kind::Device(_) => {
+                    let held = capabilities(None)?.effective;
+                    if !held.contains(CapabilitySet::MKNOD | CapabilitySet::SYS_ADMIN) {
+                        return Err(Fault::NoDevice);
+                    }
+                    self.limits.devices = true;
+                    0
+                }
+            };
+        }
+        *number = None;
+        Ok(())
+    }
+
+    /// Mounts the tmpfs, sized to what comes into it.
+    pub(crate) fn mount(&self) -> Result<Filling, Fault> {
+        let (tmpfs, root) = detached::mount_to_fill(self.limits)?;
+        Ok(Filling { tmpfs, root })
+    }
+}
+
+/// A tmpfs that is being filled.
+pub(crate) struct Filling {
+    tmpfs: OwnedFd,
+    root: OwnedFd,
+}
+
+impl Filling {
+    /// Gives up the right to change the file system, and returns its root.
+    pub(crate) fn into_root(self) -> OwnedFd {
+        self.root
+    }
+
+    /// Copies the files, which are 0444 in directories that are 0555, and makes the file system read-only. `number` is left with the file at which that fails.
+    pub(crate) fn fill(
+        &self,
+        sources: &Sources,
+        files: &[NamedFile<'_>],
+        number: &mut Option<i32>,
+    ) -> Result<Contents, Fault> {
+        let root = self.root.as_fd();
+        each_directory(files, &mut |nth, directory| {
+            *number = i32::try_from(nth).ok();
+            mkdirat(root, directory, Mode::RWXU)?;
+            // The umask may have taken a part of it.
+            chmodat(root, directory, Mode::RWXU, AtFlags::empty())
+        })?;
+        for ((nth, file), opened) in (0..).zip(files).zip(&sources.opened) {
+            *number = Some(nth);
+            let mut buffer = [0; 256];
+            let path = relative(file.path, file.path.len(), &mut buffer);
+            match (file.source, opened) {
+                (Source::Bytes(content), _) => write_whole(&create(root, path)?, content)?,
+                (Source::Descriptor(fd), _) => copy(borrow(fd)?, root, path)?,
+                (Source::Path(_), Some(opened)) => copy(opened.as_fd(), root, path)?,
+                (Source::Path(_), None) => return Err(Errno::BADF.into()),
+            }
+        }
+        *number = None;
+        let mode = Mode::from_raw_mode(0o555);
+        each_directory(files, &mut |_, directory| chmodat(root, directory, mode, AtFlags::empty()))?;
+        chmodat(root, c".", mode, AtFlags::empty())?;
+        fsconfig_set_flag(&self.tmpfs, c"ro")?;
+        fsconfig_reconfigure(&self.tmpfs)?;
+        Ok(Contents { inodes: inodes(&fstatfs(root)?), devices: sources.limits.devices })
+    }
+}
+
+/// For the launcher, which opens its files before it becomes another user.
+///
+/// # Errors
+///
+/// Those of [`Step::Files`].
+pub fn open_source(path: &[u8]) -> Result<OwnedFd, Error> {
+    open(path).map(|(opened, _)| opened).map_err(|fault| Error::inside(Step::Files, fault, Residue::default()))
+}
+
+/// Opens a file to copy it, or one of the devices to know which it is.
+///
+/// # Errors
+///
+/// It is neither, or cannot be opened.
+fn open(path: &[u8]) -> Result<(OwnedFd, Kind), Fault> {
+    let mut buffer = [0; 4096];
+    let whole = buffer.get_mut(..=path.len()).ok_or(Errno::NAMETOOLONG)?;
+    whole.iter_mut().zip(path).for_each(|(place, &byte)| *place = byte);
+    let path = CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)?;
+    // To open a FIFO or a device can have effects.
+    let kind = kind(&statat(CWD, path, AtFlags::empty())?)?;
+    let flags = match kind {
+        Kind::File(_) => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+        Kind::Device(_) => OFlags::PATH,
+    };
+    Ok((openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())?, kind))
+}
+
+/// Borrows a descriptor of the caller's.
+fn borrow(fd: i32) -> Result<BorrowedFd<'static>, Errno> {
+    if fd < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: it is not -1. If it is not open, each call fails with EBADF.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+fn kind(stat: &Stat) -> Result<Kind, Fault> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(Kind::File(bounded(usize::try_from(stat.st_size).unwrap_or(usize::MAX))?)),
+        FileType::CharacterDevice if major(stat.st_rdev) == 1 && DEVICES.contains(&minor(stat.st_rdev)) => {
+            Ok(Kind::Device(minor(stat.st_rdev)))
+        }
+        _ => Err(Fault::NotAFile),
+    }
+}
+
+fn bounded(size: usize) -> Result<u32, Fault> {
+    u32::try_from(size).ok().filter(|&size| size <= MOST_BYTES).ok_or(Fault::LargeFile)
+}
+
+/// Copies a source to a path below the root.
+fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
+    let before = fstat(from)?;
+    let size = match kind(&before)? {
+        Kind::File(size) => size,
+        Kind::Device(number) => {
+            let mode = Mode::from_raw_mode(0o666);
+            mknodat(root, path, FileType::CharacterDevice, mode, makedev(1, number))?;
+            return Ok(chmodat(root, path, mode, AtFlags::empty())?);
+        }
+    };
+    let to = create(root, path)?;
+    let mut buffer = [0; 8192];
+    let mut copied = 0;
+    // One that has no size is read to its end. Those of /sys have one, and end before it.
+    while size == 0 || copied < size {
+        let length = pread(from, &mut buffer, copied.into())?;
+        if length == 0 {
+            break;
+        }
+        write_whole(&to, buffer.get(..length).unwrap_or_default())?;
+        copied += bounded(length)?;
+        bounded(copied as usize)?;
+    }
+    let after = fstat(from)?;
+    let is_same =
+        (before.st_size, before.st_mtime, before.st_mtime_nsec) == (after.st_size, after.st_mtime, after.st_mtime_nsec);
+    if size == 0 || is_same { Ok(()) } else { Err(Fault::Changed) }
+}
+
+/// Creates a file that all can read.
+fn create(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    let mode = Mode::from_raw_mode(0o444);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = openat(root, path, flags, mode)?;
+    // The umask may have taken a part of it.
+    fchmod(&file, mode)?;
+    Ok(file)
+}
+
+fn write_whole(to: &OwnedFd, mut content: &[u8]) -> Result<(), Fault> {
+    while !content.is_empty() {
+        let written = write(to, content)?;
+        content = content.get(written..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Calls `each` with every directory on the way to the files, once, relative to the root, and a directory before what is in it.
+fn each_directory(
+    files: &[NamedFile<'_>],
+    each: &mut dyn FnMut(usize, &CStr) -> Result<(), Errno>,
+) -> Result<(), Fault> {
+    for (nth, file) in files.iter().enumerate() {
+        for (end, _) in file.path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/') {
+            let directory = file.path.get(..=end).unwrap_or_default();
+            if !files.iter().take(nth).any(|earlier| earlier.path.starts_with(directory)) {
+                let mut buffer = [0; 256];
+                each(nth, relative(file.path, end, &mut buffer))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first bytes of an absolute path, without the slash at its beginning. It is shorter than the buffer.
+fn relative<'b>(path: &[u8], end: usize, buffer: &'b mut [u8; 256]) -> &'b CStr {
+    for (place, &byte) in buffer.iter_mut().zip(path.get(1..end).unwrap_or_default()) {
+        *place = byte;
+    }
+    CStr::from_bytes_until_nul(buffer).unwrap_or_default()
+}
+
+/// Checks that the root still has so many inodes, and that none can be added.
+pub(crate) fn see_inodes(count: u32) -> Result<(), Fault> {
+    if inodes(&statfs(c"/")?) == count { Ok(()) } else { Err(Fault::OtherFiles) }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::unnecessary_cast,
+    reason = "there are few, and the types differ"
+)]
+fn inodes(of: &rustix::fs::StatFs) -> u32 {
+    (of.f_files as u64).wrapping_sub(of.f_ffree as u64) as u32
+}

@@ -1,0 +1,348 @@
+//! Files of a detached root: what is copied, what can be done with it, and what is refused.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use crate::common::*;
+use autochroot::{Entered, Error, IdMap, Jail, NamedFile, Root, Step, UserNamespace};
+use rustix::io::Errno;
+
+/// A description is made at compile time.
+const GREETING: NamedFile<'static> = NamedFile::bytes(b"/etc/greeting", b"hello\n");
+
+/// Everything below a directory, as paths, and directories with a slash at the end.
+fn tree(directory: &Path) -> Vec<String> {
+    let mut paths = vec![];
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() {
+            paths.push(format!("{}/", path.display()));
+            paths.extend(tree(&path));
+        } else {
+            paths.push(path.display().to_string());
+        }
+    }
+    paths.sort();
+    paths
+}
+
+fn path(scratch: &Scratch, name: &str) -> Vec<u8> {
+    scratch.0.join(name).into_os_string().into_encoded_bytes()
+}
+
+/// A file of this content that everyone can read.
+fn source(scratch: &Scratch, name: &str, content: &[u8]) -> Vec<u8> {
+    fs::write(scratch.0.join(name), content).unwrap();
+    fs::set_permissions(scratch.0.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    path(scratch, name)
+}
+
+#[test]
+fn the_files_are_there_to_be_read_and_nothing_else_is() {
+    let scratch = Scratch::new();
+    let large: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
+    let [small, empty, big] =
+        [("small", &b"small"[..]), ("empty", b""), ("big", &large)].map(|(name, text)| source(&scratch, name, text));
+    let link = path(&scratch, "link");
+    symlink("small", scratch.0.join("link")).unwrap();
+    let version = fs::read("/proc/version").unwrap();
+    as_each_user(|user| {
+        let open = fs::File::open(scratch.0.join("small")).unwrap();
+        (&open).seek(std::io::SeekFrom::Start(2)).unwrap();
+        let before = open_fds();
+        let files = [
+            GREETING,
+            NamedFile::copy(&small, b"/small"),
+            NamedFile::copy(&link, b"/etc/app/linked"),
+            NamedFile::copy(&empty, b"/empty"),
+            NamedFile::copy(&big, b"/etc/app/big"),
+            NamedFile::copy(b"/proc/version", b"/proc/version"),
+            NamedFile::descriptor(raw(&open), b"/opened"),
+        ];
+        unsafe { libc::umask(0o777) };
+        let jailed = Jail::auto().files(&files).enter().unwrap();
+        assert_eq!((jailed.root(), jailed.entered() == Entered::Privilege), (Root::Detached, user == User::Root));
+        let see = || {
+            let expected = [
+                "/empty",
+                "/etc/",
+                "/etc/app/",
+                "/etc/app/big",
+                "/etc/app/linked",
+                "/etc/greeting",
+                "/opened",
+                "/proc/",
+                "/proc/version",
+                "/small",
+            ];
+            assert_eq!(tree(Path::new("/")), expected);
+            assert_eq!(fs::read("/etc/greeting").unwrap(), b"hello\n");
+            for name in ["/small", "/etc/app/linked", "/opened"] {
+                assert_eq!(fs::read(name).unwrap(), b"small", "{name}");
+            }
+            assert_eq!(fs::read("/etc/app/big").unwrap(), large);
+            assert_eq!(fs::read("/proc/version").unwrap(), version);
+            for path in expected.into_iter().chain(["/"]) {
+                let mode = if path.ends_with('/') { 0o40_555 } else { 0o100_444 };
+                assert_eq!(fs::symlink_metadata(path).unwrap().mode(), mode, "{path}");
+            }
+        };
+        see();
+        assert_read_only();
+        let findings = jailed.verify().unwrap();
+        assert!(!findings.mode_can_change() && !findings.takes_nameless_files());
+        assert_eq!((&open).stream_position().unwrap(), 2);
+        assert!(
+            (0..256)
+                .filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0)
+                .eq(before.into_iter().map(|fd| i32::try_from(fd).unwrap()))
+        );
+        let jailed = if user == User::Root { jailed.run_as(7, 7, &[]).unwrap() } else { jailed };
+        let sealed = jailed.seal().unwrap();
+        see();
+        assert_read_only();
+        sealed.jailed().verify().unwrap();
+        assert_eq!(unsafe { libc::execv(c"/small".as_ptr(), [std::ptr::null()].as_ptr()) }, -1);
+    });
+}
+
+/// Whatever is tried in "/": the file system is read-only, or Landlock refuses it.
+fn assert_read_only() {
+    let mode = fs::Permissions::from_mode(0o777);
+    for refused in [
+        fs::create_dir("/x"),
+        fs::write("/x", ""),
+        fs::write("/small", ""),
+        fs::rename("/small", "/large"),
+        fs::remove_file("/small"),
+        fs::hard_link("/small", "/x"),
+        symlink("/small", "/x"),
+        fs::set_permissions("/small", mode.clone()),
+        fs::set_permissions("/etc", mode),
+        fs::File::options().append(true).open("/etc/greeting").map(drop),
+    ] {
+        let kind = refused.unwrap_err().kind();
+        assert!(
+            matches!(kind, ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied | ErrorKind::CrossesDevices),
+            "{kind:?}"
+        );
+    }
+}
+
+/// What only root may read is copied with root's right, and read by everybody inside.
+#[test]
+fn a_file_of_root_is_read_by_the_user_that_root_becomes() {
+    root_only!();
+    let scratch = Scratch::new();
+    let secret = source(&scratch, "secret", b"secret");
+    fs::set_permissions(scratch.0.join("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let files = [NamedFile::copy(&secret, b"/secret")];
+    for always in [false, true] {
+        as_user(User::Root, || {
+            let jail = Jail::detached().files(&files);
+            let jail = if always { jail.user_namespace(UserNamespace::Always) } else { jail };
+            let jailed = jail.enter().unwrap();
+            let jailed = if always { jailed } else { jailed.run_as(7, 7, &[]).unwrap() };
+            let _sealed = jailed.seal().unwrap();
+            assert_eq!(fs::read("/secret").unwrap(), b"secret");
+        });
+    }
+    as_user(SOMEBODY, || assert_source(Jail::detached().files(&files).enter().unwrap_err(), 0, Errno::ACCESS));
+}
+
+/// A refusal of the source with this index, before anything has changed.
+#[track_caller]
+fn assert_source(error: Error, nth: usize, errno: Errno) {
+    assert_eq!((error.step(), error.file(), error.is_partial()), (Step::Files, Some(nth), false), "{error}");
+    assert_eq!(error.raw_os_error(), Some(errno.raw_os_error()), "{error}");
+}
+
+#[test]
+fn a_device_is_that_device_or_an_error() {
+    let names = ["null", "zero", "full", "random", "urandom"];
+    let paths = names.map(|name| format!("/dev/{name}"));
+    let files = paths.each_ref().map(|path| NamedFile::copy(path.as_bytes(), path.as_bytes()));
+    as_each_user(|user| {
+        if user == User::Root {
+            let numbers = paths.each_ref().map(|path| fs::metadata(path).unwrap().rdev());
+            let jailed = Jail::auto().files(&files).enter().unwrap().run_as(7, 7, &[]).unwrap();
+            let sealed = jailed.seal().unwrap();
+            for (path, number) in paths.iter().zip(numbers) {
+                let status = fs::metadata(path).unwrap();
+                assert!(status.file_type().is_char_device() && status.rdev() == number, "{path}");
+                assert_eq!(status.mode() & 0o7777, 0o666);
+            }
+            fs::write("/dev/null", "x").unwrap();
+            assert_eq!(fs::write("/dev/full", "x").unwrap_err().kind(), ErrorKind::StorageFull);
+            let mut bytes = [1; 8];
+            fs::File::open("/dev/zero").unwrap().read_exact(&mut bytes).unwrap();
+            assert_eq!(bytes, [0; 8]);
+            fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
+            assert_ne!(bytes, [0; 8]);
+            sealed.jailed().verify().unwrap();
+            assert_eq!(fs::write("/dev/x", "").unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
+        } else {
+            let text = "cannot open the files for the root: file 1: to make a device takes CAP_MKNOD and CAP_SYS_ADMIN";
+            let error = Jail::detached().files(&files).enter().unwrap_err();
+            assert_eq!((error.step(), error.is_partial(), &*error.to_string()), (Step::Files, false, text));
+        }
+    });
+    root_only!();
+    // Root makes them before it enters a user namespace.
+    as_user(User::Root, || {
+        let always = Jail::detached().files(&files).user_namespace(UserNamespace::Always);
+        let _sealed = always.enter().unwrap().seal().unwrap();
+        fs::write("/dev/null", "x").unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_copied_is_named_before_anything_has_changed() {
+    let scratch = Scratch::new();
+    let good = source(&scratch, "good", b"good");
+    let fifo = path(&scratch, "fifo");
+    assert_eq!(unsafe { libc::mkfifo(std::ffi::CString::new(&*fifo).unwrap().as_ptr(), 0o666) }, 0);
+    fs::set_permissions(scratch.0.join("fifo"), fs::Permissions::from_mode(0o666)).unwrap();
+    let socket = path(&scratch, "socket");
+    let _listener = std::os::unix::net::UnixListener::bind(scratch.0.join("socket")).unwrap();
+    let dangling = path(&scratch, "dangling");
+    symlink("nothing", scratch.0.join("dangling")).unwrap();
+    let large = source(&scratch, "large", b"");
+    fs::File::options().write(true).open(scratch.0.join("large")).unwrap().set_len((16 << 20) + 1).unwrap();
+    let long = [b"/".as_slice(), &[b'a'; 5000]].concat();
+    let directory = scratch.bytes().to_vec();
+    as_each_user(|_| {
+        let refused = |second: NamedFile| {
+            let state = || (open_fds(), fs::read_link("/proc/self/ns/user").unwrap(), std::env::current_dir().unwrap());
+            let before = state();
+            let files = [NamedFile::copy(&good, b"/good"), second];
+            let error = Jail::detached().files(&files).enter().unwrap_err();
+            assert_eq!((error.step(), error.file(), error.is_partial()), (Step::Files, Some(1), false), "{error}");
+            assert_eq!(state(), before);
+            let text = error.to_string();
+            text.strip_prefix("cannot open the files for the root: file 2: ").unwrap().to_owned()
+        };
+        let copied = |source: &[u8]| refused(NamedFile::copy(source, b"/x"));
+        let not_a_file = "it is neither a file nor one of the devices null, zero, full, random and urandom";
+        for (source, text) in [
+            (&b"/nonexistent"[..], "ENOENT (no such file or directory)"),
+            (&dangling, "ENOENT (no such file or directory)"),
+            (b"", "ENOENT (no such file or directory)"),
+            (b"/etc/pass\0wd", "EINVAL (invalid argument)"),
+            (&long, "ENAMETOOLONG (file name too long)"),
+            (&directory, not_a_file),
+            (&fifo, not_a_file),
+            (&socket, not_a_file),
+            (b"/dev/tty", not_a_file),
+            (&large, "it is larger than 16 MiB"),
+        ] {
+            assert_eq!(copied(source), text, "{}", String::from_utf8_lossy(source));
+        }
+        for (path, text) in [
+            (&b"x"[..], "the path is not absolute"),
+            (b"/a/../x", "its path in the root has an empty name, \".\", \"..\" or a NUL byte"),
+            (b"/good", "an earlier file has the same path in the root"),
+            (b"/good/x", "one of its path and that of an earlier file leads through the other"),
+        ] {
+            assert_eq!(refused(NamedFile::bytes(path, b"")), text);
+        }
+        assert_eq!(refused(NamedFile::descriptor(-1, b"/x")), "EBADF (bad file descriptor)");
+        assert_eq!(refused(NamedFile::descriptor(999, b"/x")), "EBADF (bad file descriptor)");
+        let many = [NamedFile::bytes(b"/x", b""); 33];
+        let error = Jail::detached().files(&many).enter().unwrap_err();
+        assert_eq!(error.to_string(), "cannot open the files for the root: file 33: there are more than 32");
+    });
+}
+
+#[test]
+fn only_a_detached_root_has_files() {
+    let files = [GREETING];
+    as_each_user(|user| {
+        for jail in [
+            Jail::unlinked(),
+            Jail::failfs(),
+            Jail::directory(b"/usr"),
+            Jail::unjailed(),
+            Jail::auto().parent(b"/tmp"),
+            Jail::unlinked().or(Jail::failfs()),
+        ] {
+            let error = jail.files(&files).enter().unwrap_err();
+            assert_eq!(error.to_string(), "cannot use these options: only a detached root has files");
+            assert_eq!((error.step(), error.is_partial()), (Step::Options, false));
+        }
+        let unmapped = Jail::detached().files(&files).id_map(IdMap::None);
+        if user == User::Root {
+            // The root is there before the user namespace is.
+            assert!(unmapped.user_namespace(UserNamespace::Always).check().is_ok());
+        } else {
+            let error = unmapped.enter().unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::Proc, false));
+            assert!(error.to_string().ends_with("without id maps no file can be made in a user namespace"), "{error}");
+        }
+        for list in ["auto", "unlinked,detached", "failfs,detached,unlinked"] {
+            let check = Jail::try_from(list).unwrap().files(&files).check().unwrap();
+            assert_eq!(check.root(), Root::Detached);
+        }
+        assert_eq!(Jail::unlinked().files(&[]).check().unwrap().root(), Root::Unlinked);
+    });
+}
+
+/// A file that grows, or is written to, between two reads.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "registers")]
+#[test]
+fn a_file_that_changes_while_it_is_copied_is_an_error() {
+    static PATH: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+    let scratch = Scratch::new();
+    let _ = PATH.set(scratch.0.join("file"));
+    fs::write(scratch.0.join("file"), vec![b'a'; 20_000]).unwrap();
+    fs::set_permissions(scratch.0.join("file"), fs::Permissions::from_mode(0o666)).unwrap();
+    let source = path(&scratch, "file");
+    as_each_user(|user| {
+        let files = [GREETING, NamedFile::copy(&source, b"/file")];
+        stand_in(libc::SYS_pread64, |nth, [fd, buffer, length, at]| {
+            if nth == 1 {
+                fs::File::options().append(true).open(PATH.get().unwrap()).unwrap().write_all(b"more").unwrap();
+            }
+            let mut part = libc::iovec { iov_base: buffer as *mut libc::c_void, iov_len: length };
+            answer(unsafe { libc::preadv(fd as i32, &raw mut part, 1, at as libc::off_t) } as i64)
+        });
+        let error = Jail::detached().files(&files).enter().unwrap_err();
+        assert_eq!(error.step(), Step::Fill, "{error}");
+        let text = "cannot copy the files into the root: file 2: it changed while it was copied";
+        assert!(error.to_string().starts_with(text), "{error}");
+        assert_eq!(error.is_partial(), user != User::Root);
+        if user == User::Root {
+            assert!(fs::metadata("/etc").is_ok());
+        }
+        assert_eq!(held() == 0, user != User::Root);
+    });
+}
+
+/// The tmpfs is made for what was there when it was looked at.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "registers")]
+#[test]
+fn a_file_that_outgrows_the_root_is_an_error() {
+    static PATH: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+    root_only!();
+    let scratch = Scratch::new();
+    let _ = PATH.set(scratch.0.join("file"));
+    fs::write(scratch.0.join("file"), b"a").unwrap();
+    let source = path(&scratch, "file");
+    as_user(User::Root, || {
+        // By then the tmpfs is there. It has 128 KiB.
+        stand_in(libc::SYS_fchmod, |_, [fd, mode, ..]| {
+            fs::write(PATH.get().unwrap(), vec![b'a'; 200_000]).unwrap();
+            let path = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).unwrap();
+            answer(i64::from(unsafe { libc::chmod(path.as_ptr(), mode as libc::mode_t) }))
+        });
+        let files = [GREETING, NamedFile::copy(&source, b"/file")];
+        let error = Jail::detached().files(&files).enter().unwrap_err();
+        let text = "cannot copy the files into the root: file 2: ENOSPC (no space left or limit reached)";
+        assert_eq!((error.step(), error.is_partial(), &*error.to_string()), (Step::Fill, false, text));
+        assert!(fs::metadata("/etc").is_ok());
+    });
+}
