@@ -9,6 +9,7 @@ mod common;
 #[cfg(target_arch = "x86_64")]
 mod calls;
 mod descriptors;
+mod files;
 mod options;
 mod privileges;
 mod random;

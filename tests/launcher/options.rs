@@ -67,11 +67,15 @@ fn bad_options_are_refused_with_125() {
             (&["--require", "--check"], "--require: there is no protection \"--check\""),
             (
                 &["--require=landlock", "--no-seal", "true"],
-                "--require and --allow-io-uring are about the seal: they do not go with --no-seal",
+                "--require, --allow-io-uring and --log-denials are about the seal: they do not go with --no-seal",
             ),
             (
                 &["--allow-io-uring", "--no-seal", "true"],
-                "--require and --allow-io-uring are about the seal: they do not go with --no-seal",
+                "--require, --allow-io-uring and --log-denials are about the seal: they do not go with --no-seal",
+            ),
+            (
+                &["--log-denials", "--no-seal", "true"],
+                "--require, --allow-io-uring and --log-denials are about the seal: they do not go with --no-seal",
             ),
             (&["--allow-io-uring=1", "true"], "--allow-io-uring takes no value"),
             (&["-qx", "true"], "-q takes no value"),

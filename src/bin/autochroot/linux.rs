@@ -21,6 +21,8 @@ use rustix::thread::{
 
 use crate::FAILED;
 use crate::fds::descriptor;
+#[cfg(feature = "files")]
+use crate::files::Files;
 use crate::options::Options;
 use crate::output::{Shown, Stream, fail};
 pub(crate) use crate::user::User;
@@ -55,8 +57,11 @@ pub(crate) fn jail(options: &Options, jail: Jail<'static>) -> Result<Jail<'stati
     if !options.seal && options.caps.is_some() {
         fail!(FAILED, "--caps is part of the seal: it does not go with --no-seal");
     }
-    if !options.seal && (options.require.is_some() || options.rings) {
-        fail!(FAILED, "--require and --allow-io-uring are about the seal: they do not go with --no-seal");
+    if !options.seal && (options.require.is_some() || options.rings || options.log) {
+        fail!(
+            FAILED,
+            "--require, --allow-io-uring and --log-denials are about the seal: they do not go with --no-seal"
+        );
     }
     if options.userns == Some(b"always") && options.caps.is_some_and(|caps| caps != b"none") {
         fail!(FAILED, "--caps does not go with --userns always: in a user namespace nothing is kept");
@@ -141,6 +146,10 @@ pub(crate) fn enter(
     program: Option<c_int>,
     refused: impl Fn(Error) -> c_int,
 ) -> Result<Inside, c_int> {
+    #[cfg(feature = "files")]
+    let files = Files::open(options)?;
+    #[cfg(feature = "files")]
+    let jail = jail.files(files.all());
     let caps = kept_capabilities(options)?;
     let first = user.is_some() && never_by_privilege(options);
     // Who is that user already needs no privilege to become it. Root may still have other groups.
@@ -188,7 +197,7 @@ pub(crate) fn enter(
 /// Whether there is an entry, and it cannot be by privilege or is not to be.
 fn never_by_privilege(options: &Options) -> bool {
     let mut needed = CapabilitySet::SYS_CHROOT;
-    if options.root == b"detached" {
+    if options.root == b"detached" || options.files().next().is_some() {
         needed |= CapabilitySet::SYS_ADMIN; // without another root after it, a user namespace stands in
     }
     let is_held = || capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));

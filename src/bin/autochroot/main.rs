@@ -8,6 +8,8 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
 mod fds;
+#[cfg(all(feature = "files", any(target_os = "linux", target_os = "android")))]
+mod files;
 mod libc;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -72,7 +74,7 @@ fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let before = (geteuid().as_raw(), getegid().as_raw());
     match (options.check, args.peek()) {
         (true, None) => match enter(&options, &kept, user.as_ref(), None) {
-            Ok(inside) => Ok(c_int::from(!report::report(&inside, before, options.jail.path(), Stream::out())?)),
+            Ok(inside) => Ok(c_int::from(!report::report(&inside, before, &options, Stream::out())?)),
             Err(status) => Ok(report::refused(status)),
         },
         (true, Some(_)) => fail!(FAILED, "--check runs no PROGRAM"),
@@ -100,7 +102,7 @@ fn run(
     };
     let inside = enter(options, kept, user, Some(program.as_raw_fd()))?;
     if options.verbose {
-        report::report(&inside, before, options.jail.path(), Stream::err())?;
+        report::report(&inside, before, options, Stream::err())?;
     }
     let (why, hint) = match libc::execute(&program, args, environment) {
         errno @ Errno::NOENT => match program::content(&program) {
@@ -162,6 +164,7 @@ fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_
 /// The error, the option that it is about, and the cause where it is known.
 fn say_why(options: &Options, error: &Error) {
     let (name, value) = match options.parent {
+        _ if error.file().is_some() => ("file", error.file().and_then(|nth| options.files().nth(nth))),
         _ if matches!(error.step(), Step::CheckIds | Step::SetGroups | Step::SetGid | Step::SetUid) => {
             ("user", options.user)
         }

@@ -9,13 +9,16 @@ use crate::os::{self, LINUX};
 use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, NONE};
 
+/// How often `--file` can be given.
+const FILES: usize = if cfg!(feature = "files") { 32 } else { 0 };
+
 /// Where an option exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum In {
     Every,
     Linux,
-    /// On Linux, unless `userns` is left out of the build.
-    Userns,
+    /// On Linux, if it is part of the build.
+    Built(bool),
 }
 
 /// An option: all that the parser and `--help` know of it.
@@ -30,7 +33,7 @@ struct Row {
 }
 
 /// In the order of `--help`.
-const ROWS: [Row; 16] = [
+const ROWS: [Row; 17] = [
     Row {
         letter: Some(b'r'),
         name: "root",
@@ -54,6 +57,20 @@ const ROWS: [Row; 16] = [
         },
     },
     Row {
+        letter: Some(b'f'),
+        name: "file",
+        value: "FILE[=PATH]",
+        in_: In::Built(cfg!(feature = "files")),
+        help: "copy FILE into the root, to PATH; repeatable",
+        set: |options, value| {
+            let Some(place) = options.files.iter_mut().find(|place| place.is_none()) else {
+                fail!(FAILED, "--file: more than 32 files");
+            };
+            *place = Some(value);
+            Ok(())
+        },
+    },
+    Row {
         letter: Some(b'u'),
         name: "user",
         value: "USER[:GROUP]",
@@ -68,7 +85,7 @@ const ROWS: [Row; 16] = [
         letter: None,
         name: "userns",
         value: "WHEN",
-        in_: In::Userns,
+        in_: In::Built(cfg!(feature = "userns")),
         help: "auto (if chroot is refused), always, never  [auto]",
         set: |options, value| {
             options.userns = Some(value);
@@ -79,7 +96,7 @@ const ROWS: [Row; 16] = [
         letter: None,
         name: "id-map",
         value: "MAP",
-        in_: In::Userns,
+        in_: In::Built(cfg!(feature = "userns")),
         help: "in a user namespace: identity or none  [identity]",
         set: |options, value| {
             options.id_map = Some(value);
@@ -256,6 +273,7 @@ pub(crate) struct Options {
     pub(crate) jail: Jail<'static>,
     pub(crate) root: &'static [u8],
     pub(crate) parent: Option<&'static [u8]>,
+    files: [Option<&'static [u8]>; FILES],
     pub(crate) user: Option<&'static [u8]>,
     pub(crate) caps: Option<&'static [u8]>,
     pub(crate) keep_fds: Option<&'static [u8]>,
@@ -271,6 +289,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// What `--file` named, each time.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &'static [u8]> {
+        self.files.into_iter().flatten()
+    }
+
     /// Take the options from the front of `args`; what is left are PROGRAM and its arguments. If there is nothing more to
     /// do, or an option is bad, the exit status.
     pub(crate) fn parse(args: &mut Strings) -> Result<Options, c_int> {
@@ -278,6 +301,7 @@ impl Options {
             jail: Jail::auto(),
             root: b"auto",
             parent: None,
+            files: [None; FILES],
             user: None,
             caps: None,
             keep_fds: None,
@@ -301,7 +325,7 @@ impl Options {
             if row.in_ != In::Every && !LINUX {
                 fail!(FAILED, "% is an option on Linux only", text);
             }
-            if row.in_ == In::Userns && !cfg!(feature = "userns") {
+            if row.in_ == In::Built(false) {
                 fail!(FAILED, "% is left out of this build", text);
             }
             let value = if row.value.is_empty() {
@@ -339,4 +363,12 @@ fn split(arg: &'static [u8]) -> (&'static [u8], Option<&'static [u8]>) {
     let (name, value) = end.and_then(|end| arg.split_at_checked(end)).unwrap_or((arg, NONE));
     let value = if long { value.strip_prefix(b"=") } else { Some(value).filter(|value| !value.is_empty()) };
     (name, value)
+}
+
+/// FILE[=PATH], in which PATH is absolute: what is copied, and its path in the root, by default the same.
+pub(crate) fn source_and_path(text: &'static [u8]) -> (&'static [u8], &'static [u8]) {
+    match text.windows(2).rposition(|two| two == b"=/") {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default()),
+        None => (text, text),
+    }
 }

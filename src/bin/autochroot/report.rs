@@ -5,6 +5,7 @@ use core::ffi::c_int;
 use autochroot::{OpenDirectories, Root};
 use rustix::process::{getegid, geteuid};
 
+use crate::options::{Options, source_and_path};
 use crate::os::{self, Inside};
 use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, Ids};
@@ -15,9 +16,9 @@ pub(crate) fn refused(status: c_int) -> c_int {
 }
 
 /// Print `key: value` lines, the last of which says whether the process is in a jail; return whether it is.
-pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut stream: Stream) -> Result<bool, c_int> {
+pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream: Stream) -> Result<bool, c_int> {
     let jailed = inside.jailed();
-    let parent = parent.or(jailed.parent().map(str::as_bytes)).unwrap_or_default();
+    let parent = options.jail.path().or(jailed.parent().map(str::as_bytes)).unwrap_or_default();
     let root = jailed.root();
     let ours = root.is_made();
     let findings = match jailed.verify() {
@@ -30,7 +31,13 @@ pub(crate) fn report(inside: &Inside, before: Ids, parent: Option<&[u8]>, mut st
     let now = (geteuid().as_raw(), getegid().as_raw());
     stream.line("root", &Shown(root));
     stream.line("parent", &if root == Root::Unlinked { parent } else { b"none" });
-    stream.line("empty", &if ours { "yes" } else { "not asked" });
+    let empty = match options.files().next() {
+        Some(_) => "no, but for files",
+        None if ours => "yes",
+        None => "not asked",
+    };
+    stream.line("empty", &empty);
+    options.files().for_each(|file| stream.line("file", &source_and_path(file).1));
     let writable = match findings.takes_nameless_files() {
         _ if !ours => "not asked",
         true => "nameless files",
