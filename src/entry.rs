@@ -9,6 +9,7 @@ use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 
 use crate::error::Fault;
 use crate::features::{DETACHED, FILES, LINUX, USERNS};
+use crate::files::{Files, Sources};
 use crate::jail::{Jail, Plan, Root};
 use crate::machine::{Action, State};
 use crate::os::{self, HELD};
@@ -47,8 +48,7 @@ pub(crate) struct Entry {
     parent: Option<OwnedFd>,
     name: [u8; NAME.len()],
     directory: Option<OwnedFd>,
-    sources: os::Sources,
-    filling: Option<os::Filling>,
+    sources: Sources,
     /// The umask took a part of its mode.
     umasked: bool,
     /// The descriptor, or the component of a path, at which a step failed.
@@ -75,8 +75,7 @@ impl Entry {
             parent: None,
             name: NAME,
             directory: None,
-            sources: os::Sources::new(),
-            filling: None,
+            sources: Sources::new(),
             umasked: false,
             number: None,
             place: RootId::ANYWHERE,
@@ -120,8 +119,14 @@ impl Entry {
             Action::Unshare => self.unshare(),
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
             // What only Linux has, and a build may leave out: nothing leads there then.
-            Action::Files if FILES => self.sources.open(jail.files, &mut self.number),
-            Action::Mount if FILES && plan.files => self.mount_to_fill(),
+            Action::Files if FILES => {
+                let Files { named, copier } = jail.files.ok_or(Errno::NOSYS)?;
+                (copier.open)(&mut self.sources, named, &mut self.number)
+            }
+            Action::Mount if FILES && plan.files => {
+                let Files { copier, .. } = jail.files.ok_or(Errno::NOSYS)?;
+                (copier.mount)(&mut self.sources)
+            }
             Action::Mount if DETACHED => self.mount(),
             Action::Fill if FILES => self.fill(jail),
             Action::Proc if USERNS => self.maps.open_proc(plan, state.root, state.wants_mount()),
@@ -189,16 +194,9 @@ impl Entry {
         Ok(())
     }
 
-    fn mount_to_fill(&mut self) -> Result<(), Fault> {
-        let filling = self.sources.mount()?;
-        self.filling = Some(filling);
-        Ok(())
-    }
-
     fn fill(&mut self, jail: Jail<'_>) -> Result<(), Fault> {
-        let Some(filling) = self.filling.take() else { return Err(Errno::BADF.into()) };
-        let contents = filling.fill(&self.sources, jail.files, &mut self.number)?;
-        let root = filling.into_root();
+        let Files { named, copier } = jail.files.ok_or(Errno::NOSYS)?;
+        let (root, contents) = (copier.fill)(&mut self.sources, named, &mut self.number)?;
         self.place = RootId::of(Root::Detached, &fstat(&root)?).with(Some(contents));
         self.directory = Some(root);
         Ok(())

@@ -1,5 +1,7 @@
 //! Files of a detached root: what the caller names, and which names are valid.
 
+use rustix::fd::OwnedFd;
+
 use crate::error::Fault;
 
 /// The most bytes that a file can have: 16 MiB.
@@ -57,6 +59,43 @@ impl<'a> NamedFile<'a> {
     /// offset. Of a device, `O_PATH` will do.
     pub const fn descriptor(fd: i32, path: &'a [u8]) -> Self {
         NamedFile { path, source: Source::Descriptor(fd) }
+    }
+}
+
+/// The jail's files, and what copies them: a program that has none is linked without that code, which is 11 KB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Files<'a> {
+    pub(crate) named: &'a [NamedFile<'a>],
+    pub(crate) copier: &'static Copier,
+}
+
+/// A step that reads the files.
+type Call<T> = fn(&mut Sources, &[NamedFile<'_>], &mut Option<i32>) -> Result<T, Fault>;
+
+/// The calls of the steps. Each leaves in the number the file at which it fails, counted from 0.
+#[derive(Debug)]
+pub(crate) struct Copier {
+    /// Opens and checks all sources.
+    pub(crate) open: Call<()>,
+    /// Mounts the tmpfs, sized to what comes into it.
+    pub(crate) mount: fn(&mut Sources) -> Result<(), Fault>,
+    /// Copies the files, which are 0444 in directories that are 0555, and makes the file system read-only. Returns its root.
+    pub(crate) fill: Call<(OwnedFd, Contents)>,
+}
+
+/// What is read from, and what is filled.
+pub(crate) struct Sources {
+    pub(crate) opened: [Option<OwnedFd>; NamedFile::MOST],
+    /// How large the tmpfs has to be.
+    pub(crate) bytes: u32,
+    pub(crate) devices: bool,
+    /// The tmpfs, and its root.
+    pub(crate) filling: Option<(OwnedFd, OwnedFd)>,
+}
+
+impl Sources {
+    pub(crate) const fn new() -> Self {
+        Sources { opened: [const { None }; NamedFile::MOST], bytes: 0, devices: false, filling: None }
     }
 }
 

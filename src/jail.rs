@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::error::{Error, Fault, Residue, Step};
 use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, FILES, LINUX, USERNS};
-use crate::files::NamedFile;
+use crate::files::Files;
 
 /// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
 ///
@@ -19,7 +19,7 @@ pub struct Jail<'a> {
     /// The parent, or the directory that is to be the root.
     pub(crate) path: Option<&'a [u8]>,
     /// What the root is to hold.
-    pub(crate) files: &'a [NamedFile<'a>],
+    pub(crate) files: Option<Files<'a>>,
     /// Made by the word `auto`.
     pub(crate) auto: bool,
     /// A parent was named for a root that has none.
@@ -264,7 +264,7 @@ impl<'a> Jail<'a> {
             dumpable: false,
             no_new_privs_helps: CHROOT_AFTER_NO_NEW_PRIVS,
         };
-        Jail { path: None, files: &[], auto: false, parent_of_another: false, not_in_a_list: false, plan }
+        Jail { path: None, files: None, auto: false, parent_of_another: false, not_in_a_list: false, plan }
     }
 
     /// An empty root of whatever kind this machine allows: on Linux [`detached`](Root::Detached), otherwise

@@ -70,8 +70,8 @@
 //! For a [`detached`](Jail::detached) root, `fsopen`, `fsconfig`, `fsmount`, `close` and `fstat` ([`Mount`](Step::Mount)) take
 //! the place of `Parent` to `Unlinked`. Where `fsopen` fails with `EPERM`, the user namespace comes with a mount namespace, and is made
 //! before `fsopen` is called once more.
-//! For [files](Jail::files), [`Files`](Step::Files) follows `WorkingDirectory`: `stat` and `openat` of each source. `Mount` makes three
-//! more calls of `fsconfig`. [`Fill`](Step::Fill) comes after it: `mkdirat` and two `fchmodat` for each directory; for each file `fstat`,
+//! For [files](Jail::files), [`Files`](Step::Files) follows `WorkingDirectory`: `stat` and `openat` of each source. `Mount` makes one
+//! more call of `fsconfig`. [`Fill`](Step::Fill) comes after it: `mkdirat` and `fchmodat` for each directory; for each file `fstat`,
 //! `openat`, `fchmod`, `pread` and `write` for each 8 KiB, `fstat`, `close`; then `fchmodat`, two `fsconfig`, `fstatfs`, `close` and
 //! `fstat`. `Verify` also calls `statfs("/")`.
 //! For [`failfs`](Jail::failfs), `fchroot` ([`Failfs`](Step::Failfs)) takes the place of `Parent` to `Fchdir`; then `fchroot`, without

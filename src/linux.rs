@@ -32,7 +32,7 @@ pub(crate) use detached::mount;
 pub(crate) use failfs::{
     change_to as change_to_failfs, enter as enter_failfs, find as find_failfs, verify as verify_failfs,
 };
-pub(crate) use files::{Filling, Sources, see_inodes};
+pub(crate) use files::see_inodes;
 pub(crate) use keyring::join as join_keyring;
 pub(crate) use parent::{fill_with_random, open_tmpdir};
 pub use privileges::securebits_are_locked;

@@ -6,7 +6,6 @@ use rustix::io::{Errno, read};
 use rustix::process::{Pid, Uid, geteuid};
 
 use crate::error::Fault;
-use crate::files::{Contents, NamedFile};
 use crate::jail::{Plan, Root};
 use crate::protection::SessionKeyring;
 
@@ -131,36 +130,6 @@ pub(crate) const fn mount() -> Result<OwnedFd, Fault> {
 }
 
 /// Only Linux has files in a root.
-pub(crate) struct Sources;
-
-#[allow(clippy::unused_self, reason = "Linux needs it")]
-impl Sources {
-    pub(crate) const fn new() -> Self {
-        Sources
-    }
-
-    pub(crate) const fn open(&self, _: &[NamedFile<'_>], _: &mut Option<i32>) -> Result<(), Fault> {
-        Err(NOT_HERE)
-    }
-
-    pub(crate) const fn mount(&self) -> Result<Filling, Fault> {
-        Err(NOT_HERE)
-    }
-}
-
-/// There is none.
-pub(crate) enum Filling {}
-
-impl Filling {
-    pub(crate) const fn fill(&self, _: &Sources, _: &[NamedFile<'_>], _: &mut Option<i32>) -> Result<Contents, Fault> {
-        match *self {}
-    }
-
-    pub(crate) fn into_root(self) -> OwnedFd {
-        match self {}
-    }
-}
-
 pub(crate) const fn see_inodes(_: u32) -> Result<(), Fault> {
     Err(NOT_HERE)
 }

@@ -12,9 +12,9 @@ use rustix::io::{Errno, pread, write};
 use rustix::mount::{fsconfig_reconfigure, fsconfig_set_flag};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::detached::{self, Limits};
+use super::detached;
 use crate::error::{Error, Fault, Residue, Step};
-use crate::files::{Contents, MOST_BYTES, NamedFile, Source, check};
+use crate::files::{Contents, Copier, MOST_BYTES, NamedFile, Source, Sources, check};
 
 /// Pages are at most that large.
 const PAGE: u32 = 1 << 16;
@@ -22,11 +22,8 @@ const PAGE: u32 = 1 << 16;
 /// The minor numbers of the devices null, zero, full, random and urandom, whose major number is 1.
 const DEVICES: [u32; 5] = [3, 5, 7, 8, 9];
 
-/// What is read from: opened before anything has changed, with the rights that the caller has then.
-pub(crate) struct Sources {
-    opened: [Option<OwnedFd>; NamedFile::MOST],
-    limits: Limits,
-}
+/// What [`Jail::files`](crate::Jail::files) brings with it.
+pub(crate) static COPIER: Copier = Copier { open: open_all, mount, fill };
 
 /// A source, looked at.
 enum Kind {
@@ -36,100 +33,78 @@ enum Kind {
     Device(u32),
 }
 
-impl Sources {
-    pub(crate) const fn new() -> Self {
-        Sources { opened: [const { None }; NamedFile::MOST], limits: Limits { bytes: PAGE, inodes: 1, devices: false } }
+/// Opens and checks all of them, with the rights that the caller has.
+fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<i32>) -> Result<(), Fault> {
+    if let Err((nth, fault)) = check(files) {
+        *number = i32::try_from(nth).ok();
+        return Err(fault);
     }
-
-    /// Opens and checks all of them. `number` is left with the one at which that fails, counted from 0.
-    pub(crate) fn open(&mut self, files: &[NamedFile<'_>], number: &mut Option<i32>) -> Result<(), Fault> {
-        if let Err((nth, fault)) = check(files) {
-            *number = i32::try_from(nth).ok();
-            return Err(fault);
-        }
-        *self = Sources::new();
-        for ((nth, file), place) in (0..).zip(files).zip(&mut self.opened) {
-            *number = Some(nth);
-            let kind = match file.source {
-                Source::Bytes(content) => Kind::File(bounded(content.len())?),
-                Source::Descriptor(fd) => kind(&fstat(borrow(fd)?)?)?,
-                Source::Path(path) => {
-                    let (opened, kind) = open(path)?;
-                    *place = Some(opened);
-                    kind
-                }
-            };
-            self.limits.inodes += file.path.iter().map(|&byte| u32::from(byte == b'/')).sum::<u32>();
-            self.limits.bytes += match kind {
-                // The files of /proc have none and are read to their end.
-                Kind::File(0) => MOST_BYTES,
-                Kind::File(size) => size.next_multiple_of(PAGE),
-                Kind::Device(_) => {
-                    let held = capabilities(None)?.effective;
-                    if !held.contains(CapabilitySet::MKNOD | CapabilitySet::SYS_ADMIN) {
-                        return Err(Fault::NoDevice);
-                    }
-                    self.limits.devices = true;
-                    0
-                }
-            };
-        }
-        *number = None;
-        Ok(())
-    }
-
-    /// Mounts the tmpfs, sized to what comes into it.
-    pub(crate) fn mount(&self) -> Result<Filling, Fault> {
-        let (tmpfs, root) = detached::mount_to_fill(self.limits)?;
-        Ok(Filling { tmpfs, root })
-    }
-}
-
-/// A tmpfs that is being filled.
-pub(crate) struct Filling {
-    tmpfs: OwnedFd,
-    root: OwnedFd,
-}
-
-impl Filling {
-    /// Gives up the right to change the file system, and returns its root.
-    pub(crate) fn into_root(self) -> OwnedFd {
-        self.root
-    }
-
-    /// Copies the files, which are 0444 in directories that are 0555, and makes the file system read-only. `number` is left with the file at which that fails.
-    pub(crate) fn fill(
-        &self,
-        sources: &Sources,
-        files: &[NamedFile<'_>],
-        number: &mut Option<i32>,
-    ) -> Result<Contents, Fault> {
-        let root = self.root.as_fd();
-        each_directory(files, &mut |nth, directory| {
-            *number = i32::try_from(nth).ok();
-            mkdirat(root, directory, Mode::RWXU)?;
-            // The umask may have taken a part of it.
-            chmodat(root, directory, Mode::RWXU, AtFlags::empty())
-        })?;
-        for ((nth, file), opened) in (0..).zip(files).zip(&sources.opened) {
-            *number = Some(nth);
-            let mut buffer = [0; 256];
-            let path = relative(file.path, file.path.len(), &mut buffer);
-            match (file.source, opened) {
-                (Source::Bytes(content), _) => write_whole(&create(root, path)?, content)?,
-                (Source::Descriptor(fd), _) => copy(borrow(fd)?, root, path)?,
-                (Source::Path(_), Some(opened)) => copy(opened.as_fd(), root, path)?,
-                (Source::Path(_), None) => return Err(Errno::BADF.into()),
+    *sources = Sources { bytes: PAGE, ..Sources::new() };
+    for ((nth, file), place) in (0..).zip(files).zip(&mut sources.opened) {
+        *number = Some(nth);
+        let kind = match file.source {
+            Source::Bytes(content) => Kind::File(bounded(content.len())?),
+            Source::Descriptor(fd) => kind(&fstat(borrow(fd)?)?)?,
+            Source::Path(path) => {
+                let (opened, kind) = open(path)?;
+                *place = Some(opened);
+                kind
             }
-        }
-        *number = None;
-        let mode = Mode::from_raw_mode(0o555);
-        each_directory(files, &mut |_, directory| chmodat(root, directory, mode, AtFlags::empty()))?;
-        chmodat(root, c".", mode, AtFlags::empty())?;
-        fsconfig_set_flag(&self.tmpfs, c"ro")?;
-        fsconfig_reconfigure(&self.tmpfs)?;
-        Ok(Contents { inodes: inodes(&fstatfs(root)?), devices: sources.limits.devices })
+        };
+        sources.bytes += match kind {
+            // The files of /proc have none and are read to their end.
+            Kind::File(0) => MOST_BYTES,
+            Kind::File(size) => size.next_multiple_of(PAGE),
+            Kind::Device(_) => {
+                let held = capabilities(None)?.effective;
+                if !held.contains(CapabilitySet::MKNOD | CapabilitySet::SYS_ADMIN) {
+                    return Err(Fault::NoDevice);
+                }
+                sources.devices = true;
+                0
+            }
+        };
     }
+    *number = None;
+    Ok(())
+}
+
+fn mount(sources: &mut Sources) -> Result<(), Fault> {
+    sources.filling = Some(detached::mount_to_fill(sources.bytes, sources.devices)?);
+    Ok(())
+}
+
+fn fill(
+    sources: &mut Sources,
+    files: &[NamedFile<'_>],
+    number: &mut Option<i32>,
+) -> Result<(OwnedFd, Contents), Fault> {
+    let Some((tmpfs, mounted)) = sources.filling.take() else { return Err(Errno::BADF.into()) };
+    let root = mounted.as_fd();
+    each_directory(files, &mut |nth, directory| {
+        *number = i32::try_from(nth).ok();
+        mkdirat(root, directory, Mode::RWXU)
+    })?;
+    for ((nth, file), opened) in (0..).zip(files).zip(&sources.opened) {
+        *number = Some(nth);
+        let mut buffer = [0; 256];
+        let path = relative(file.path, file.path.len(), &mut buffer);
+        match (file.source, opened) {
+            (Source::Bytes(content), _) => write_whole(&create(root, path)?, content)?,
+            (Source::Descriptor(fd), _) => copy(borrow(fd)?, root, path)?,
+            (Source::Path(_), Some(opened)) => copy(opened.as_fd(), root, path)?,
+            (Source::Path(_), None) => return Err(Errno::BADF.into()),
+        }
+    }
+    *number = None;
+    // Whatever the umask has left of them.
+    let mode = Mode::from_raw_mode(0o555);
+    each_directory(files, &mut |_, directory| chmodat(root, directory, mode, AtFlags::empty()))?;
+    chmodat(root, c".", mode, AtFlags::empty())?;
+    fsconfig_set_flag(&tmpfs, c"ro")?;
+    fsconfig_reconfigure(&tmpfs)?;
+    let contents = Contents { inodes: inodes(&fstatfs(root)?), devices: sources.devices };
+    Ok((mounted, contents))
 }
 
 /// For the launcher, which opens its files before it becomes another user.

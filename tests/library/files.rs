@@ -294,17 +294,18 @@ fn only_a_detached_root_has_files() {
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "registers")]
 #[test]
 fn a_file_that_changes_while_it_is_copied_is_an_error() {
-    static PATH: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+    // No path leads there from an empty mount namespace.
+    static WRITER: std::sync::Mutex<Option<fs::File>> = std::sync::Mutex::new(None);
     let scratch = Scratch::new();
-    let _ = PATH.set(scratch.0.join("file"));
     fs::write(scratch.0.join("file"), vec![b'a'; 20_000]).unwrap();
     fs::set_permissions(scratch.0.join("file"), fs::Permissions::from_mode(0o666)).unwrap();
     let source = path(&scratch, "file");
     as_each_user(|user| {
         let files = [GREETING, NamedFile::copy(&source, b"/file")];
+        *WRITER.lock().unwrap() = Some(fs::File::options().append(true).open(scratch.0.join("file")).unwrap());
         stand_in(libc::SYS_pread64, |nth, [fd, buffer, length, at]| {
             if nth == 1 {
-                fs::File::options().append(true).open(PATH.get().unwrap()).unwrap().write_all(b"more").unwrap();
+                WRITER.lock().unwrap().as_mut().unwrap().write_all(b"more").unwrap();
             }
             let mut part = libc::iovec { iov_base: buffer as *mut libc::c_void, iov_len: length };
             answer(unsafe { libc::preadv(fd as i32, &raw mut part, 1, at as libc::off_t) } as i64)

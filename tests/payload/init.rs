@@ -49,7 +49,7 @@ fn run(case: &str) {
 
 /// The tests of the library, built for this machine, as root; they cover ordinary users too.
 fn run_tests(tests: fs::ReadDir) {
-    for (path, kind) in [("/proc", "proc"), ("/dev/shm", "tmpfs"), ("/run", "tmpfs"), ("/tmp", "tmpfs"), ("/var/tmp", "tmpfs")] {
+    for (path, kind) in [("/proc", "proc"), ("/dev", "devtmpfs"), ("/dev/shm", "tmpfs"), ("/run", "tmpfs"), ("/tmp", "tmpfs"), ("/var/tmp", "tmpfs")] {
         fs::create_dir_all(path).unwrap();
         mount_at(kind, path, 0);
     }
