@@ -169,11 +169,13 @@ pub(crate) struct Fault(i16);
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident => $text:expr,)*) => {
         #[allow(non_upper_case_globals, reason = "they read as the variants that they are")]
+        #[cfg_attr(not(feature = "files"), allow(dead_code, reason = "some are of files"))]
         impl Fault {
             $($(#[$doc])* pub(crate) const $name: Fault = Fault(-1 - Answer::$name as i16);)*
         }
 
         #[derive(Clone, Copy)]
+        #[cfg_attr(not(feature = "files"), allow(dead_code, reason = "some are of files"))]
         enum Answer { $($name),* }
 
         const ANSWERS: &[&str] = &[$($text),*];

@@ -1,4 +1,8 @@
 //! Files of a detached root: what the caller names, and which names are valid.
+#![cfg_attr(
+    not(feature = "files"),
+    allow(dead_code, unreachable_pub, reason = "the jail knows them, the API does not")
+)]
 
 use rustix::fd::OwnedFd;
 
@@ -24,14 +28,12 @@ const MOST_PATH: usize = 255;
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a NamedFile does nothing by itself"]
-#[cfg_attr(not(feature = "files"), allow(unreachable_pub, reason = "the jail knows it, the API does not"))]
 pub struct NamedFile<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) source: Source<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "files"), allow(dead_code, reason = "the jail knows it, the API does not"))]
 pub(crate) enum Source<'a> {
     Path(&'a [u8]),
     Bytes(&'a [u8]),
