@@ -9,6 +9,7 @@ use crate::jail::IdMap;
 use crate::jail::Jail;
 use crate::jailed::Jailed;
 use crate::machine::{Action, State};
+use crate::os;
 use crate::parents::PARENTS;
 
 impl Jail<'_> {
@@ -59,14 +60,15 @@ impl Jail<'_> {
             return Ok(Jailed::new(self, &mut system, &end));
         }
         let (action, fault) = end.refused.unwrap_or((end.now, Fault::NotTheRoot)); // always there
-        let last = (end.root.name(), action.step(), fault);
+        let last = (end.root, action.step(), fault);
         let [first, second] =
-            end.attempts.map(|attempt| attempt.map(|(root, action, fault)| (root.name(), action.step(), fault)));
+            end.attempts.map(|attempt| attempt.map(|(root, action, fault)| (root, action.step(), fault)));
         // The last root is the one that left something.
         let (_, step, fault) = first.filter(|_| !end.has.user_namespace).unwrap_or(last);
         let attempts = if first.is_some() { [first, second, Some(last)] } else { [None; 3] };
         let mut traces = end.has;
         traces.mounts = system.root_moved && !traces.root;
-        Err(Error { step, fault, number: system.number, traces, tried: system.tried(), attempts })
+        let error = Error { step, fault, number: system.number, traces, tried: system.tried(), attempts, cause: None };
+        Err(Error { cause: os::find_cause(&error), ..error })
     }
 }

@@ -5,9 +5,11 @@ use core::fmt;
 use rustix::io::Errno;
 
 use crate::capabilities::Capabilities;
+use crate::cause::Cause;
 use crate::features::FILES;
 use crate::parents::{PARENTS, parent};
 use crate::protection::Protection;
+use crate::root::Root;
 use crate::text::{Named, decimal};
 
 /// The step of an entry that was refused.
@@ -273,6 +275,12 @@ impl Fault {
         Fault(MISSING - protection as i16)
     }
 
+    /// The capability that is not held, if that is the fault.
+    pub(crate) fn capability_not_held(self) -> Option<Capabilities> {
+        let number = u32::from(NOT_HELD.abs_diff(self.0));
+        (self.0 <= NOT_HELD && number < 64).then(|| Capabilities::from_bits(1 << number))
+    }
+
     /// The protection that is missing, if that is the fault.
     pub(crate) fn missing_protection(self) -> Option<Protection> {
         Protection::ALL.into_iter().find(|protection| self == Fault::missing(*protection))
@@ -368,8 +376,8 @@ impl Residue {
     }
 }
 
-/// A kind of root that was tried: its name, and the step that failed.
-pub(crate) type Attempt = (&'static str, Step, Fault);
+/// A kind of root that was tried, and the step that failed.
+pub(crate) type Attempt = (Root, Step, Fault);
 
 /// A refused entry: the step, the errno, and what could not be undone.
 ///
@@ -389,12 +397,13 @@ pub struct Error {
     pub(crate) tried: [Option<Fault>; PARENTS],
     /// If several roots were tried, all of them.
     pub(crate) attempts: [Option<Attempt>; 3],
+    pub(crate) cause: Option<Cause>,
 }
 
 impl Error {
     /// A refusal after the entry.
     pub(crate) const fn inside(step: Step, fault: Fault, traces: Residue) -> Error {
-        Error { step, fault, number: None, traces, tried: [None; PARENTS], attempts: [None; 3] }
+        Error { step, fault, number: None, traces, tried: [None; PARENTS], attempts: [None; 3], cause: None }
     }
 
     /// The step that failed. Costs no system call.
@@ -479,18 +488,22 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+/// Displayed as what failed and what remains, without the cause, which the launcher prints on a line of its own.
+pub struct Failure<'e>(pub &'e Error);
+
+impl fmt::Display for Failure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = self.0;
         let mut before = "cannot enter any root: ";
-        for (root, step, fault) in self.attempts.into_iter().flatten() {
-            [before, root, ": "].into_iter().try_for_each(|text| f.write_str(text))?;
-            self.fmt_failure(step, fault, f)?;
+        for (root, step, fault) in error.attempts.into_iter().flatten() {
+            [before, root.name(), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+            error.fmt_failure(step, fault, f)?;
             before = "; ";
         }
         if before != "; " {
-            self.fmt_failure(self.step, self.fault, f)?;
+            error.fmt_failure(error.step, error.fault, f)?;
         }
-        let t = self.traces;
+        let t = error.traces;
         for (remains, what) in [
             (t.directory, "the new directory is still there"),
             (t.left, "a directory that somebody moved or filled may be left"),
@@ -508,6 +521,16 @@ impl fmt::Display for Error {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Failure(self).fmt(f)?;
+        match self.cause {
+            Some(cause) => f.write_str("; hint: ").and_then(|()| fmt::Display::fmt(&cause, f)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,9 +6,10 @@ use rustix::process::Pid;
 use crate::entry::{Entry, OpenDirectories, RootId, RootMutability};
 use crate::error::Residue;
 use crate::error::{Error, Step};
-use crate::jail::{Entered, IdMap, Jail, Root};
+use crate::jail::{Entered, IdMap, Jail};
 use crate::machine::State;
 use crate::protection::SessionKeyring;
+use crate::root::Root;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;

@@ -134,6 +134,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
 mod capabilities;
+mod cause;
 mod check;
 mod enter;
 mod entry;
@@ -148,6 +149,7 @@ mod machine;
 mod parents;
 mod parse;
 mod protection;
+mod root;
 #[doc(hidden)]
 pub mod text;
 
@@ -165,24 +167,29 @@ pub use check::Check;
 #[doc(hidden)]
 pub use entry::{LeadsTo, leads_to};
 pub use entry::{OpenDirectories, RootMutability};
+/// For the launcher alone.
+#[doc(hidden)]
+pub use error::Failure;
 pub use error::{Error, Step};
 #[cfg(all(feature = "files", any(target_os = "linux", target_os = "android")))]
 pub use files::NamedFile;
+pub use jail::Jail;
 #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
 pub use jail::{IdMap, UserNamespace};
-pub use jail::{Jail, Root};
 pub use jailed::Jailed;
 /// For the launcher alone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[doc(hidden)]
 pub use linux::{open_source, securebits_are_locked, syscall};
 pub use parse::ParseError;
+pub use root::Root;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use {
     capabilities::Capabilities,
+    cause::{Cause, ThreadNames},
     jail::Entered,
     jailed::Sealed,
-    linux::{Cause, Seal},
+    linux::Seal,
     protection::{Protection, SessionKeyring},
 };
 

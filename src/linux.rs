@@ -23,10 +23,10 @@ mod threads;
 mod unshare;
 mod user_namespace;
 
-pub use cause::Cause;
 pub use files::open_source;
 pub use seal::Seal;
 
+pub(crate) use cause::find as find_cause;
 pub(crate) use descriptors::{each_open, is_a_ring};
 pub(crate) use detached::mount;
 pub(crate) use failfs::{

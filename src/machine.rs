@@ -5,7 +5,8 @@
 
 use crate::error::{Fault, Residue, Step};
 use crate::features::FILES;
-use crate::jail::{Entered, IdMap, Plan, Root, UserNamespace};
+use crate::jail::{Entered, IdMap, Plan, UserNamespace};
+use crate::root::Root;
 
 /// What to do next. Every match on an action lists all of them, so that the compiler names the places a new one needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use core::fmt;
 
 use crate::features::{DETACHED, LINUX};
-use crate::jail::{Jail, Root, Roots};
+use crate::jail::{Jail, Roots};
+use crate::root::Root;
 
 /// Why a text describes no jail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,11 @@ use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read};
 use rustix::process::{Pid, Uid, geteuid};
 
-use crate::error::Fault;
-use crate::jail::{Plan, Root};
+use crate::cause::Cause;
+use crate::error::{Error, Fault};
+use crate::jail::Plan;
 use crate::protection::SessionKeyring;
+use crate::root::Root;
 
 /// Opens a directory for `fchdir` and the `…at` calls.
 pub(crate) const HELD: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -127,6 +129,11 @@ pub(crate) const fn unshare_root_and_descriptors() -> Result<bool, Errno> {
 
 pub(crate) const fn mount() -> Result<OwnedFd, Fault> {
     Err(NOT_HERE)
+}
+
+/// None is known here.
+pub(crate) const fn find_cause(_: &Error) -> Option<Cause> {
+    None
 }
 
 /// Only Linux has files in a root.

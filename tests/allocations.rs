@@ -100,7 +100,7 @@ fn a_refusal_and_its_text_and_cause_allocate_nothing() {
         let mut line = Line([0; 1024], 0);
         let (count, ()) = allocations(|| {
             let error = Jail::parse(b"unlinked /nowhere").unwrap().enter().unwrap_err();
-            let cause = error.cause();
+            let cause = error.known_cause();
             write!(line, "{error} {cause:?}").unwrap();
             write!(line, "{}", Capabilities::from_bits(u64::MAX)).unwrap();
         });

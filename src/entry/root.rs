@@ -6,8 +6,8 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, mkdirat, openat, statat, unli
 
 use crate::error::Fault;
 use crate::files::Contents;
-use crate::jail::Root;
 use crate::os;
+use crate::root::Root;
 
 /// For all to read and search: after a later `setuid`, a lookup in the root says `ENOENT` and not `EACCES`.
 pub(super) const MODE: Mode = Mode::from_raw_mode(0o555);

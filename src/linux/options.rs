@@ -5,9 +5,10 @@ use super::files::COPIER;
 #[cfg(feature = "files")]
 use crate::files::{Files, NamedFile};
 use crate::jail::Jail;
+use crate::jail::Roots;
 #[cfg(feature = "userns")]
 use crate::jail::{IdMap, UserNamespace};
-use crate::jail::{Root, Roots};
+use crate::root::Root;
 
 /// Linux only.
 impl Jail<'_> {

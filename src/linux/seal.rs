@@ -14,8 +14,8 @@ use super::{landlock, seccomp};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::files::Contents;
-use crate::jail::Root;
 use crate::protection::{InForce, Protection, SessionKeyring};
+use crate::root::Root;
 
 /// What a seal leaves (Linux). By default nothing.
 #[derive(Clone, Copy, Debug, Default)]

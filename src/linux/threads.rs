@@ -6,10 +6,11 @@ use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
-use rustix::thread::{Timespec, nanosleep};
+use rustix::thread::{Timespec, gettid, nanosleep};
 
 use super::proc;
 use super::unshare::{Share, unshare};
+use crate::cause::ThreadNames;
 use crate::error::Fault;
 use crate::text::number;
 
@@ -61,6 +62,28 @@ pub(crate) fn another_thread_lives() -> Option<bool> {
     };
     proc::list(&tasks, &mut count).ok()?;
     Some(living > 1)
+}
+
+/// Returns the names of the first threads that are not this one.
+pub(super) fn other_threads() -> ThreadNames {
+    let mut names = ThreadNames::default();
+    let mut places = names.0.iter_mut();
+    let own = gettid().as_raw_nonzero().get().unsigned_abs();
+    let mut read_name = |task: BorrowedFd<'_>, name: &CStr| -> Result<(), Fault> {
+        if number(name.to_bytes()) != Some(own) {
+            let task = proc::open_directory(task, name)?;
+            let comm = proc::open(task.as_fd(), c"comm", OFlags::empty())?;
+            if let Some(place) = places.next() {
+                proc::read_start(&comm, place)?;
+            }
+        }
+        Ok(())
+    };
+    if let Ok(tasks) = proc::open_directory(CWD, c"/proc/self/task") {
+        // What cannot be read has no name.
+        let _ = proc::list(&tasks, &mut |name| read_name(tasks.as_fd(), name));
+    }
+    names
 }
 
 /// Whether the thread with this directory is not about to end: whoever joins a thread goes on when the kernel has set `PF_EXITING`, its

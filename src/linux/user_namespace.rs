@@ -15,7 +15,8 @@ use super::root::HELD;
 use super::unshare::{Share, unshare};
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
-use crate::jail::{IdMap, Plan, Root, UserNamespace};
+use crate::jail::{IdMap, Plan, UserNamespace};
+use crate::root::Root;
 use crate::text::digits;
 
 const NOTHING: CapabilitySets = CapabilitySets {

@@ -194,7 +194,7 @@ fn an_ordinary_user_keeps_no_group_that_was_not_asked_for() {
         args.extend(["--user=svc:svc", &userns]);
         let output = ids_by(&args, Some(PASSWD), Some(GROUP));
         let message = "autochroot: cannot set the supplementary groups: EPERM (operation not permitted) (--user svc:svc)\n  \
-                       hint: to become another user takes CAP_SETGID and CAP_SETUID: run as root\n";
+                       hint: missing: setgid,setuid; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet=\n";
         assert_eq!((both(&output), output.status.code()), (("", message), Some(125)));
         args[3] = "--groups=7002,7003,7005";
         args[5] = "--user=svc";
@@ -302,7 +302,7 @@ fn an_ordinary_user_can_be_nobody_else() {
         let other = format!("{}:{gid}", id + 1);
         let output = run(other.clone());
         let message = "cannot set the supplementary groups: EPERM (operation not permitted)";
-        let hint = "to become another user takes CAP_SETGID and CAP_SETUID: run as root";
+        let hint = "missing: setgid,setuid; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet=";
         assert_eq!(both(&output), ("", &*format!("autochroot: {message} (--user {other})\n  hint: {hint}\n")));
         assert_eq!(output.status.code(), Some(125));
     });

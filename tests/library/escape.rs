@@ -436,7 +436,11 @@ fn an_open_directory_is_refused_with_its_number() {
         );
         assert_eq!(
             error.to_string(),
-            format!("cannot accept the open descriptors: descriptor {} is a directory", directory.as_raw_fd())
+            format!(
+                "cannot accept the open descriptors: descriptor {} is a directory; hint: close that directory: a process \
+                 leaves the jail through it",
+                directory.as_raw_fd()
+            )
         );
         drop(directory);
         let path = fs::File::options().read(true).custom_flags(libc::O_PATH).open("/tmp").unwrap();
@@ -464,10 +468,14 @@ fn a_ring_is_refused_with_its_number_and_nothing_else_that_has_no_file() {
             let error = Jail::auto().enter().unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("cannot accept the open descriptors: descriptor {} is an io_uring", ring.as_raw_fd())
+                format!(
+                    "cannot accept the open descriptors: descriptor {} is an io_uring; hint: close that io_uring: a process \
+                     opens files through a directory that is registered in it",
+                    ring.as_raw_fd()
+                )
             );
             assert_eq!((error.fd(), error.is_partial()), (Some(ring.as_raw_fd()), false));
-            assert_eq!(error.cause(), Some(autochroot::Cause::OpenRing));
+            assert_eq!(error.known_cause(), Some(autochroot::Cause::OpenRing));
             let _ = Jail::auto().allow_open_directories().enter().unwrap();
         });
     }
@@ -568,7 +576,7 @@ fn a_process_that_shares_the_memory_is_refused_and_named() {
         let pid = unsafe { libc::clone(wait, end, libc::CLONE_VM | libc::SIGCHLD, std::ptr::null_mut()) };
         assert!(pid > 0);
         let error = Jail::auto().enter().unwrap_err();
-        let cause = error.cause();
+        let cause = error.known_cause();
         unsafe {
             libc::kill(pid, libc::SIGKILL);
             libc::waitpid(pid, std::ptr::null_mut(), 0);

@@ -238,7 +238,8 @@ fn never_gives_the_eperm_of_chroot_and_leaves_the_process_as_it_was() {
         let error = refusal(Jail::unlinked().parent(parent.bytes()).user_namespace(UserNamespace::Never));
         assert_refused(error, Step::Chroot, Errno::PERM);
         assert!(!error.is_partial());
-        assert_eq!(error.to_string(), "cannot chroot: EPERM (operation not permitted)");
+        let hint = "hint: run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces";
+        assert_eq!(error.to_string(), format!("cannot chroot: EPERM (operation not permitted); {hint}"));
         assert_eq!((open_fds(), fs::read_link("/proc/self/ns/user").unwrap()), before);
         assert_eq!(std::env::current_dir().unwrap(), Path::new("/usr"));
     });
@@ -262,7 +263,7 @@ fn a_working_directory_that_cannot_be_searched_is_no_obstacle_but_is_missed_afte
                         assert_refused(error, Step::Chroot, Errno::PERM);
                         assert!(error.is_partial());
                         assert!(
-                            error.to_string().ends_with("; the working directory could not be restored"),
+                            error.to_string().contains("; the working directory could not be restored; hint: "),
                             "{error}"
                         );
                     }
@@ -397,9 +398,10 @@ fn a_process_that_is_not_dumpable_is_refused_before_anything_changed_unless_allo
             assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Proc, None, false));
             assert_eq!(
                 error.to_string(),
-                "cannot open /proc/self: the process is not dumpable, so the id maps belong to root"
+                "cannot open /proc/self: the process is not dumpable, so the id maps belong to root; hint: enter before the \
+                 process changes its user, or go without id maps"
             );
-            assert_eq!(error.cause(), Some(autochroot::Cause::NotDumpable));
+            assert_eq!(error.known_cause(), Some(autochroot::Cause::NotDumpable));
             assert_eq!(fs::read_link("/proc/self/ns/user").unwrap(), namespace);
         }
         assert!(!always.id_map(IdMap::None).enter().unwrap().ids_kept());
@@ -550,7 +552,7 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
              in /run: everyone can write to it and it is not sticky, \
              in /tmp: ENOSPC (no space left or limit reached), \
              in /var/tmp: ENOENT (no such file or directory), \
-             in /: EACCES (permission denied)"
+             in /: EACCES (permission denied); hint: name a directory that can be written, or use the root \"detached\""
         );
         set_tmpdir(Some(Path::new("/nonexistent")));
         let error = refusal(Jail::unlinked()).to_string();

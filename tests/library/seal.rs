@@ -88,7 +88,7 @@ fn a_kernel_without_landlock_is_reported_or_an_error_if_landlock_is_required() {
         assert_eq!(error.step(), Step::Require);
         assert!(!error.to_string().contains("privileges"), "{error}");
         assert_eq!((held(), bounding()), before);
-        assert_eq!(error.cause(), Some(Cause::LandlockDisabled));
+        assert_eq!(error.known_cause(), Some(Cause::LandlockDisabled));
     });
     as_each_user(|_| {
         fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);

@@ -230,7 +230,7 @@ fn warn(sealed: &Sealed) {
 
 /// Prints the cause and the remedy, where they are known.
 pub(crate) fn hint(error: &Error, stream: &mut Stream) {
-    if let Some(cause) = error.cause() {
+    if let Some(cause) = error.known_cause() {
         stream.put("  hint: %\n", &[&Shown(cause)]);
     }
 }

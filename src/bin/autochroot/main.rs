@@ -24,7 +24,7 @@ mod user;
 
 use core::ffi::{CStr, c_char, c_int};
 
-use autochroot::{Error, Step};
+use autochroot::{Error, Failure, Step};
 use rustix::fd::AsRawFd as _;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
@@ -172,7 +172,7 @@ fn say_why(options: &Options, error: &Error) {
         None => ("root", Some(options.root).filter(|root| *root != b"auto")),
     };
     let mut stream = Stream::err();
-    stream.put("autochroot: %", &[&Shown(error)]);
+    stream.put("autochroot: %", &[&Shown(Failure(error))]);
     if let Some(value) = value {
         stream.put(" (--% %)", &[&name, &value]);
     }

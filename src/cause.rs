@@ -1,0 +1,190 @@
+//! Why a step failed, where that is known, and what to change.
+
+use core::fmt::{self, Write as _};
+
+use crate::capabilities::Capabilities;
+
+/// What made the kernel refuse a step (Linux): from [`Error::known_cause`](crate::Error::known_cause). Displayed as one line that says
+/// what to change.
+///
+/// | cause | the kernel's answer, and what makes it certain | test |
+/// | --- | --- | --- |
+/// | `Threads` | `EINVAL` of `unshare(CLONE_VM)`; `/proc/self/task` has another thread | `cause::what_the_error_itself_tells` |
+/// | `SharedMemory` | the same without another thread | `escape::a_process_that_shares_the_memory_is_refused_and_named` |
+/// | `OpenDirectory`, `OpenRing` | the descriptor itself | `cause::what_the_error_itself_tells`, `escape::a_ring_is_refused…` |
+/// | `NoDescriptors` | `EMFILE` | `cause::no_descriptor_is_left` |
+/// | `NoPrivilege` | `EPERM`, the capability is not held, and user namespaces are forbidden | `cause::what_the_error_itself_tells` |
+/// | `MissingCapabilities` | `EPERM`, and they are not held | `cause::capabilities_that_are_missing` |
+/// | `NoParent` | each parent has a reason of its own | `cause::proc_that_is_missing_hidden_or_read_only` |
+/// | `Seccomp` | even `unshare(0)` fails | `cause::a_seccomp_filter` |
+/// | `SeccompPerhaps` | `EPERM`, `EACCES` or `ENOSYS`; `prctl(PR_GET_SECCOMP)` returns 2 | `cause::a_seccomp_filter` |
+/// | `UnprivilegedUsernsClone` | `EPERM`; the sysctl is 0 | `kernel::every_caller_gets_the_jail_or_is_told_what_to_change` |
+/// | `Chrooted` | `EPERM`; "/" is not the root of a mount | `cause::a_chroot_around_it_and_an_id_that_is_not_mapped` |
+/// | `UnmappedId` | `EPERM`; the id is not in the map | `cause::a_chroot_around_it_and_an_id_that_is_not_mapped` |
+/// | `UnmappedUser`, `SetgroupsDenied` | `EINVAL`; `EPERM` with the capability held | `cause::a_user_that_a_user_namespace_around…` |
+/// | `NoMoreUserNamespaces`, `NoMoreMountNamespaces` | `ENOSPC`; the sysctl is 0 | `cause::a_limit_of_zero_and_one_that_is_reached` |
+/// | `UserNamespaceLimit` | `ENOSPC` or `EUSERS`; neither is 0 | `cause::a_nesting_of_more_than_32` |
+/// | `NoUserNamespaces` | `/proc/self/ns/user` is missing | none: no such kernel |
+/// | `AppArmor` | the sysctl is 1, and no filter is in force | none: Ubuntu's kernel |
+/// | `SeLinux` | `EACCES`; it is enforcing, and no filter is in force | none |
+/// | `NoProc`, `ReadOnlyProc` | `ENOENT`; the mount is read-only | `cause::proc_that_is_missing_hidden_or_read_only` |
+/// | `NotDumpable` | `prctl(PR_GET_DUMPABLE)` | `jail::a_process_that_is_not_dumpable_is_refused…` |
+/// | `NoSetfcap` | `EPERM` of `uid_map` for uid 0 without it | `cause::uid_0_that_may_not_be_mapped` |
+/// | `NoDetachedMount` | `ENOSYS` of `fsopen`, and no filter is in force | none: no such kernel |
+/// | `NoFailfs` | `ENOSYS` of `fchroot`, and no filter is in force | `roots::failfs_is_entered_where_the_kernel_has_it…` |
+/// | `NothingKept` | the jail was entered through a user namespace | `seal::a_capability_is_kept_by_name_and_by_root_only` |
+/// | `NoLandlock`, `LandlockDisabled` | `ENOSYS`, `EOPNOTSUPP` | `seal::a_kernel_without_landlock_is_reported…` |
+/// | `LandlockLayers` | `E2BIG` | `cause::sixteen_layers_of_landlock` |
+/// | `ProcessLimit` | `EAGAIN` of `setresuid` | none: no kernel since Linux 3.1 returns it there |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// There is more than one thread. These are names of others, as far as `/proc` tells.
+    Threads(ThreadNames),
+    /// Another process shares the memory of this one: it was made by `vfork`, or by `clone` with `CLONE_VM`.
+    SharedMemory,
+    /// A descriptor is open on a directory.
+    OpenDirectory,
+    /// A descriptor is an `io_uring`.
+    OpenRing,
+    /// `RLIMIT_NOFILE` is reached.
+    NoDescriptors,
+    /// `CAP_SYS_CHROOT` is not held, and the caller forbids user namespaces.
+    NoPrivilege,
+    /// These capabilities are not held, which the step takes.
+    MissingCapabilities(Capabilities),
+    /// No directory of the list can be written.
+    NoParent,
+    /// A seccomp filter refuses `unshare`, as Docker's does.
+    Seccomp,
+    /// A seccomp filter is in force. Whether it or something else refused the call cannot be told apart.
+    SeccompPerhaps,
+    /// The sysctl `kernel.unprivileged_userns_clone` is 0 (Debian).
+    UnprivilegedUsernsClone,
+    /// The process is already in a chroot, where the kernel makes no user namespaces.
+    Chrooted,
+    /// The process' own user or group id is not mapped in the user namespace that it is in.
+    UnmappedId,
+    /// An id to become is not mapped in the user namespace that the process is in.
+    UnmappedUser,
+    /// The user namespace that the process is in denies `setgroups`.
+    SetgroupsDenied,
+    /// The sysctl `user.max_user_namespaces` is 0.
+    NoMoreUserNamespaces,
+    /// The sysctl `user.max_mnt_namespaces` is 0.
+    NoMoreMountNamespaces,
+    /// A limit of `/proc/sys/user` is reached, or user namespaces are nested 32 deep.
+    UserNamespaceLimit,
+    /// The kernel was built without user namespaces.
+    NoUserNamespaces,
+    /// The sysctl `kernel.apparmor_restrict_unprivileged_userns` is 1 (Ubuntu).
+    AppArmor,
+    /// `SELinux` is enforcing, and refused it with `EACCES`.
+    SeLinux,
+    /// `/proc` is not mounted.
+    NoProc,
+    /// `/proc` is mounted read-only.
+    ReadOnlyProc,
+    /// The process is not dumpable: it has changed its user, has file capabilities, or its program cannot be read.
+    NotDumpable,
+    /// Uid 0 does not hold `CAP_SETFCAP`, without which it is not mapped (Linux 5.12).
+    NoSetfcap,
+    /// The kernel is too old for a detached mount (Linux 5.2).
+    NoDetachedMount,
+    /// The kernel is too old for failfs (Linux 7.3).
+    NoFailfs,
+    /// The jail was entered through a user namespace, in which no capability is kept.
+    NothingKept,
+    /// The kernel was built without Landlock, or is older than Linux 5.13.
+    NoLandlock,
+    /// Landlock is disabled at boot.
+    LandlockDisabled,
+    /// 16 layers of Landlock are in force, and there cannot be more.
+    LandlockLayers,
+    /// The user to become has as many processes as `RLIMIT_NPROC` permits.
+    ProcessLimit,
+}
+
+/// The names of up to three threads.
+///
+/// Displayed as ` (tokio-rt-worker, log)`; without a name, as nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadNames(pub(crate) [[u8; 16]; 3]);
+
+impl fmt::Display for ThreadNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = " (";
+        for name in &self.0 {
+            for byte in name.iter().take_while(|byte| (0x20..0x7f).contains(*byte)) {
+                f.write_str(before)?;
+                f.write_char(char::from(*byte))?;
+                before = "";
+            }
+            before = if before.is_empty() { ", " } else { before };
+        }
+        f.write_str(if before == ", " { ")" } else { "" })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Cause::Threads(names) => {
+                f.write_str("the process has other threads")?;
+                fmt::Display::fmt(names, f)?;
+                ": enter before starting any, for example before the tokio runtime"
+            }
+            Cause::SharedMemory => {
+                "another process shares the memory (vfork, clone with CLONE_VM): enter in one that has its own"
+            }
+            Cause::OpenDirectory => "close that directory: a process leaves the jail through it",
+            Cause::OpenRing => {
+                "close that io_uring: a process opens files through a directory that is registered in it"
+            }
+            Cause::NoDescriptors => "the limit of open files is reached: raise it (ulimit -n, LimitNOFILE= in systemd)",
+            Cause::NoPrivilege => "run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces",
+            Cause::MissingCapabilities(missing) => {
+                f.write_str("missing: ")?;
+                fmt::Display::fmt(missing, f)?;
+                "; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet="
+            }
+            Cause::NoParent => "name a directory that can be written, or use the root \"detached\"",
+            Cause::Seccomp => "a seccomp filter refuses unshare: run as root with CAP_SYS_CHROOT, or change the filter",
+            Cause::SeccompPerhaps => {
+                "a seccomp filter is in force, which may have refused it (systemd: SystemCallFilter=; containers: the profile)"
+            }
+            Cause::UnprivilegedUsernsClone => "set the sysctl kernel.unprivileged_userns_clone, which is 0, to 1",
+            Cause::Chrooted => "already in a chroot, where no user namespace can be made: run as root or outside of it",
+            Cause::UnmappedId => {
+                "the user or group id is not mapped in this user namespace: map it in uid_map and gid_map"
+            }
+            Cause::UnmappedUser => {
+                "an id to become is not mapped in this user namespace: map it in uid_map and gid_map"
+            }
+            Cause::SetgroupsDenied => "this user namespace denies setgroups: start with the groups that are wanted",
+            Cause::NoMoreUserNamespaces => "raise the sysctl user.max_user_namespaces, which is 0",
+            Cause::NoMoreMountNamespaces => "raise the sysctl user.max_mnt_namespaces, which is 0",
+            Cause::UserNamespaceLimit => {
+                "a limit of namespaces in /proc/sys/user is reached, or user namespaces are nested 32 deep"
+            }
+            Cause::NoUserNamespaces => "this kernel has no user namespaces (CONFIG_USER_NS): run as root",
+            Cause::AppArmor => {
+                "set the sysctl kernel.apparmor_restrict_unprivileged_userns, which is 1, to 0, or add an AppArmor profile \
+                 that allows userns"
+            }
+            Cause::SeLinux => "SELinux is enforcing and refuses the user namespace: change the policy",
+            Cause::NoProc => "mount /proc, or go without id maps",
+            Cause::ReadOnlyProc => "/proc is read-only: mount it writable, or go without id maps",
+            Cause::NotDumpable => "enter before the process changes its user, or go without id maps",
+            Cause::NoSetfcap => "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps",
+            Cause::NothingKept => "in a user namespace no capability is kept: enter with privilege",
+            Cause::NoLandlock => "this kernel has no Landlock (Linux 5.13, CONFIG_SECURITY_LANDLOCK)",
+            Cause::LandlockDisabled => "Landlock is disabled: add landlock to the boot parameter lsm=",
+            Cause::LandlockLayers => "16 layers of Landlock are in force already, and there cannot be more",
+            Cause::ProcessLimit => "that user has as many processes as RLIMIT_NPROC permits",
+            Cause::NoFailfs => "failfs takes Linux 7.3: use another root, or a list such as detached,unlinked",
+            Cause::NoDetachedMount => "a detached mount takes Linux 5.2: name a directory that can be written",
+        };
+        f.write_str(text)
+    }
+}
