@@ -149,7 +149,7 @@ impl fmt::Display for Cause {
                 "; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet="
             }
             Cause::NoParent => "name a directory that can be written, or use the root \"detached\"",
-            Cause::Seccomp => "a seccomp filter refuses unshare: run as root with CAP_SYS_CHROOT, or change the filter",
+            Cause::Seccomp => "a seccomp filter refuses unshare: change the filter, or run as root with CAP_SYS_CHROOT",
             Cause::SeccompPerhaps => {
                 "a seccomp filter is in force, which may have refused it (systemd: SystemCallFilter=; containers: the profile)"
             }
@@ -173,8 +173,10 @@ impl fmt::Display for Cause {
                  that allows userns"
             }
             Cause::SeLinux => "SELinux is enforcing and refuses the user namespace: change the policy",
-            Cause::NoProc => "mount /proc, or go without id maps",
-            Cause::ReadOnlyProc => "/proc is read-only: mount it writable, or go without id maps",
+            Cause::NoProc => "mount /proc; without files in the root, the entry can also go without id maps",
+            Cause::ReadOnlyProc => {
+                "/proc is read-only: mount it writable; without files in the root, the entry can also go without id maps"
+            }
             Cause::NotDumpable => "enter before the process changes its user, or go without id maps",
             Cause::NoSetfcap => "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps",
             Cause::NothingKept => "in a user namespace no capability is kept: enter with privilege",

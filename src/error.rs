@@ -228,7 +228,7 @@ answers! {
     SamePath => with_files("an earlier file has the same path in the root"),
     BelowAFile => with_files("one of its path and that of an earlier file leads through the other"),
     NotAFile => with_files("it is neither a file nor one of the devices null, zero, full, random and urandom"),
-    NoDevice => with_files("to make a device takes CAP_MKNOD and CAP_SYS_ADMIN"),
+    NoDevice => with_files("to make a device takes CAP_MKNOD and CAP_SYS_ADMIN, and that no user namespace was entered before"),
     LargeFile => with_files("it is larger than 16 MiB"),
     Changed => with_files("it changed while it was copied"),
     OtherFiles => with_files("the root holds other files"),

@@ -79,7 +79,8 @@ type Call<T> = fn(&mut Sources, &[NamedFile<'_>], &mut Option<i32>) -> Result<T,
 pub(crate) struct Copier {
     /// Opens and checks all sources.
     pub(crate) open: Call<()>,
-    /// Mounts the tmpfs, sized to what comes into it.
+    /// Mounts the tmpfs, sized to what comes into it. From here to the end of `fill` the process is not dumpable: others of its user
+    /// could open the tmpfs through `/proc`, and put files of theirs into it.
     pub(crate) mount: fn(&mut Sources) -> Result<(), Fault>,
     /// Copies the files, which are 0444 in directories that are 0555, and makes the file system read-only. Returns its root.
     pub(crate) fill: Call<(OwnedFd, Contents)>,
@@ -91,8 +92,15 @@ pub(crate) struct Sources {
     /// How large the tmpfs has to be.
     pub(crate) bytes: u32,
     pub(crate) devices: bool,
-    /// The tmpfs, and its root.
-    pub(crate) filling: Option<(OwnedFd, OwnedFd)>,
+    pub(crate) filling: Option<Filling>,
+}
+
+/// A tmpfs that can still be written to.
+pub(crate) struct Filling {
+    pub(crate) tmpfs: OwnedFd,
+    pub(crate) root: OwnedFd,
+    /// The process was dumpable, and is to be so again.
+    pub(crate) dumpable: bool,
 }
 
 impl Sources {

@@ -113,7 +113,7 @@ impl Jailed {
     /// - The power of uid 0, of set-id programs and of file capabilities: securebits, all locked, and `no_new_privs`.
     /// - The keys of whoever started the process: an empty session keyring.
     /// - By Landlock, to open, list, execute, make, remove, rename or truncate anything on a mounted file system, except to list the
-    ///   empty root, also through a directory that is still open or comes over a socket; from ABI 9 on (Linux 7.1), to connect to a
+    ///   empty root and, if it has [files](crate::Jail::files), to read them and write to devices, also through a directory that is still open or comes over a socket; from ABI 9 on (Linux 7.1), to connect to a
     ///   socket by its path through such a directory; and, from ABI 6 on (Linux 6.12), signals and abstract Unix
     ///   sockets to processes outside.
     /// - By a seccomp filter, the system calls that lead out in spite of all this, or into other processes of the user: `setns`,

@@ -63,6 +63,12 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         (Step::Failfs, Some(Errno::NOSYS)) => Some(Cause::NoFailfs),
         (Step::Mount, Some(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
         (Step::NewUserNamespace, None) if fault == Fault::Restricted => Some(Cause::AppArmor),
+        // With CAP_SYS_CHROOT, all that a user namespace is for is the mount.
+        (Step::Proc | Step::NewUserNamespace, Some(_))
+            if missing(CapabilitySet::SYS_CHROOT).is_none() && missing(CapabilitySet::SYS_ADMIN).is_some() =>
+        {
+            missing(CapabilitySet::SYS_ADMIN)
+        }
         (Step::SetGroups | Step::SetGid | Step::SetUid, Some(errno)) => not_that_user(step, errno),
         (Step::CheckCapabilities, None) if has.user_namespace => Some(Cause::NothingKept),
         (Step::CheckCapabilities, None) => fault.capability_not_held().map(Cause::MissingCapabilities),

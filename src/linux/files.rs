@@ -6,16 +6,17 @@ use core::ffi::CStr;
 
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fstat, fstatfs, major, makedev, minor, mkdirat,
-    mknodat, openat, statat, statfs,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fcntl_getfl, fstat, fstatfs, major, makedev, minor,
+    mkdirat, mknodat, openat, statat, statfs,
 };
 use rustix::io::{Errno, pread, write};
 use rustix::mount::{fsconfig_reconfigure, fsconfig_set_flag};
+use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::detached;
 use crate::error::{Error, Fault, Residue, Step};
-use crate::files::{Contents, Copier, MOST_BYTES, NamedFile, Source, Sources, check};
+use crate::files::{Contents, Copier, Filling, MOST_BYTES, NamedFile, Source, Sources, check};
 
 /// Pages are at most that large.
 const PAGE: u32 = 1 << 16;
@@ -45,7 +46,15 @@ fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<
         *number = Some(nth);
         let kind = match file.source {
             Source::Bytes(content) => Kind::File(bounded(content.len())?),
-            Source::Descriptor(fd) => kind(&fstat(borrow(fd)?)?)?,
+            Source::Descriptor(fd) => {
+                let fd = borrow(fd)?;
+                let kind = kind(&fstat(fd)?)?;
+                let flags = fcntl_getfl(fd)?;
+                if let (Kind::File(_), true) = (&kind, flags.intersects(OFlags::PATH | OFlags::WRONLY)) {
+                    return Err(Errno::BADF.into()); // it cannot be read
+                }
+                kind
+            }
             Source::Path(path) => {
                 let (opened, kind) = open(path)?;
                 *place = Some(opened);
@@ -71,7 +80,16 @@ fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<
 }
 
 fn mount(sources: &mut Sources) -> Result<(), Fault> {
-    sources.filling = Some(detached::mount_to_fill(sources.bytes, sources.devices)?);
+    let dumpable = dumpable_behavior()? == DumpableBehavior::Dumpable;
+    if dumpable {
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    }
+    let mounted = detached::mount_to_fill(sources.bytes, sources.devices);
+    if let (true, Err(_)) = (dumpable, &mounted) {
+        set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    }
+    let (tmpfs, root) = mounted?;
+    sources.filling = Some(Filling { tmpfs, root, dumpable });
     Ok(())
 }
 
@@ -80,32 +98,49 @@ fn fill(
     files: &[NamedFile<'_>],
     number: &mut Option<i32>,
 ) -> Result<(OwnedFd, Contents), Fault> {
-    let Some((tmpfs, mounted)) = sources.filling.take() else { return Err(Errno::BADF.into()) };
-    let root = mounted.as_fd();
+    let Some(Filling { tmpfs, root, dumpable }) = sources.filling.take() else { return Err(Errno::BADF.into()) };
+    let filled = copy_all(sources, &tmpfs, root.as_fd(), files, number);
+    if dumpable {
+        set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    }
+    Ok((root, Contents { inodes: filled?, devices: sources.devices }))
+}
+
+/// Copies the files, makes the file system read-only, and returns how many inodes it has. There are no others than those made here.
+fn copy_all(
+    sources: &Sources,
+    tmpfs: &OwnedFd,
+    root: BorrowedFd<'_>,
+    files: &[NamedFile<'_>],
+    number: &mut Option<i32>,
+) -> Result<u32, Fault> {
+    let mut count = 1;
     each_directory(files, &mut |nth, directory| {
         *number = i32::try_from(nth).ok();
-        mkdirat(root, directory, Mode::RWXU)
+        count += 1;
+        mkdirat(root, directory, Mode::RWXU)?;
+        // The umask may have taken a part of it.
+        chmodat(root, directory, Mode::RWXU, AtFlags::empty())
     })?;
     for ((nth, file), opened) in (0..).zip(files).zip(&sources.opened) {
         *number = Some(nth);
+        count += 1;
         let mut buffer = [0; 256];
         let path = relative(file.path, file.path.len(), &mut buffer);
         match (file.source, opened) {
-            (Source::Bytes(content), _) => write_whole(&create(root, path)?, content)?,
+            (Source::Bytes(content), _) => write_whole(&create(root, path)?, content, 0)?,
             (Source::Descriptor(fd), _) => copy(borrow(fd)?, root, path)?,
             (Source::Path(_), Some(opened)) => copy(opened.as_fd(), root, path)?,
             (Source::Path(_), None) => return Err(Errno::BADF.into()),
         }
     }
     *number = None;
-    // Whatever the umask has left of them.
     let mode = Mode::from_raw_mode(0o555);
     each_directory(files, &mut |_, directory| chmodat(root, directory, mode, AtFlags::empty()))?;
     chmodat(root, c".", mode, AtFlags::empty())?;
-    fsconfig_set_flag(&tmpfs, c"ro")?;
-    fsconfig_reconfigure(&tmpfs)?;
-    let contents = Contents { inodes: inodes(&fstatfs(root)?), devices: sources.devices };
-    Ok((mounted, contents))
+    fsconfig_set_flag(tmpfs, c"ro")?;
+    fsconfig_reconfigure(tmpfs)?;
+    if inodes(&fstatfs(root)?) == count { Ok(count) } else { Err(Fault::OtherFiles) }
 }
 
 /// For the launcher, which opens its files before it becomes another user.
@@ -166,7 +201,10 @@ fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr) -> Result<(), F
         Kind::File(size) => size,
         Kind::Device(number) => {
             let mode = Mode::from_raw_mode(0o666);
-            mknodat(root, path, FileType::CharacterDevice, mode, makedev(1, number))?;
+            match mknodat(root, path, FileType::CharacterDevice, mode, makedev(1, number)) {
+                Err(Errno::PERM) => return Err(Fault::NoDevice),
+                done => done?,
+            }
             return Ok(chmodat(root, path, mode, AtFlags::empty())?);
         }
     };
@@ -179,13 +217,14 @@ fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr) -> Result<(), F
         if length == 0 {
             break;
         }
-        write_whole(&to, buffer.get(..length).unwrap_or_default())?;
-        copied += bounded(length)?;
-        bounded(copied as usize)?;
+        // It has grown since it was looked at, if there is no space for it.
+        write_whole(&to, buffer.get(..length).unwrap_or_default(), copied)
+            .map_err(|fault| if fault == Fault::of(Errno::NOSPC) && size > 0 { Fault::Changed } else { fault })?;
+        copied = bounded(copied as usize + length)?;
     }
     let after = fstat(from)?;
-    let is_same =
-        (before.st_size, before.st_mtime, before.st_mtime_nsec) == (after.st_size, after.st_mtime, after.st_mtime_nsec);
+    let times = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
+    let is_same = before.st_size == after.st_size && times(&before) == times(&after);
     if size == 0 || is_same { Ok(()) } else { Err(Fault::Changed) }
 }
 
@@ -199,7 +238,12 @@ fn create(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     Ok(file)
 }
 
-fn write_whole(to: &OwnedFd, mut content: &[u8]) -> Result<(), Fault> {
+/// Writes to the end of a file, which has so many bytes. Beyond `RLIMIT_FSIZE` the kernel would send `SIGXFSZ`.
+fn write_whole(to: &OwnedFd, mut content: &[u8], before: u32) -> Result<(), Fault> {
+    let end = u64::from(before) + content.len() as u64;
+    if getrlimit(Resource::Fsize).current.is_some_and(|limit| end > limit) {
+        return Err(Errno::FBIG.into());
+    }
     while !content.is_empty() {
         let written = write(to, content)?;
         content = content.get(written..).unwrap_or_default();

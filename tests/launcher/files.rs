@@ -55,7 +55,7 @@ fn check_lists_the_files() {
             .args(["--check", "-r", "unlinked,detached", "-f", "/etc/passwd=/b/c", "-f", "/proc/version"])
             .output()
             .unwrap();
-        let start = "root: detached\nparent: none\nempty: no, but for files\nfile: /b/c\nfile: /proc/version\nwritable: no\n\
+        let start = "root: detached\nparent: none\nempty: only files\nfile: /b/c\nfile: /proc/version\nwritable: no\n\
                      mode: fixed\n";
         assert!(text(&output.stdout).starts_with(start), "{output:?}");
         assert!(text(&output.stdout).ends_with("\njailed: yes\n") && output.status.success(), "{output:?}");
@@ -120,8 +120,8 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             assert_fails(
                 &run(user, [options, &[device, "/bin/true"]].concat()),
                 125,
-                "cannot open the files for the root: file 1: to make a device takes CAP_MKNOD and CAP_SYS_ADMIN (--file \
-                 /dev/null)",
+                "cannot open the files for the root: file 1: to make a device takes CAP_MKNOD and CAP_SYS_ADMIN, and \
+                 that no user namespace was entered before (--file /dev/null)",
             );
         }
     }
@@ -271,4 +271,25 @@ fn a_server_and_a_client_of_tls_have_their_certificates() {
         server.kill().unwrap();
         server.wait().unwrap();
     });
+}
+
+/// The files are those that whoever starts the launcher sees: before descriptors are closed or replaced.
+#[test]
+fn a_file_can_be_named_by_a_descriptor_that_the_program_does_not_keep() {
+    for (user, options) in ways() {
+        let script = r#""$0" "$@" 3</proc/version </etc/passwd"#;
+        let mut command = command(Path::new("sh"));
+        start_as(&mut command, user);
+        let output = command
+            .args(["-c", script])
+            .arg(launcher())
+            .args(options)
+            .args(["--keep-fds=1,2", "-f/dev/fd/3=/version", "-f/proc/self/fd/0=/passwd"])
+            .arg(payload())
+            .args(["cat=/version", "fds"])
+            .output()
+            .unwrap();
+        let expected = format!("{}fds: [0, 1, 2]\n", fs::read_to_string("/proc/version").unwrap());
+        assert_eq!((said(&output), text(&output.stderr)), (&*expected, ""), "{user:?} {options:?}");
+    }
 }

@@ -83,7 +83,7 @@ fn a_seccomp_filter() {
     for (errno, name) in [(Errno::PERM, PERM), (Errno::NOSYS, "ENOSYS (the kernel does not have this call)")] {
         as_user(plain(), || {
             fake(libc::SYS_unshare, errno);
-            let hint = "a seccomp filter refuses unshare: run as root with CAP_SYS_CHROOT, or change the filter";
+            let hint = "a seccomp filter refuses unshare: change the filter, or run as root with CAP_SYS_CHROOT";
             assert_eq!(refusal(Jail::unlinked()), format!("{USERNS}: {name}; hint: {hint}"));
         });
     }
@@ -332,10 +332,11 @@ fn proc_that_is_missing_hidden_or_read_only() {
         };
         assert_eq!(mounted, 0, "mount: {}", std::io::Error::last_os_error());
     };
-    let text = "cannot open /proc/self: ENOENT (no such file or directory); hint: mount /proc, or go without id maps";
+    let text = "cannot open /proc/self: ENOENT (no such file or directory); hint: mount /proc; without files in the root, \
+                the entry can also go without id maps";
     assert_eq!(as_seven(&missing, Jail::unlinked()), text);
-    let text = "cannot open /proc/self: EROFS (read-only file system); hint: /proc is read-only: mount it writable, or go without \
-                id maps";
+    let text = "cannot open /proc/self: EROFS (read-only file system); hint: /proc is read-only: mount it writable; without \
+                files in the root, the entry can also go without id maps";
     assert_eq!(as_seven(&|| proc(libc::MS_RDONLY, ""), Jail::unlinked()), text);
     assert_eq!(as_seven(&|| proc(0, "hidepid=2"), Jail::unlinked()), "entered");
     assert_eq!(as_seven(&|| proc(0, "subset=pid"), Jail::unlinked()), "entered");

@@ -184,7 +184,8 @@ fn a_device_is_that_device_or_an_error() {
             sealed.jailed().verify().unwrap();
             assert_eq!(fs::write("/dev/x", "").unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
         } else {
-            let text = "cannot open the files for the root: file 1: to make a device takes CAP_MKNOD and CAP_SYS_ADMIN";
+            let text = "cannot open the files for the root: file 1: to make a device takes CAP_MKNOD and CAP_SYS_ADMIN, and \
+                        that no user namespace was entered before";
             let error = Jail::detached().files(&files).enter().unwrap_err();
             assert_eq!((error.step(), error.is_partial(), &*error.to_string()), (Step::Files, false, text));
         }
@@ -342,8 +343,79 @@ fn a_file_that_outgrows_the_root_is_an_error() {
         });
         let files = [GREETING, NamedFile::copy(&source, b"/file")];
         let error = Jail::detached().files(&files).enter().unwrap_err();
-        let text = "cannot copy the files into the root: file 2: ENOSPC (no space left or limit reached)";
+        let text = "cannot copy the files into the root: file 2: it changed while it was copied";
         assert_eq!((error.step(), error.is_partial(), &*error.to_string()), (Step::Fill, false, text));
         assert!(fs::metadata("/etc").is_ok());
+    });
+}
+
+/// While the tmpfs can be written to, no path of `/proc` leads another process of the same user there.
+#[test]
+fn another_process_of_the_user_puts_no_file_into_the_root() {
+    let scratch = Scratch::new();
+    let sixteen = source(&scratch, "source", &vec![b'a'; 1 << 20]);
+    as_user(plain(), || {
+        let files = [NamedFile::copy(&sixteen, b"/first"), NamedFile::copy(&sixteen, b"/second"), GREETING];
+        for _ in 0..30 {
+            let (ready, go) = std::os::unix::net::UnixStream::pair().unwrap();
+            let victim = unsafe { libc::fork() };
+            if victim == 0 {
+                (&ready).read_exact(&mut [0]).unwrap();
+                let dumpable = || unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
+                assert_eq!(dumpable(), 1);
+                let _jailed = Jail::detached().files(&files).enter().unwrap();
+                assert_eq!(dumpable(), 1);
+                let is_right = tree(Path::new("/")) == ["/etc/", "/etc/greeting", "/first", "/second"];
+                unsafe { libc::_exit(i32::from(!is_right)) };
+            }
+            let attacker = unsafe { libc::fork() };
+            if attacker == 0 {
+                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+                close_all_but([raw(&go); 2]);
+                (&go).write_all(b".").unwrap();
+                loop {
+                    for fd in 3..20 {
+                        let _ = fs::write(format!("/proc/{victim}/fd/{fd}/evil"), "");
+                    }
+                }
+            }
+            assert_eq!(exit_status(victim), 0);
+            unsafe {
+                libc::kill(attacker, libc::SIGKILL);
+                libc::waitpid(attacker, std::ptr::null_mut(), 0);
+            }
+        }
+    });
+}
+
+/// The kernel would kill a process that writes beyond the limit.
+#[test]
+fn a_limit_of_file_sizes_is_an_error() {
+    as_each_user(|user| {
+        let limit = libc::rlimit { rlim_cur: 5, rlim_max: 5 };
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+        let files = [GREETING];
+        let error = Jail::detached().files(&files).enter().unwrap_err();
+        let text = "cannot copy the files into the root: file 1: EFBIG (file too large)";
+        assert!(error.to_string().starts_with(text), "{error}");
+        assert_eq!((error.step(), error.is_partial()), (Step::Fill, user != User::Root));
+    });
+}
+
+#[test]
+fn a_descriptor_that_cannot_be_read_is_found_before_anything_has_changed() {
+    let scratch = Scratch::new();
+    fs::write(scratch.0.join("file"), "").unwrap();
+    fs::set_permissions(scratch.0.join("file"), fs::Permissions::from_mode(0o666)).unwrap();
+    as_each_user(|_| {
+        use std::os::unix::fs::OpenOptionsExt;
+        let path = fs::File::options().read(true).custom_flags(libc::O_PATH).open("/etc/passwd").unwrap();
+        let writer = fs::File::options().write(true).open(scratch.0.join("file")).unwrap();
+        for fd in [raw(&path), raw(&writer)] {
+            let files = [NamedFile::descriptor(fd, b"/x")];
+            assert_source(Jail::detached().files(&files).enter().unwrap_err(), 0, Errno::BADF);
+        }
+        // The last list counts.
+        assert_eq!(Jail::detached().files(&[GREETING]).files(&[]).check().unwrap().root(), Root::Detached);
     });
 }

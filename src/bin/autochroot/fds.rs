@@ -11,6 +11,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec, fcntl_getfd};
 use rustix::process::getpid;
 
 use crate::FAILED;
+use crate::files::Files;
 use crate::libc::Strings;
 use crate::os::{NULL_DEVICE, close_one_by_one, close_range, placeholder};
 use crate::output::{self, fail};
@@ -128,14 +129,17 @@ impl Kept {
         Ok(())
     }
 
-    /// Closes all others but `program`, which the `execve` closes.
-    pub(crate) fn close_others(&self, program: Option<c_int>) -> Result<(), c_int> {
+    /// Closes all others but `program` and those of the files, which the `execve` closes.
+    pub(crate) fn close_others(&self, program: Option<c_int>, files: &Files) -> Result<(), c_int> {
         if let Kept::All = self {
             return Ok(());
         }
         let ours = [program, output::error_copy()];
         let next = |least: c_int| {
-            self.next(least).into_iter().chain(ours.into_iter().flatten().filter(|fd| *fd >= least)).min()
+            self.next(least)
+                .into_iter()
+                .chain(ours.into_iter().flatten().chain(files.descriptors()).filter(|fd| *fd >= least))
+                .min()
         };
         let mut least = 3;
         loop {

@@ -1,9 +1,10 @@
-//! `--file`: what is copied into the root. It is opened before any privilege is dropped.
+//! `--file`: what is copied into the root. It is opened before anything else is, and before any privilege is dropped.
 
 use core::ffi::c_int;
 
-use autochroot::{NamedFile, open_source};
-use rustix::fd::{AsRawFd as _, OwnedFd};
+use autochroot::{Jail, NamedFile, open_source};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::FAILED;
 use crate::options::{Options, source_and_path};
@@ -13,7 +14,7 @@ use crate::output::{Shown, fail};
 pub(crate) struct Files {
     named: [NamedFile<'static>; NamedFile::MOST],
     count: usize,
-    _opened: [Option<OwnedFd>; NamedFile::MOST],
+    opened: [Option<OwnedFd>; NamedFile::MOST],
 }
 
 impl Files {
@@ -25,6 +26,14 @@ impl Files {
             let (source, path) = source_and_path(text);
             match open_source(source) {
                 Ok(source) => {
+                    let source = match source.as_raw_fd() {
+                        0..3 => fcntl_dupfd_cloexec(source, 3),
+                        _ => Ok(source),
+                    };
+                    let source = match source {
+                        Ok(source) => source,
+                        Err(errno) => fail!(FAILED, "--file %: cannot copy its descriptor: %", text, errno),
+                    };
                     *file = NamedFile::descriptor(source.as_raw_fd(), path);
                     *place = Some(source);
                 }
@@ -32,10 +41,15 @@ impl Files {
             }
             count += 1;
         }
-        Ok(Files { named, count, _opened: opened })
+        Ok(Files { named, count, opened })
     }
 
-    pub(crate) fn all(&self) -> &[NamedFile<'static>] {
-        self.named.get(..self.count).unwrap_or_default()
+    /// Those that are open, all above the standard ones.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = c_int> {
+        self.opened.iter().flatten().map(AsRawFd::as_raw_fd)
+    }
+
+    pub(crate) fn put_into<'j>(&'j self, jail: Jail<'j>) -> Jail<'j> {
+        jail.files(self.named.get(..self.count).unwrap_or_default())
     }
 }

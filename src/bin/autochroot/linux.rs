@@ -21,8 +21,6 @@ use rustix::thread::{
 
 use crate::FAILED;
 use crate::fds::descriptor;
-#[cfg(feature = "files")]
-use crate::files::Files;
 use crate::options::Options;
 use crate::output::{Shown, Stream, fail};
 pub(crate) use crate::user::User;
@@ -141,15 +139,11 @@ pub(crate) fn user(options: &Options) -> Result<Option<User>, c_int> {
 /// Enters, becomes the user, and seals. `program` is the descriptor that may still be executed. `refused` reports an error.
 pub(crate) fn enter(
     options: &Options,
-    jail: Jail<'static>,
+    jail: Jail<'_>,
     user: Option<&User>,
     program: Option<c_int>,
     refused: impl Fn(Error) -> c_int,
 ) -> Result<Inside, c_int> {
-    #[cfg(feature = "files")]
-    let files = Files::open(options)?;
-    #[cfg(feature = "files")]
-    let jail = jail.files(files.all());
     let caps = kept_capabilities(options)?;
     let first = user.is_some() && never_by_privilege(options);
     // Who is that user already needs no privilege to become it. Root may still have other groups.

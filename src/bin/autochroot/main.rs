@@ -10,6 +10,10 @@
 mod fds;
 #[cfg(all(feature = "files", any(target_os = "linux", target_os = "android")))]
 mod files;
+#[cfg(not(all(feature = "files", any(target_os = "linux", target_os = "android"))))]
+mod no_files;
+#[cfg(not(all(feature = "files", any(target_os = "linux", target_os = "android"))))]
+use no_files as files;
 mod libc;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -30,6 +34,7 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
 
 use fds::Kept;
+use files::Files;
 use libc::Strings;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as os;
@@ -69,23 +74,24 @@ fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     refuse_privilege_from_the_file()?;
     let kept = Kept::of(options.keep_fds, environment)?;
     kept.check()?;
+    let files = Files::open(&options)?;
     kept.fill_standard(options.check)?;
     let user = os::user(&options)?;
     let before = (geteuid().as_raw(), getegid().as_raw());
     match (options.check, args.peek()) {
-        (true, None) => match enter(&options, &kept, user.as_ref(), None) {
+        (true, None) => match enter(&options, &kept, &files, user.as_ref(), None) {
             Ok(inside) => Ok(c_int::from(!report::report(&inside, before, &options, Stream::out())?)),
             Err(status) => Ok(report::refused(status)),
         },
         (true, Some(_)) => fail!(FAILED, "--check runs no PROGRAM"),
         (false, None) => fail!(FAILED, "no PROGRAM given (see --help)"),
-        (false, Some(name)) => run(&options, &kept, user.as_ref(), name, before, args, environment),
+        (false, Some(name)) => run(&options, (&kept, &files), user.as_ref(), name, before, args, environment),
     }
 }
 
 fn run(
     options: &Options,
-    kept: &Kept,
+    (kept, files): (&Kept, &Files),
     user: Option<&User>,
     name: &CStr,
     before: Ids,
@@ -100,7 +106,7 @@ fn run(
         Err(Unfit::Errno(errno)) => fail!(CANNOT_RUN, "%: cannot open it: %", shown, errno),
         Err(Unfit::Because(why)) => fail!(CANNOT_RUN, "%: %", shown, why),
     };
-    let inside = enter(options, kept, user, Some(program.as_raw_fd()))?;
+    let inside = enter(options, kept, files, user, Some(program.as_raw_fd()))?;
     if options.verbose {
         report::report(&inside, before, options, Stream::err())?;
     }
@@ -148,17 +154,23 @@ fn refuse_privilege_from_the_file() -> Result<(), c_int> {
 }
 
 /// Enters, becomes the user, and seals. `program` is the descriptor that may still be executed.
-fn enter(options: &Options, kept: &Kept, user: Option<&User>, program: Option<c_int>) -> Result<Inside, c_int> {
+fn enter(
+    options: &Options,
+    kept: &Kept,
+    files: &Files,
+    user: Option<&User>,
+    program: Option<c_int>,
+) -> Result<Inside, c_int> {
     let jail = match kept {
         Kept::All => options.jail, // looks at every descriptor
         Kept::Listed(_) | Kept::Standard(_) => options.jail.allow_open_directories(),
     };
-    kept.close_others(program)?;
+    kept.close_others(program, files)?;
     let refused = |error: Error| {
         say_why(options, &error);
         FAILED
     };
-    os::enter(options, jail, user, program, refused)
+    os::enter(options, files.put_into(jail), user, program, refused)
 }
 
 /// The error, the option that it is about, and the cause where it is known.

@@ -32,7 +32,7 @@ pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream
     stream.line("root", &Shown(root));
     stream.line("parent", &if root == Root::Unlinked { parent } else { b"none" });
     let empty = match options.files().next() {
-        Some(_) => "no, but for files",
+        Some(_) => "only files",
         None if ours => "yes",
         None => "not asked",
     };

@@ -41,7 +41,7 @@ pub(crate) const fn user(_: &Options) -> Result<Option<User>, c_int> {
 /// Enters. `refused` reports an error.
 pub(crate) fn enter(
     _: &Options,
-    jail: Jail<'static>,
+    jail: Jail<'_>,
     _: Option<&User>,
     _: Option<c_int>,
     refused: impl Fn(Error) -> c_int,
