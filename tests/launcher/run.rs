@@ -201,17 +201,18 @@ fn a_program_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
             (
                 &*script,
                 126,
-                "is a script: its interpreter is not in the jail\n  hint: run the \
+                "is a script: scripts cannot be executed by descriptor\n  hint: run the \
              interpreter, if it is a static program, and give it the script on standard input",
             ),
-            (&*rubbish, 126, "is no program for this machine"),
+            (&*rubbish, 126, "is neither a program nor a script"),
             (fifo.to_str().unwrap(), 126, "is not a file"),
             (directory, 126, "is a directory"),
             (
                 dynamic,
                 126,
                 "is not static: its dynamic loader is not in the jail\n  hint: \
-             build it for a musl target, or name a directory with --root that holds the loader and the libraries",
+             build it statically (a musl target, -static, CGO_ENABLED=0 for Go), or name with --root a directory that holds \
+             the loader and the libraries",
             ),
             ("/nonexistent", 127, "not found"),
             ("/bin/ls/x", 127, "not found"),
@@ -220,6 +221,82 @@ fn a_program_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
             assert_fails(&run(user, [program]), status, &format!("{program}: {message}"));
         }
         assert_fails(&run(user, [""]), 127, "PROGRAM is empty");
+    }
+}
+
+#[test]
+fn the_reason_is_named_why_a_program_is_not_executed() {
+    let scratch = Scratch::new();
+    let path = |name: &str| scratch.0.join(name).to_str().unwrap().to_owned();
+    let mut foreign = fs::read(payload()).unwrap();
+    foreign[18] ^= 1;
+    fs::write(path("foreign"), foreign).unwrap();
+    fs::write(path("other"), "MZ").unwrap();
+    for name in ["foreign", "other"] {
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for user in users() {
+        let [foreign, other] = [path("foreign"), path("other")];
+        assert_fails(&run(user, [&foreign]), 126, &format!("{foreign}: is for another processor"));
+        assert_fails(&run(user, [&other]), 126, &format!("{other}: is neither a program nor a script"));
+        let loader = "/lib64/ld-linux-x86-64.so.2";
+        if Path::new(loader).exists() {
+            let output = run(user, ["-f", loader, "/bin/ls"]);
+            let text = "/bin/ls: is not static: its dynamic loader cannot be executed in the jail\n  hint: what --file copies \
+                        cannot be executed: build it statically, or name with --root a directory that holds the loader";
+            assert_fails(&output, 126, text);
+        }
+    }
+    // What the kernel would say.
+    let program = payload().to_str().unwrap();
+    for (errno, text) in [
+        ("EAGAIN", "that user has as many processes as RLIMIT_NPROC permits"),
+        ("ENOMEM", "there is not enough memory"),
+        ("E2BIG", "its arguments and the environment are too long"),
+        ("ETXTBSY", "a process has it open to write to it"),
+        ("ENOSYS", "the kernel has no execveat (Linux 3.19), or a seccomp filter refuses it"),
+    ] {
+        let Some(output) = with_failing_execveat(program, errno) else { return };
+        assert_fails(&output, 126, &format!("{program}: cannot be executed: {text}"));
+    }
+    let other = path("other");
+    let output = with_failing_execveat(&other, "ENOENT").unwrap();
+    assert_fails(&output, 126, &format!("{other}: is run by an interpreter of binfmt_misc, which is not in the jail"));
+    let output = with_failing_execveat(program, "EIO").unwrap();
+    assert_fails(&output, 126, &format!("{program}: cannot execute it: EIO (input/output error)"));
+    root_only!();
+    let capable = path("capable");
+    copy_program(payload(), Path::new(&capable), 0o755);
+    set_file_capabilities(Path::new(&capable), 1 << 10);
+    for options in [&["-u7:8"][..], &[]] {
+        let output = run(User::Root, [options, &[&*capable]].concat());
+        let text = "has file capabilities that it may not gain\n  hint: remove them from the file (setcap -r), and grant them \
+                    with --caps";
+        assert_fails(&output, 126, &format!("{capable}: {text}"));
+    }
+    as_user(User::Root, || {
+        own_mounts();
+        let mounted = scratch.0.join("mounted");
+        fs::create_dir(&mounted).unwrap();
+        mount_tmpfs(&mounted, libc::MS_NOEXEC, "mode=755");
+        let program = mounted.join("program");
+        copy_program(payload(), &program, 0o755);
+        let output = run(SOMEBODY, [&program]);
+        assert_fails(&output, 126, &format!("{}: is on a file system that is mounted noexec", program.display()));
+    });
+}
+
+/// The launcher under strace, whose `execveat` fails with this errno.
+fn with_failing_execveat(program: &str, errno: &str) -> Option<std::process::Output> {
+    let mut strace = command(Path::new("strace"));
+    strace.args(["-f", "-o/dev/null", "-e"]).arg(format!("inject=execveat:error={errno}:when=1"));
+    strace.arg(launcher()).args(["--no-seal", program]).current_dir("/").stdin(Stdio::null());
+    match strace.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            skipped("no strace");
+            None
+        }
+        output => Some(output.unwrap()),
     }
 }
 

@@ -11,7 +11,10 @@ use autochroot::{
 use autochroot::{IdMap, UserNamespace};
 use linux_raw_sys::general::__NR_close_range;
 use rustix::fd::{AsRawFd as _, OwnedFd};
-use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, fstatfs, memfd_create, openat};
+use rustix::fs::{
+    CWD, MemfdFlags, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, StatVfsMountFlags, fgetxattr, fstatfs, fstatvfs,
+    memfd_create, openat,
+};
 use rustix::io::Errno;
 use rustix::process::{chdir, geteuid};
 use rustix::thread::{
@@ -220,6 +223,16 @@ fn warn(sealed: &Sealed) {
         }
         stream.flush();
     }
+}
+
+/// Whether the file is on a mount that forbids to execute.
+pub(crate) fn is_noexec(program: &OwnedFd) -> bool {
+    fstatvfs(program).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
+/// Whether the file of a program grants capabilities.
+pub(crate) fn has_file_capabilities(program: &OwnedFd) -> bool {
+    fgetxattr(program, c"security.capability", &mut [0_u8; 64][..]).is_ok()
 }
 
 /// Prints the cause and the remedy, where they are known.

@@ -21,6 +21,7 @@ mod options;
 mod output;
 mod program;
 mod report;
+mod unfit;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unix;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -41,7 +42,7 @@ use linux as os;
 use options::Options;
 use os::{Inside, User};
 use output::{Shown, Stream, fail};
-use program::{Content, Unfit};
+use program::Unfit;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
 
@@ -110,26 +111,9 @@ fn run(
     if options.verbose {
         report::report(&inside, before, options, Stream::err())?;
     }
-    let (why, hint) = match libc::execute(&program, args, environment) {
-        errno @ Errno::NOENT => match program::content(&program) {
-            Content::Script => (
-                "is a script: its interpreter is not in the jail",
-                "run the interpreter, if it is a static program, and give it the script on standard input",
-            ),
-            Content::Dynamic => (
-                "is not static: its dynamic loader is not in the jail",
-                "build it for a musl target, or name a directory with --root that holds the loader and the libraries",
-            ),
-            Content::Unreadable => ("is a script or not static: its interpreter or loader is not in the jail", ""),
-            Content::Static => (
-                "cannot execute it: ENOENT (no such file or directory), although it is static",
-                "before Linux 6.12, TOMOYO lets no program be executed by descriptor: leave it out of the boot parameter lsm=",
-            ),
-            Content::Other => fail!(CANNOT_RUN, "%: cannot execute it: %", shown, errno),
-        },
-        Errno::ACCESS if options.user.is_some() => ("may not be executed by that user", ""),
-        Errno::NOEXEC => ("is no program for this machine", ""),
-        errno => fail!(CANNOT_RUN, "%: cannot execute it: %", shown, errno),
+    let errno = libc::execute(&program, args, environment);
+    let Some((why, hint)) = unfit::why(&program, errno) else {
+        fail!(CANNOT_RUN, "%: cannot execute it: %", shown, errno);
     };
     let mut stream = Stream::err();
     stream.put("autochroot: %: %\n", &[&shown, &why]);

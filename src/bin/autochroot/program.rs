@@ -4,9 +4,10 @@ use core::ffi::CStr;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, openat};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 
-use crate::os::open_to_execute;
+use crate::os::{is_noexec, open_to_execute};
+use crate::unfit;
 
 /// Where a name without a slash is looked up if there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
@@ -66,55 +67,10 @@ fn open_file(path: &CStr) -> Result<OwnedFd, Unfit> {
     let stat = fstat(&file).map_err(Unfit::Errno)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile if accessat(CWD, path, Access::EXEC_OK, EFFECTIVE) == Err(Errno::ACCESS) => {
-            Err(Unfit::Because("is not executable"))
+            Err(Unfit::Because(if is_noexec(&file) { unfit::NOEXEC } else { "is not executable" }))
         }
         FileType::RegularFile => Ok(file),
         FileType::Directory => Err(Unfit::Because("is a directory")),
         _ => Err(Unfit::Because("is not a file")),
     }
-}
-
-/// What the file of a program holds.
-pub(crate) enum Content {
-    Script,
-    /// An ELF file that names an interpreter, which is its dynamic loader.
-    Dynamic,
-    /// An ELF file that names none.
-    Static,
-    Other,
-    /// The file may be executed but not read.
-    Unreadable,
-}
-
-/// Reads what the kernel goes by: the first bytes, and the program headers of an ELF file, as `elf(5)` describes them.
-pub(crate) fn content(program: &OwnedFd) -> Content {
-    const PT_INTERP: u32 = 3;
-    let mut header = [0; 64];
-    if pread(program, &mut header, 0).is_err() {
-        return Content::Unreadable;
-    }
-    if header.starts_with(b"#!") {
-        return Content::Script;
-    }
-    if !header.starts_with(b"\x7fELF") {
-        return Content::Other;
-    }
-    // Where the program headers are, how long each is, and how many there are.
-    let (offset, size, count) = if header.get(4) == Some(&2) {
-        (field(&header, 32, 8), field(&header, 54, 2), field(&header, 56, 2))
-    } else {
-        (field(&header, 28, 4), field(&header, 42, 2), field(&header, 44, 2))
-    };
-    let mut kind = [0; 4];
-    let is_interpreter = |nth| {
-        pread(program, &mut kind, offset.wrapping_add(nth * size)).is_ok() && u32::from_ne_bytes(kind) == PT_INTERP
-    };
-    if (0..count).any(is_interpreter) { Content::Dynamic } else { Content::Static }
-}
-
-/// A number in a header, in the byte order of this machine.
-fn field(header: &[u8], at: usize, length: usize) -> u64 {
-    let bytes = header.get(at..at + length).unwrap_or_default();
-    let append = |number, byte: &u8| number << 8 | u64::from(*byte);
-    if cfg!(target_endian = "big") { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) }
 }

@@ -49,6 +49,16 @@ pub(crate) fn enter(
     jail.enter().map(Inside).map_err(refused)
 }
 
+/// Not every system tells.
+pub(crate) const fn is_noexec(_: &OwnedFd) -> bool {
+    false
+}
+
+/// Only Linux has them.
+pub(crate) const fn has_file_capabilities(_: &OwnedFd) -> bool {
+    false
+}
+
 /// No causes are known.
 pub(crate) const fn hint(_: &Error, _: &mut Stream) {}
 

@@ -1,0 +1,132 @@
+//! Why the kernel does not execute PROGRAM.
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, fstat};
+use rustix::io::{Errno, pread};
+use rustix::process::{getegid, geteuid};
+
+use crate::os;
+
+pub(crate) const NOEXEC: &str = "is on a file system that is mounted noexec";
+
+/// Returns the reason, and what to do about it, after an `execveat` that failed with this errno; `None` if no more is known.
+pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'static str)> {
+    const SCRIPT: (&str, &str) = (
+        "is a script: scripts cannot be executed by descriptor",
+        "run the interpreter, if it is a static program, and give it the script on standard input",
+    );
+    Some(match (errno, content(program)) {
+        (Errno::ACCESS, _) if os::is_noexec(program) => {
+            (NOEXEC, "copy it elsewhere, or mount that file system without noexec")
+        }
+        (Errno::ACCESS, _) if may_not_execute(program) => ("may not be executed by that user", ""),
+        (Errno::NOENT, Content::Script) => SCRIPT,
+        (Errno::ACCESS, Content::Dynamic) => (
+            "is not static: its dynamic loader cannot be executed in the jail",
+            "what --file copies cannot be executed: build it statically, or name with --root a directory that holds the loader",
+        ),
+        (Errno::NOENT, Content::Dynamic) => (
+            "is not static: its dynamic loader is not in the jail",
+            "build it statically (a musl target, -static, CGO_ENABLED=0 for Go), or name with --root a directory that holds the \
+             loader and the libraries",
+        ),
+        (Errno::NOENT | Errno::NOEXEC, Content::Foreign) => ("is for another processor", ""),
+        (Errno::NOENT, Content::Static) => (
+            "cannot execute it: ENOENT (no such file or directory), although it is static",
+            "before Linux 6.12, TOMOYO lets no program be executed by descriptor: leave it out of the boot parameter lsm=",
+        ),
+        // Nothing else than an interpreter of binfmt_misc is looked for.
+        (Errno::NOENT, Content::Other) => ("is run by an interpreter of binfmt_misc, which is not in the jail", ""),
+        (Errno::NOENT, Content::Unreadable) => {
+            ("is a script or not static: its interpreter or loader is not in the jail", "")
+        }
+        (Errno::NOEXEC, Content::Other) => ("is neither a program nor a script", ""),
+        (Errno::NOEXEC, _) => ("is no program that this kernel can execute", ""),
+        (Errno::PERM, _) if os::has_file_capabilities(program) => (
+            "has file capabilities that it may not gain",
+            "remove them from the file (setcap -r), and grant them with --caps",
+        ),
+        (Errno::AGAIN, _) => ("cannot be executed: that user has as many processes as RLIMIT_NPROC permits", ""),
+        (Errno::NOMEM, _) => ("cannot be executed: there is not enough memory", ""),
+        (Errno::TOOBIG, _) => ("cannot be executed: its arguments and the environment are too long", ""),
+        (Errno::TXTBSY, _) => ("cannot be executed: a process has it open to write to it", ""),
+        // musl looks for the descriptor in /proc then, and fails with EBADF.
+        (Errno::NOSYS | Errno::BADF, _) => {
+            ("cannot be executed: the kernel has no execveat (Linux 3.19), or a seccomp filter refuses it", "")
+        }
+        _ => return None,
+    })
+}
+
+/// Whether the mode of the file keeps this user from executing it, whose supplementary groups are not looked at.
+fn may_not_execute(program: &OwnedFd) -> bool {
+    fstat(program).is_ok_and(|stat| {
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        let needed = if stat.st_uid == geteuid().as_raw() {
+            Mode::XUSR
+        } else if stat.st_gid == getegid().as_raw() {
+            Mode::XGRP
+        } else {
+            Mode::XOTH
+        };
+        !mode.contains(needed)
+    })
+}
+
+/// The number of this machine in an ELF file, `elf(5)`.
+const MACHINE: Option<u64> = match () {
+    () if cfg!(target_arch = "x86_64") => Some(62),
+    () if cfg!(target_arch = "aarch64") => Some(183),
+    () if cfg!(target_arch = "arm") => Some(40),
+    () if cfg!(target_arch = "riscv64") => Some(243),
+    () if cfg!(target_arch = "x86") => Some(3),
+    () => None,
+};
+
+/// What the file of a program holds.
+enum Content {
+    Script,
+    /// An ELF file that names an interpreter, which is its dynamic loader.
+    Dynamic,
+    /// An ELF file that names none.
+    Static,
+    /// An ELF file of another machine.
+    Foreign,
+    Other,
+    /// The file may be executed but not read.
+    Unreadable,
+}
+
+/// Reads what the kernel goes by: the first bytes, and the program headers of an ELF file, as `elf(5)` describes them.
+fn content(program: &OwnedFd) -> Content {
+    const PT_INTERP: u32 = 3;
+    let mut header = [0; 64];
+    let Ok(length) = pread(program, &mut header, 0) else { return Content::Unreadable };
+    if header.starts_with(b"#!") {
+        return Content::Script;
+    }
+    if !header.starts_with(b"\x7fELF") || length < header.len() {
+        return Content::Other;
+    }
+    if MACHINE.is_some_and(|own| field(&header, 18, 2) != own) {
+        return Content::Foreign;
+    }
+    // Where the program headers are, how long each is, and how many there are.
+    let (offset, size, count) = if header.get(4) == Some(&2) {
+        (field(&header, 32, 8), field(&header, 54, 2), field(&header, 56, 2))
+    } else {
+        (field(&header, 28, 4), field(&header, 42, 2), field(&header, 44, 2))
+    };
+    let mut kind = [0; 4];
+    let is_interpreter = |nth| {
+        pread(program, &mut kind, offset.wrapping_add(nth * size)).is_ok() && u32::from_ne_bytes(kind) == PT_INTERP
+    };
+    if (0..count).any(is_interpreter) { Content::Dynamic } else { Content::Static }
+}
+
+/// A number in a header, in the byte order of this machine.
+fn field(header: &[u8], at: usize, length: usize) -> u64 {
+    let bytes = header.get(at..at + length).unwrap_or_default();
+    let append = |number, byte: &u8| number << 8 | u64::from(*byte);
+    if cfg!(target_endian = "big") { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) }
+}
