@@ -12,9 +12,7 @@ use crate::protection::SessionKeyring;
 use crate::root::Root;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-mod linux;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use linux::Sealed;
+pub(crate) mod linux;
 
 /// Proof that the process is in a jail: only [`Jail::enter`](crate::Jail::enter) makes one.
 ///

@@ -189,7 +189,7 @@ pub use {
     capabilities::Capabilities,
     cause::{Cause, ThreadNames},
     jail::Entered,
-    jailed::Sealed,
+    jailed::linux::Sealed,
     linux::Seal,
     protection::{Protection, SessionKeyring},
 };

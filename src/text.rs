@@ -13,7 +13,10 @@ impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match ERRNOS.iter().find(|(errno, _)| *errno == self.0) {
             Some((_, text)) => f.write_str(text),
-            None => f.write_str("errno ").and_then(|()| decimal(f, self.0.raw_os_error().unsigned_abs())),
+            None => match OTHERS.0.iter().zip(OTHERS.1.split(' ')).find(|(errno, _)| **errno == self.0) {
+                Some((_, name)) => f.write_str(name),
+                None => f.write_str("errno ").and_then(|()| decimal(f, self.0.raw_os_error().unsigned_abs())),
+            },
         }
     }
 }
@@ -86,3 +89,54 @@ const ERRNOS: [(Errno, &str); 32] = [
     (Errno::TXTBSY, "ETXTBSY (text file busy)"),
     (Errno::TOOBIG, "E2BIG (argument list too long)"),
 ];
+
+/// All others that Linux has, and their names in the same order.
+#[cfg(target_os = "linux")]
+#[rustfmt::skip]
+const OTHERS: (&[Errno], &str) = (&[
+    Errno::ADDRINUSE, Errno::ADDRNOTAVAIL, Errno::ADV, Errno::AFNOSUPPORT, Errno::ALREADY, Errno::BADE, Errno::BADFD,
+    Errno::BADMSG, Errno::BADR, Errno::BADRQC, Errno::BADSLT, Errno::BFONT, Errno::CANCELED, Errno::CHILD, Errno::CHRNG,
+    Errno::COMM, Errno::CONNABORTED, Errno::CONNREFUSED, Errno::CONNRESET, Errno::DEADLK, Errno::DESTADDRREQ, Errno::DOM,
+    Errno::DOTDOT, Errno::HOSTDOWN, Errno::HOSTUNREACH, Errno::HWPOISON, Errno::IDRM, Errno::ILSEQ, Errno::INPROGRESS,
+    Errno::ISCONN, Errno::ISNAM, Errno::KEYEXPIRED, Errno::KEYREJECTED, Errno::KEYREVOKED, Errno::L2HLT, Errno::L2NSYNC,
+    Errno::L3HLT, Errno::L3RST, Errno::LIBACC, Errno::LIBBAD, Errno::LIBEXEC, Errno::LIBMAX, Errno::LIBSCN, Errno::LNRNG,
+    Errno::MEDIUMTYPE, Errno::MSGSIZE, Errno::MULTIHOP, Errno::NAVAIL, Errno::NETDOWN, Errno::NETRESET, Errno::NETUNREACH,
+    Errno::NOANO, Errno::NOBUFS, Errno::NOCSI, Errno::NODATA, Errno::NODEV, Errno::NOKEY, Errno::NOLCK, Errno::NOLINK,
+    Errno::NOMEDIUM, Errno::NOMSG, Errno::NONET, Errno::NOPKG, Errno::NOPROTOOPT, Errno::NOSR, Errno::NOSTR, Errno::NOTBLK,
+    Errno::NOTCONN, Errno::NOTNAM, Errno::NOTRECOVERABLE, Errno::NOTSOCK, Errno::NOTTY, Errno::NOTUNIQ, Errno::NXIO,
+    Errno::OWNERDEAD, Errno::PFNOSUPPORT, Errno::PIPE, Errno::PROTO, Errno::PROTONOSUPPORT, Errno::PROTOTYPE, Errno::RANGE,
+    Errno::REMCHG, Errno::REMOTE, Errno::REMOTEIO, Errno::RESTART, Errno::RFKILL, Errno::SHUTDOWN, Errno::SOCKTNOSUPPORT,
+    Errno::SPIPE, Errno::SRCH, Errno::SRMNT, Errno::STRPIPE, Errno::TIME, Errno::TIMEDOUT, Errno::TOOMANYREFS,
+    Errno::UCLEAN, Errno::UNATCH, Errno::XDEV, Errno::XFULL,
+], "EADDRINUSE EADDRNOTAVAIL EADV EAFNOSUPPORT EALREADY EBADE EBADFD EBADMSG EBADR EBADRQC EBADSLT EBFONT \
+    ECANCELED ECHILD ECHRNG ECOMM ECONNABORTED ECONNREFUSED ECONNRESET EDEADLK EDESTADDRREQ EDOM EDOTDOT EHOSTDOWN \
+    EHOSTUNREACH EHWPOISON EIDRM EILSEQ EINPROGRESS EISCONN EISNAM EKEYEXPIRED EKEYREJECTED EKEYREVOKED EL2HLT \
+    EL2NSYNC EL3HLT EL3RST ELIBACC ELIBBAD ELIBEXEC ELIBMAX ELIBSCN ELNRNG EMEDIUMTYPE EMSGSIZE EMULTIHOP ENAVAIL \
+    ENETDOWN ENETRESET ENETUNREACH ENOANO ENOBUFS ENOCSI ENODATA ENODEV ENOKEY ENOLCK ENOLINK ENOMEDIUM ENOMSG \
+    ENONET ENOPKG ENOPROTOOPT ENOSR ENOSTR ENOTBLK ENOTCONN ENOTNAM ENOTRECOVERABLE ENOTSOCK ENOTTY ENOTUNIQ ENXIO \
+    EOWNERDEAD EPFNOSUPPORT EPIPE EPROTO EPROTONOSUPPORT EPROTOTYPE ERANGE EREMCHG EREMOTE EREMOTEIO ERESTART \
+    ERFKILL ESHUTDOWN ESOCKTNOSUPPORT ESPIPE ESRCH ESRMNT ESTRPIPE ETIME ETIMEDOUT ETOOMANYREFS EUCLEAN EUNATCH \
+    EXDEV EXFULL");
+#[cfg(not(target_os = "linux"))]
+const OTHERS: (&[Errno], &str) = (&[], "");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_errno_has_a_name() {
+        if OTHERS.0.is_empty() {
+            return; // not Linux
+        }
+        assert_eq!(OTHERS.0.len(), OTHERS.1.split(' ').count());
+        // Two numbers are not used on most machines.
+        for number in (1..=133).filter(|number| ![41, 58].contains(number)) {
+            let shown = std::format!("{}", Named(Errno::from_raw_os_error(number)));
+            assert!(shown.starts_with('E'), "{number}: {shown}");
+        }
+        for (number, name) in [(libc::ESRCH, "ESRCH"), (libc::ESPIPE, "ESPIPE"), (libc::EXFULL, "EXFULL")] {
+            assert_eq!(std::format!("{}", Named(Errno::from_raw_os_error(number))), name);
+        }
+    }
+}
