@@ -62,7 +62,9 @@ fn every_root_is_entered_and_told() {
         assert_eq!(status, Some(0));
         let (directory, status) = said(scratch.0.to_str().unwrap());
         assert!(
-            directory.starts_with("root: directory\nparent: none\nempty: not asked\nwritable: not asked\n"),
+            directory.starts_with(
+                "root: directory\nparent: none\nempty: not checked\nwritable: not checked\nmode: not checked\n"
+            ),
             "{directory}"
         );
         assert_eq!((directory.ends_with("\njailed: yes\n"), status), (true, Some(0)));

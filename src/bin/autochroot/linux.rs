@@ -296,6 +296,8 @@ pub(crate) fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> R
     Ok(())
 }
 
+const NOT_CHECKED: &str = "not checked";
+
 /// Prints how the jail was entered.
 pub(crate) fn report_entered(jailed: &Jailed, stream: &mut Stream) {
     stream.line("entered", &Shown(jailed.entered()));
@@ -339,32 +341,34 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
         Inside::Jailed(_) => None,
         Inside::Sealed(sealed) => Some(sealed),
     };
-    match sealed.and_then(Sealed::landlock) {
-        Some(abi) => {
-            stream.put("landlock: ABI %\n", &[&abi.unsigned_abs()]);
+    match sealed.map(Sealed::landlock) {
+        Some(Some(abi)) => _ = stream.put("landlock: ABI %\n", &[&abi.unsigned_abs()]),
+        Some(None) => {
+            let cause = match Protection::Landlock.cause() {
+                Some(Cause::NoLandlock) => "no: not in this kernel",
+                Some(Cause::LandlockDisabled) => "no: disabled at boot",
+                _ => "no",
+            };
+            stream.line("landlock", &cause);
         }
-        None => {
-            let cause = sealed.and_then(|_| Protection::Landlock.cause());
-            stream.line(
-                "landlock",
-                &match cause {
-                    Some(Cause::NoLandlock) => "no: not in this kernel",
-                    Some(Cause::LandlockDisabled) => "no: disabled at boot",
-                    _ => "no",
-                },
-            );
-        }
+        None => stream.line("landlock", &NOT_CHECKED),
     }
-    let filtered = sealed.is_some_and(|sealed| sealed.has(Protection::Seccomp));
-    stream.line("seccomp", &if filtered { "yes" } else { "no" });
+    let seccomp = match sealed.map(|sealed| sealed.has(Protection::Seccomp)) {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => NOT_CHECKED,
+    };
+    stream.line("seccomp", &seccomp);
     let jailed = inside.jailed();
     let keyring = sealed.map_or(jailed.session_keyring(), Sealed::session_keyring);
     stream.line("keyring", &Shown(keyring));
-    stream.line("threads", &"1");
-    stream.line("shared", &if jailed.is_unshared() { "no" } else { "not checked" });
+    // Without a jail and a seal nobody looks.
+    let alone = sealed.is_some() || jailed.root() != Root::Unjailed;
+    stream.line("threads", &if alone { "1" } else { NOT_CHECKED });
+    stream.line("shared", &if jailed.is_unshared() { "no" } else { NOT_CHECKED });
     // As for directories: the launcher has looked at what PROGRAM would keep, unless that is everything.
     let by_launcher = jailed.root() != Root::Unjailed && jailed.open_directories() == OpenDirectories::NotChecked;
-    stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { "not checked" });
+    stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { NOT_CHECKED });
 }
 
 fn bounding_set() -> Capabilities {

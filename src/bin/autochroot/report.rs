@@ -34,17 +34,22 @@ pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream
     let empty = match options.files().next() {
         Some(_) => "only files",
         None if ours => "yes",
-        None => "not asked",
+        None => "not checked",
     };
     stream.line("empty", &empty);
     options.files().for_each(|file| stream.line("file", &source_and_path(file).1));
     let writable = match findings.takes_nameless_files() {
-        _ if !ours => "not asked",
+        _ if !ours => "not checked",
         true => "nameless files",
         false => "no",
     };
     stream.line("writable", &writable);
-    stream.line("mode", &if findings.mode_can_change() { "changeable" } else { "fixed" });
+    let mode = match findings.mode_can_change() {
+        _ if !ours => "not checked",
+        true => "changeable",
+        false => "fixed",
+    };
+    stream.line("mode", &mode);
     // The jail was told not to look if all that PROGRAM would keep has been looked at.
     match jailed.open_directories() {
         OpenDirectories::NotChecked if root != Root::Unjailed => stream.line("open-directories", &"none"),
