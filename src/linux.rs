@@ -27,6 +27,7 @@ pub use files::open_source;
 pub use seal::Seal;
 
 pub(crate) use cause::find as find_cause;
+pub use cause::why_not_user;
 pub(crate) use descriptors::{each_open, is_a_ring};
 pub(crate) use detached::mount;
 pub(crate) use failfs::{

@@ -178,6 +178,20 @@ fn is_unmapped() -> bool {
     is_outside(c"/proc/self/uid_map", geteuid().as_raw()) || is_outside(c"/proc/self/gid_map", getegid().as_raw())
 }
 
+/// For the launcher: why the process cannot become this user, if the user namespace that it is in is the cause. It asks before anything
+/// has changed.
+#[must_use]
+pub fn why_not_user(uid: u32, gid: u32, groups: &[u32]) -> Option<Cause> {
+    let unmapped = |gid: &u32| is_outside(c"/proc/self/gid_map", *gid);
+    if is_outside(c"/proc/self/uid_map", uid) || unmapped(&gid) || groups.iter().any(unmapped) {
+        Some(Cause::UnmappedUser)
+    } else if text(c"/proc/self/setgroups", &mut [0; 8])?.starts_with(b"deny") {
+        Some(Cause::SetgroupsDenied)
+    } else {
+        None
+    }
+}
+
 /// No line of the map holds the id: the first number of each is an id here, the third how many follow.
 fn is_outside(map: &CStr, id: u32) -> bool {
     let mut buffer = [0; 1024];

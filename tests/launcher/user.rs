@@ -401,3 +401,30 @@ fn rubbish_in_the_files_is_nobody() {
     }
     println!("figure: 300 pairs of /etc/passwd and /etc/group at random");
 }
+
+/// In a user namespace around the launcher, before anything has changed.
+#[test]
+fn a_user_that_a_user_namespace_does_not_have_is_refused_and_oneself_is_not() {
+    let (launcher, payload) = (launcher(), payload());
+    as_user(plain(), || {
+        let start = || {
+            let mut command = command(launcher);
+            command.current_dir("/").stdin(std::process::Stdio::null());
+            command
+        };
+        let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, 0);
+        fs::write("/proc/self/uid_map", format!("0 {uid} 1")).unwrap();
+        fs::write("/proc/self/setgroups", "deny").unwrap();
+        fs::write("/proc/self/gid_map", format!("0 {gid} 1")).unwrap();
+        for options in [&["-u0:0"][..], &["-u0:0", "--no-seal"]] {
+            let output = start().args(options).arg(payload).arg("exit=3").output().unwrap();
+            assert_eq!((crate::text(&output.stderr), output.status.code()), ("", Some(3)), "{options:?}");
+        }
+        let unmapped = "an id to become is not mapped in this user namespace: map it in uid_map and gid_map";
+        for user in ["100000:100", "0:100", "7:0"] {
+            let output = start().args(["--user", user]).arg(payload).output().unwrap();
+            crate::assert_fails(&output, 125, &format!("cannot become that user (--user {user})\n  hint: {unmapped}"));
+        }
+    });
+}

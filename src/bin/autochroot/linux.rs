@@ -6,6 +6,7 @@ use core::mem::MaybeUninit;
 
 use autochroot::{
     Capabilities, Cause, Error, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring, syscall,
+    why_not_user,
 };
 #[cfg(feature = "userns")]
 use autochroot::{IdMap, UserNamespace};
@@ -149,8 +150,21 @@ pub(crate) fn enter(
 ) -> Result<Inside, c_int> {
     let caps = kept_capabilities(options)?;
     let first = user.is_some() && never_by_privilege(options);
-    // Who is that user already needs no privilege to become it. Root may still have other groups.
-    let already = user.is_some_and(|user| (first || user.uid != 0) && user.is_this_process());
+    // Who is that user already needs no privilege to become it.
+    let why_not = user.and_then(|user| why_not_user(user.uid, user.gid, user.groups()));
+    let already = user.is_some_and(|user| {
+        let may_set_groups =
+            why_not.is_none() && capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SETGID));
+        // Root gets the groups of its login.
+        user.is_this_process(!may_set_groups) && (first || user.uid != 0 || !may_set_groups)
+    });
+    if let (Some(cause), false) = (why_not, already) {
+        let name = options.user.unwrap_or_default();
+        Stream::err()
+            .put("autochroot: cannot become that user (--user %)\n  hint: %\n", &[&name, &Shown(cause)])
+            .flush();
+        return Err(FAILED);
+    }
     // Who cannot enter by privilege becomes the user first: in a user namespace there are no other ids. The user's other
     // processes may then look into this one: they find no descriptor but those kept, and no working directory of root's.
     if let (Some(user), true, false) = (user, first, already) {

@@ -83,14 +83,14 @@ impl User {
         place.map(|place| *place = gid).is_some()
     }
 
-    /// Its ids are these already, and its groups too, in whatever order, the primary one among them or not.
-    pub(crate) fn is_this_process(&self) -> bool {
+    /// Whether the process is this user already, with these groups; or fewer, if it `may_lack` some because it cannot set them.
+    pub(crate) fn is_this_process(&self, may_lack: bool) -> bool {
         let mut groups = [0; GROUPS];
         let Some(groups) = supplementary_groups(&mut groups) else { return false };
         let uids = [getuid(), geteuid()].iter().all(|uid| uid.as_raw() == self.uid);
         let gids = [getgid(), getegid()].iter().all(|gid| gid.as_raw() == self.gid);
         let within = |some: &[u32], all: &[u32]| some.iter().all(|gid| *gid == self.gid || all.contains(gid));
-        uids && gids && within(groups, self.groups()) && within(self.groups(), groups)
+        uids && gids && within(groups, self.groups()) && (may_lack || within(self.groups(), groups))
     }
 }
 
