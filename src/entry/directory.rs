@@ -2,6 +2,7 @@
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, statat};
+use rustix::io::Errno;
 
 use super::path::{absolute, hold};
 use crate::error::Fault;
@@ -16,7 +17,7 @@ pub(super) fn open(
     number: &mut Option<i32>,
 ) -> Result<(OwnedFd, Stat), Fault> {
     let path = absolute(path)?;
-    let directory = if demands.safe_path { open_safely(path, number)? } else { hold(CWD, path, OFlags::empty())? };
+    let directory = if demands.safe_path { open_safely(path, number)? } else { open_whole(path, number)? };
     let stat = fstat(&directory)?;
     let here = statat(CWD, c"/", AtFlags::empty())?;
     if (stat.st_dev, stat.st_ino) == (here.st_dev, here.st_ino) {
@@ -32,6 +33,18 @@ pub(super) fn open(
         os::see_empty(directory.as_fd())?;
     }
     Ok((directory, stat))
+}
+
+/// Opens it at once. If that fails, looks for the first component at which it does.
+fn open_whole(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Errno> {
+    let opened = hold(CWD, path, OFlags::empty());
+    if opened.is_err() {
+        let is_end = |end: usize| path.get(end - 1) != Some(&b'/') && path.get(end).is_none_or(|&byte| byte == b'/');
+        let ends = (1..=path.len()).filter(|&end| is_end(end));
+        let opens = |end| hold(CWD, path.get(..end).unwrap_or_default(), OFlags::empty()).is_ok();
+        *number = (1..).zip(ends).find(|&(_, end)| !opens(end)).map(|(nth, _)| nth);
+    }
+    opened
 }
 
 /// Each component opened in the one before: none may be a symbolic link, or belong to or be writable by any but root.

@@ -169,7 +169,8 @@ fn a_standard_descriptor_that_is_closed_or_not_kept_is_dev_null() {
         }
         // A refusal is told on the standard error that the launcher was started with.
         let output = autochroot(user).args(["--keep-fds=0,1", "--root=/nowhere", "true"]).output().unwrap();
-        let message = "cannot use the directory: ENOENT (no such file or directory) (--root /nowhere)";
+        let message =
+            "cannot use the directory: component 1 of the path: ENOENT (no such file or directory) (--root /nowhere)";
         assert_fails(&output, 125, message);
         let output = autochroot(user).args(["--keep-fds=0,1", "/nowhere"]).output().unwrap();
         assert_fails(&output, 127, "/nowhere: not found");

@@ -48,7 +48,10 @@ fn bad_options_are_refused_with_125() {
                 &["--root=var", "--check"],
                 "--root \"var\": neither auto, unlinked, detached, failfs, / nor an absolute path",
             ),
-            (&["--root=/none", "true"], "cannot use the directory: ENOENT (no such file or directory) (--root /none)"),
+            (
+                &["--root=/none", "true"],
+                "cannot use the directory: component 1 of the path: ENOENT (no such file or directory) (--root /none)",
+            ),
             (&["--root=/var", "-p/tmp", "--check"], "--parent goes with --root auto and unlinked only"),
             (&["--root=detached /x", "true"], "--root \"detached /x\": a parent is for auto and unlinked only"),
             (&["--id-map=all", "true"], "--id-map is identity or none, not \"all\""),

@@ -164,6 +164,25 @@ fn say_why(options: &Options, error: &Error) {
         _ if matches!(error.step(), Step::CheckIds | Step::SetGroups | Step::SetGid | Step::SetUid) => {
             ("user", options.user)
         }
+        _ if error.step() == Step::CheckCapabilities => ("caps", options.caps),
+        _ if error.step() == Step::Require => ("require", options.require),
+        // The rest of the seal is about no option.
+        _ if matches!(
+            error.step(),
+            Step::Ruleset
+                | Step::NoNewPrivs
+                | Step::BoundingSet
+                | Step::Ambient
+                | Step::Securebits
+                | Step::DropCapabilities
+                | Step::Restrict
+                | Step::Filter
+                | Step::Keyring
+                | Step::DeathSignal
+        ) =>
+        {
+            ("", None)
+        }
         Some(_) => ("parent", options.parent),
         None => ("root", Some(options.root).filter(|root| *root != b"auto")),
     };
