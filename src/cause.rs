@@ -26,6 +26,7 @@ use crate::capabilities::Capabilities;
 /// | `UserNamespaceLimit` | `ENOSPC` or `EUSERS`; neither is 0 | `cause::a_nesting_of_more_than_32` |
 /// | `NoUserNamespaces` | `/proc/self/ns/user` is missing | none: no such kernel |
 /// | `AppArmor` | the sysctl is 1, and no filter is in force | none: Ubuntu's kernel |
+/// | `AppArmorProfile` | `EACCES`; `/proc/self/attr/current` ends with "(enforce)", and no filter is in force | `kernel::apparmor_is_named…` |
 /// | `SeLinux` | `EACCES`; it is enforcing, and no filter is in force | none |
 /// | `NoProc`, `ReadOnlyProc` | `ENOENT`; the mount is read-only | `cause::proc_that_is_missing_hidden_or_read_only` |
 /// | `NotDumpable` | `prctl(PR_GET_DUMPABLE)` | `jail::a_process_that_is_not_dumpable_is_refused…` |
@@ -79,6 +80,8 @@ pub enum Cause {
     NoUserNamespaces,
     /// The sysctl `kernel.apparmor_restrict_unprivileged_userns` is 1 (Ubuntu).
     AppArmor,
+    /// A profile of `AppArmor` is enforced on the process, which refuses the user namespace or the files of `/proc`.
+    AppArmorProfile,
     /// `SELinux` is enforcing, and refused it with `EACCES`.
     SeLinux,
     /// `/proc` is not mounted.
@@ -171,6 +174,9 @@ impl fmt::Display for Cause {
             Cause::AppArmor => {
                 "set the sysctl kernel.apparmor_restrict_unprivileged_userns, which is 1, to 0, or add an AppArmor profile \
                  that allows userns"
+            }
+            Cause::AppArmorProfile => {
+                "the AppArmor profile of this process refuses it: add \"userns,\" and flags=(attach_disconnected)"
             }
             Cause::SeLinux => "SELinux is enforcing and refuses the user namespace: change the policy",
             Cause::NoProc => "mount /proc; without files in the root, the entry can also go without id maps",

@@ -219,6 +219,52 @@ fn the_tests_of_the_library_pass_on_every_kernel() {
 
 const NO_LANDLOCK: &str = "no: not in this kernel";
 
+/// `AUTOCHROOT_APPARMOR` names a directory with two compiled policies for `/autochroot`.
+#[test]
+fn apparmor_is_named_where_its_profile_refuses_the_user_namespace() {
+    let Some((kernels, launcher)) = kernels_and_launcher() else { return };
+    let Some(policies) = std::env::var_os("AUTOCHROOT_APPARMOR").map(PathBuf::from) else {
+        return skipped("AUTOCHROOT_APPARMOR is not set");
+    };
+    let (init, denied, allowed) = (compile("init"), policies.join("denied"), policies.join("allowed"));
+    let files: [(&str, &Path); 4] =
+        [("init", &init), ("autochroot", &launcher), ("denied", &denied), ("allowed", &allowed)];
+    let mut tried = 0;
+    for kernel in kernels {
+        let parameters = format!("console=ttyS0 quiet panic=-1 {NO_TOMOYO} apparmor=1");
+        let said = boot_machine(&["qemu-system-x86_64", "-m", "256"], &kernel, &files, &parameters);
+        let release = said.split_once("== kernel ").unwrap_or_else(|| panic!("it does not boot: {said}")).1;
+        let release = release.split_once('\n').unwrap().0;
+        if said.contains("\n== too old\n") {
+            println!("{release} has no rule for user namespaces");
+            continue;
+        }
+        tried += 1;
+        let section = |title: &str| {
+            let text = said.split_once(&format!("== {title}, status ")).unwrap_or_else(|| panic!("{title}: {said}")).1;
+            text.split("== ").next().unwrap().to_owned()
+        };
+        let hint =
+            "hint: the AppArmor profile of this process refuses it: add \"userns,\" and flags=(attach_disconnected)";
+        let refusal = "cannot create a user namespace: EACCES (permission denied)";
+        let detached = format!("1\njailed: no\nautochroot: {refusal} (--root detached)\n  {hint}\n");
+        assert_eq!(section("denied, detached"), detached, "{release}");
+        if Kernel::of_release(release).failfs {
+            assert!(section("denied, auto").starts_with("0\nroot: failfs\n"), "{release}: {said}");
+        } else {
+            let text = format!(
+                "1\njailed: no\nautochroot: cannot enter any root: detached: {refusal}; unlinked: {refusal}; failfs: cannot use \
+                 failfs: ENOSYS (the kernel does not have this call) (--root auto)\n  {hint}\n"
+            );
+            assert_eq!(section("denied, auto").replace(" (--root auto)", ""), text.replace(" (--root auto)", ""));
+        }
+        for root in ["auto", "detached"] {
+            assert!(section(&format!("allowed, {root}")).starts_with("0\nroot: detached\n"), "{release}: {said}");
+        }
+    }
+    assert!(tried > 0);
+}
+
 /// The states of the machine in `tests/payload/init.rs`.
 const STATES: [&str; 8] = [
     "bare",

@@ -7,6 +7,11 @@ pub(super) fn restricts_user_namespaces() -> bool {
     number_in(c"/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)
 }
 
+/// Whether a profile is enforced on this process.
+pub(super) fn confines_this_process() -> bool {
+    text(c"/proc/self/attr/current", &mut [0; 256]).is_some_and(|name| name.trim_ascii_end().ends_with(b" (enforce)"))
+}
+
 /// Whether it restricts them for this process, which has no profile.
 pub(super) fn restricts_this_process() -> bool {
     restricts_user_namespaces()

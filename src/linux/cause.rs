@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, SecureComputingMode, capabilities, secure_computing_mode};
 
-use super::apparmor::restricts_user_namespaces;
+use super::apparmor::{confines_this_process, restricts_user_namespaces};
 use super::landlock;
 use super::proc::{exists, number_in, text};
 use super::threads::{another_thread_lives, only_thread, other_threads, unshare_is_filtered};
@@ -83,7 +83,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         (
             Step::OpenMaps | Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,
             Some(Errno::PERM | Errno::ACCESS),
-        ) => filter_or_apparmor(),
+        ) => filter_or_apparmor(fault.errno()),
         _ => None,
     }
 }
@@ -123,8 +123,14 @@ fn filtered() -> bool {
     secure_computing_mode() == Ok(SecureComputingMode::Filter)
 }
 
-fn filter_or_apparmor() -> Option<Cause> {
-    if filtered() { Some(Cause::SeccompPerhaps) } else { restricts_user_namespaces().then_some(Cause::AppArmor) }
+fn filter_or_apparmor(errno: Option<Errno>) -> Option<Cause> {
+    if filtered() {
+        Some(Cause::SeccompPerhaps)
+    } else if errno == Some(Errno::ACCESS) && confines_this_process() {
+        Some(Cause::AppArmorProfile)
+    } else {
+        restricts_user_namespaces().then_some(Cause::AppArmor)
+    }
 }
 
 impl Protection {
@@ -152,6 +158,7 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
         Errno::PERM if is_chrooted() => Some(Cause::Chrooted),
         Errno::PERM if is_unmapped() => Some(Cause::UnmappedId),
         Errno::PERM | Errno::ACCESS | Errno::NOSYS if filtered() => Some(Cause::SeccompPerhaps),
+        Errno::ACCESS if confines_this_process() => Some(Cause::AppArmorProfile),
         Errno::ACCESS if number_in(c"/sys/fs/selinux/enforce") == Some(1) => Some(Cause::SeLinux),
         Errno::PERM | Errno::ACCESS => restricts_user_namespaces().then_some(Cause::AppArmor),
         Errno::NOSPC if is_zero(c"/proc/sys/user/max_user_namespaces") => Some(Cause::NoMoreUserNamespaces),

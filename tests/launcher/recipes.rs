@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::common::*;
+use crate::text;
 
 const README: &str = include_str!("../../README.md");
 
@@ -51,4 +52,43 @@ fn runit_runs_the_launcher() {
     assert!(said.contains(&"entries: Ok(0)".to_owned()), "{said:?}");
     runsv.kill().unwrap();
     runsv.wait().unwrap();
+}
+
+/// As systemd does with `CapabilityBoundingSet=`.
+#[test]
+fn the_capabilities_that_a_unit_leaves_are_enough() {
+    root_only!();
+    if !have("setpriv") {
+        return skipped("no setpriv");
+    }
+    let run = |left: &str, args: &[&str]| {
+        let mut command = command(Path::new("setpriv"));
+        command.arg(format!("--bounding-set=-all{left}")).arg("--inh-caps=-all").arg(launcher()).args(args);
+        command.arg(payload()).arg("ids").current_dir("/").stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let base = ",+sys_chroot,+setuid,+setgid";
+    let all = format!("{base},+setpcap,+net_bind_service");
+    for (left, args) in [
+        (&*all, &["-u7:8"][..]),
+        (&*all, &["-u7:8", "--caps=net_bind_service"]),
+        (base, &["-u7:8", "-q"]),
+        (",+sys_chroot,+sys_admin,+setuid,+setgid,+setpcap", &["-u7:8", "-f/etc/passwd"]),
+        (",+sys_chroot,+setpcap", &[]),
+    ] {
+        let output = run(left, args);
+        let ids = if args.is_empty() { "ids: 0 0 0 0" } else { "ids: 7 7 8 8 [8]" };
+        assert!(text(&output.stdout).contains(ids) && output.stderr.is_empty(), "{left} {args:?}: {output:?}");
+    }
+    // What is missing is named.
+    let hint = "; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet=";
+    for (left, args, missing) in [
+        (",+sys_chroot", &["-q", "-u7:8"][..], "missing: setgid,setuid"),
+        (",+sys_chroot,+setuid,+setgid", &["-u7:8", "--require=securebits"], "missing: setpcap"),
+        (",+sys_chroot,+setuid,+setgid,+setpcap", &["-u7:8", "--caps=net_admin"], "missing: net_admin"),
+    ] {
+        let output = run(left, args);
+        assert!(text(&output.stderr).ends_with(&format!("hint: {missing}{hint}\n")), "{left} {args:?}: {output:?}");
+        assert_eq!(output.status.code(), Some(125));
+    }
 }

@@ -89,6 +89,8 @@ fn main() {
     println!("== booted");
     if let Ok(tests) = fs::read_dir("/tests") {
         run_tests(tests);
+    } else if fs::exists("/denied").unwrap() {
+        run_under_apparmor();
     } else {
         run_states();
     }
@@ -96,6 +98,28 @@ fn main() {
     unsafe {
         sync();
         reboot(0x0123_4567);
+    }
+}
+
+/// With a profile for the launcher that has no rule for user namespaces, and with one that has.
+fn run_under_apparmor() {
+    for (path, kind) in [("/proc", "proc"), ("/sys", "sysfs"), ("/sys/kernel/security", "securityfs")] {
+        fs::create_dir_all(path).unwrap();
+        mount_at(kind, path, 0);
+    }
+    println!("== kernel {}", fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim());
+    let mask = fs::read_to_string("/sys/kernel/security/apparmor/features/namespaces/mask").unwrap_or_default();
+    if !mask.contains("userns_create") {
+        return println!("== too old");
+    }
+    for profile in ["denied", "allowed"] {
+        fs::write("/sys/kernel/security/apparmor/.replace", fs::read(format!("/{profile}")).unwrap()).unwrap();
+        for root in ["auto", "detached"] {
+            let output =
+                Command::new("/autochroot").args(["--check", "--root", root]).uid(65534).gid(65534).output().unwrap();
+            println!("== {profile}, {root}, status {}", output.status.code().unwrap_or(-1));
+            print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        }
     }
 }
 
