@@ -475,7 +475,8 @@ fn assert_run(
                 _ if seal != "sealed" => "",
                 (true, _) => {
                     "autochroot: warning: not in force: bounding-set, securebits\n  \
-                     hint: CAP_SETPCAP is not held: run as root, or enter through a user namespace\n"
+                     hint: missing: setpcap; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and \
+                     CapabilityBoundingSet=\n"
                 }
                 (false, true) => {
                     "autochroot: warning: not in force: landlock\n  \

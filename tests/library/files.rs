@@ -408,10 +408,10 @@ fn a_descriptor_that_cannot_be_read_is_found_before_anything_has_changed() {
     fs::write(scratch.0.join("file"), "").unwrap();
     fs::set_permissions(scratch.0.join("file"), fs::Permissions::from_mode(0o666)).unwrap();
     as_each_user(|_| {
-        use std::os::unix::fs::OpenOptionsExt;
-        let path = fs::File::options().read(true).custom_flags(libc::O_PATH).open("/etc/passwd").unwrap();
+        // std takes O_PATH away where musl counts it to the access mode.
+        let path = unsafe { libc::open(c"/etc/passwd".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
         let writer = fs::File::options().write(true).open(scratch.0.join("file")).unwrap();
-        for fd in [raw(&path), raw(&writer)] {
+        for fd in [path, raw(&writer)] {
             let files = [NamedFile::descriptor(fd, b"/x")];
             assert_source(Jail::detached().files(&files).enter().unwrap_err(), 0, Errno::BADF);
         }
