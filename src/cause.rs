@@ -145,7 +145,9 @@ impl fmt::Display for Cause {
                 "close that io_uring: a process opens files through a directory that is registered in it"
             }
             Cause::NoDescriptors => "the limit of open files is reached: raise it (ulimit -n, LimitNOFILE= in systemd)",
-            Cause::NoPrivilege => "run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces",
+            Cause::NoPrivilege => {
+                "run as root or with CAP_SYS_CHROOT, or allow user namespaces (UserNamespace::Auto, --userns auto)"
+            }
             Cause::MissingCapabilities(missing) => {
                 f.write_str("missing: ")?;
                 fmt::Display::fmt(missing, f)?;
@@ -179,12 +181,16 @@ impl fmt::Display for Cause {
                 "the AppArmor profile of this process refuses it: add \"userns,\" and flags=(attach_disconnected)"
             }
             Cause::SeLinux => "SELinux is enforcing and refuses the user namespace: change the policy",
-            Cause::NoProc => "mount /proc; without files in the root, the entry can also go without id maps",
+            Cause::NoProc => "mount /proc, or go without id maps and files (IdMap::None, --id-map none)",
             Cause::ReadOnlyProc => {
-                "/proc is read-only: mount it writable; without files in the root, the entry can also go without id maps"
+                "/proc is read-only: mount it writable, or go without id maps and files (IdMap::None, --id-map none)"
             }
-            Cause::NotDumpable => "enter before the process changes its user, or go without id maps",
-            Cause::NoSetfcap => "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps",
+            Cause::NotDumpable => {
+                "enter before the process changes its user, or go without id maps (IdMap::None, --id-map none)"
+            }
+            Cause::NoSetfcap => {
+                "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps (IdMap::None, --id-map none)"
+            }
             Cause::NothingKept => "in a user namespace no capability is kept: enter with privilege",
             Cause::NoLandlock => "this kernel has no Landlock (Linux 5.13, CONFIG_SECURITY_LANDLOCK)",
             Cause::LandlockDisabled => "Landlock is disabled: add landlock to the boot parameter lsm=",

@@ -343,7 +343,8 @@ const NO_PARENT: &str = "cannot create a directory: in /dev/shm: ENOENT (no such
     file or directory), in /tmp: EROFS (read-only file system), in /var/tmp: ENOENT (no such file or directory), in /: EROFS \
     (read-only file system)|name a directory that can be written, or use the root \"detached\"";
 
-const NO_PROC: &str = "cannot open /proc/self: ENOENT (no such file or directory)|mount /proc; without files in the root, the entry can also go without id maps";
+const NO_PROC: &str = "cannot open /proc/self: ENOENT (no such file or directory)|mount /proc, or go without id maps \
+    and files (IdMap::None, --id-map none)";
 
 const NO_USERNS: &str = "cannot create a user namespace: EPERM (operation not permitted)|set the sysctl \
     kernel.unprivileged_userns_clone, which is 0, to 1";
@@ -351,15 +352,15 @@ const NO_USERNS: &str = "cannot create a user namespace: EPERM (operation not pe
 const NO_MORE_USERNS: &str = "cannot create a user namespace: ENOSPC (no space left or limit reached)|raise the sysctl \
     user.max_user_namespaces, which is 0";
 
-const READ_ONLY_PROC: &str = "cannot open /proc/self: EROFS (read-only file system)|/proc is read-only: mount it writable; \
-    without files in the root, the entry can also go without id maps";
+const READ_ONLY_PROC: &str = "cannot open /proc/self: EROFS (read-only file system)|/proc is read-only: mount it \
+    writable, or go without id maps and files (IdMap::None, --id-map none)";
 
 const NO_FAILFS: &str = "cannot use failfs: ENOSYS (the kernel does not have this call)|failfs takes Linux 7.3: use another \
     root, or a list such as detached,unlinked";
 
 const NO_PROC_NO_FAILFS: &str = "cannot enter any root: detached: cannot open /proc/self: ENOENT (no such file or directory); \
     unlinked: cannot open /proc/self: ENOENT (no such file or directory); failfs: cannot use failfs: ENOSYS (the kernel does \
-    not have this call)|mount /proc; without files in the root, the entry can also go without id maps";
+    not have this call)|mount /proc, or go without id maps and files (IdMap::None, --id-map none)";
 
 const NO_USERNS_NO_FAILFS: &str = "cannot enter any root: detached: cannot create a user namespace: EPERM (operation not \
     permitted); unlinked: cannot create a user namespace: EPERM (operation not permitted); failfs: cannot use failfs: ENOSYS \
@@ -371,13 +372,14 @@ const NO_MORE_USERNS_NO_FAILFS: &str = "cannot enter any root: detached: cannot 
 
 const READ_ONLY_PROC_NO_FAILFS: &str = "cannot enter any root: detached: cannot open /proc/self: EROFS (read-only file \
     system); unlinked: cannot open /proc/self: EROFS (read-only file system); failfs: cannot use failfs: ENOSYS (the kernel \
-    does not have this call)|/proc is read-only: mount it writable; without files in the root, the entry can also go without id maps";
+    does not have this call)|/proc is read-only: mount it writable, or go without id maps and files (IdMap::None, \
+                --id-map none)";
 
 const READ_ONLY_NO_FAILFS: &str = "cannot enter any root: detached: cannot open /proc/self: EROFS (read-only file system); \
     unlinked: cannot create a directory: in /dev/shm: ENOENT (no such file or directory), in /run: ENOENT (no such file or \
     directory), in /tmp: EROFS (read-only file system), in /var/tmp: ENOENT (no such file or directory), in /: EROFS \
-    (read-only file system); failfs: cannot use failfs: ENOSYS (the kernel does not have this call)|/proc is read-only: mount \
-    it writable; without files in the root, the entry can also go without id maps";
+    (read-only file system); failfs: cannot use failfs: ENOSYS (the kernel does not have this call)|/proc is \
+    read-only: mount it writable, or go without id maps and files (IdMap::None, --id-map none)";
 
 /// Every kernel, every state, every root; as root, as an ordinary user, and with `-u`; sealed or not.
 #[test]

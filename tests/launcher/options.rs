@@ -9,7 +9,7 @@ use crate::{assert_fails, autochroot, run, text};
 #[test]
 fn userns_never_and_always_are_heeded() {
     let message = "cannot chroot: EPERM (operation not permitted) (--root unlinked)\n  \
-                   hint: run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces";
+                   hint: run as root or with CAP_SYS_CHROOT, or allow user namespaces (UserNamespace::Auto, --userns auto)";
     assert_fails(&run(plain(), ["--userns=never".as_ref(), "--root=unlinked".as_ref(), payload()]), 125, message);
     let output = run(plain(), ["--check", "--id-map=none"]);
     assert!(text(&output.stdout).contains("\nidentity: overflow\n"), "{output:?}");

@@ -265,6 +265,12 @@ fn the_reason_is_named_why_a_program_is_not_executed() {
     let output = with_failing_execveat(program, "EIO").unwrap();
     assert_fails(&output, 126, &format!("{program}: cannot execute it: EIO (input/output error)"));
     root_only!();
+    // As on FUSE, and on NFS with root_squash.
+    let mut strace = command(Path::new("strace"));
+    strace.args(["-f", "-o/dev/null", "-P", program, "-e", "inject=openat:error=EACCES"]).arg(launcher()).arg(program);
+    let output = strace.current_dir("/").stdin(Stdio::null()).output().unwrap();
+    let hint = "hint: a mount that root may not read (FUSE, NFS), or a security module, refuses it";
+    assert_fails(&output, 126, &format!("{program}: cannot open it: EACCES (permission denied)\n  {hint}"));
     let capable = path("capable");
     copy_program(payload(), Path::new(&capable), 0o755);
     set_file_capabilities(Path::new(&capable), 1 << 10);

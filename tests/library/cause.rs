@@ -56,7 +56,7 @@ fn what_the_error_itself_tells() {
     as_user(plain(), || {
         let never = Jail::unlinked().user_namespace(UserNamespace::Never);
         let text = "cannot chroot: EPERM (operation not permitted); hint: run as root or with CAP_SYS_CHROOT, \
-                    or do not forbid user namespaces";
+                    or allow user namespaces (UserNamespace::Auto, --userns auto)";
         assert_eq!(refusal(never), text);
         let directory = fs::File::open("/").unwrap();
         let number = std::os::fd::AsRawFd::as_raw_fd(&directory);
@@ -332,11 +332,11 @@ fn proc_that_is_missing_hidden_or_read_only() {
         };
         assert_eq!(mounted, 0, "mount: {}", std::io::Error::last_os_error());
     };
-    let text = "cannot open /proc/self: ENOENT (no such file or directory); hint: mount /proc; without files in the root, \
-                the entry can also go without id maps";
+    let text = "cannot open /proc/self: ENOENT (no such file or directory); hint: mount /proc, or go without id maps \
+                and files (IdMap::None, --id-map none)";
     assert_eq!(as_seven(&missing, Jail::unlinked()), text);
-    let text = "cannot open /proc/self: EROFS (read-only file system); hint: /proc is read-only: mount it writable; without \
-                files in the root, the entry can also go without id maps";
+    let text = "cannot open /proc/self: EROFS (read-only file system); hint: /proc is read-only: mount it writable, \
+                or go without id maps and files (IdMap::None, --id-map none)";
     assert_eq!(as_seven(&|| proc(libc::MS_RDONLY, ""), Jail::unlinked()), text);
     assert_eq!(as_seven(&|| proc(0, "hidepid=2"), Jail::unlinked()), "entered");
     assert_eq!(as_seven(&|| proc(0, "subset=pid"), Jail::unlinked()), "entered");
@@ -360,7 +360,7 @@ fn uid_0_that_may_not_be_mapped() {
     as_user(User::Root, || {
         drop_capabilities();
         let text = "cannot write uid_map: EPERM (operation not permitted); the process is in the new user namespace; hint: uid \
-                    0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps";
+                    0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps (IdMap::None, --id-map none)";
         assert_eq!(refusal(Jail::unlinked()), text);
     });
 }

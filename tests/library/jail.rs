@@ -238,7 +238,8 @@ fn never_gives_the_eperm_of_chroot_and_leaves_the_process_as_it_was() {
         let error = refusal(Jail::unlinked().parent(parent.bytes()).user_namespace(UserNamespace::Never));
         assert_refused(error, Step::Chroot, Errno::PERM);
         assert!(!error.is_partial());
-        let hint = "hint: run as root or with CAP_SYS_CHROOT, or do not forbid user namespaces";
+        let hint =
+            "hint: run as root or with CAP_SYS_CHROOT, or allow user namespaces (UserNamespace::Auto, --userns auto)";
         assert_eq!(error.to_string(), format!("cannot chroot: EPERM (operation not permitted); {hint}"));
         assert_eq!((open_fds(), fs::read_link("/proc/self/ns/user").unwrap()), before);
         assert_eq!(std::env::current_dir().unwrap(), Path::new("/usr"));
@@ -399,7 +400,7 @@ fn a_process_that_is_not_dumpable_is_refused_before_anything_changed_unless_allo
             assert_eq!(
                 error.to_string(),
                 "cannot open /proc/self: the process is not dumpable, so the id maps belong to root; hint: enter before the \
-                 process changes its user, or go without id maps"
+                 process changes its user, or go without id maps (IdMap::None, --id-map none)"
             );
             assert_eq!(error.known_cause(), Some(autochroot::Cause::NotDumpable));
             assert_eq!(fs::read_link("/proc/self/ns/user").unwrap(), namespace);

@@ -239,6 +239,12 @@ fn warn(sealed: &Sealed) {
     }
 }
 
+/// Whether no mode of a file keeps this process from reading it.
+pub(crate) fn may_read_all() -> bool {
+    let needed = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+}
+
 /// Whether the file is on a mount that forbids to execute.
 pub(crate) fn is_noexec(program: &OwnedFd) -> bool {
     fstatvfs(program).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC))

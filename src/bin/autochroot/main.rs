@@ -104,6 +104,12 @@ fn run(
         Ok(program) => program,
         Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) if name.is_empty() => fail!(NOT_FOUND, "PROGRAM is empty"),
         Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => fail!(NOT_FOUND, "%: not found", shown),
+        Err(Unfit::Errno(errno @ Errno::ACCESS)) if os::may_read_all() => fail!(
+            CANNOT_RUN,
+            "%: cannot open it: %\n  hint: a mount that root may not read (FUSE, NFS), or a security module, refuses it",
+            shown,
+            errno
+        ),
         Err(Unfit::Errno(errno)) => fail!(CANNOT_RUN, "%: cannot open it: %", shown, errno),
         Err(Unfit::Because(why)) => fail!(CANNOT_RUN, "%: %", shown, why),
     };
