@@ -40,7 +40,6 @@ pub(crate) enum Source<'a> {
     Descriptor(i32),
 }
 
-#[cfg_attr(not(feature = "files"), allow(dead_code, unreachable_pub, reason = "the jail knows it, the API does not"))]
 impl<'a> NamedFile<'a> {
     /// The most files that a root can have.
     pub const MOST: usize = 32;
