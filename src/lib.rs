@@ -73,7 +73,7 @@
 //! For [files](Jail::files), [`Files`](Step::Files) follows `WorkingDirectory`: `stat` and `openat` of each source. `Mount` makes one
 //! more call of `fsconfig`, and `prctl(PR_GET_DUMPABLE)` and `prctl(PR_SET_DUMPABLE)` before: until the files are copied, no other process
 //! of the user can open the tmpfs through `/proc`. [`Fill`](Step::Fill) comes after it: `mkdirat` and two `fchmodat` for each directory; for each file `fstat`,
-//! `openat`, `fchmod`, `getrlimit`, `pread` and `write` for each 8 KiB, `fstat`, two `close`; then `fchmodat`, two `fsconfig`, `fstatfs`, `prctl(PR_SET_DUMPABLE)`,
+//! `openat`, `fchmod`, `prlimit64`, `pread` and `write` for each 8 KiB, `fstat`, two `close`; then `fchmodat`, two `fsconfig`, `fstatfs`, `prctl(PR_SET_DUMPABLE)`,
 //! `close` and `fstat`. `Verify` also calls `statfs("/")`.
 //! For [`failfs`](Jail::failfs), `fchroot` ([`Failfs`](Step::Failfs)) takes the place of `Parent` to `Fchdir`; then `fchroot`, without
 //! privilege `prctl(PR_SET_NO_NEW_PRIVS)` and `fchroot` again, and `fchdir`. `Verify` looks at "/", "." and ".." with `stat` and
