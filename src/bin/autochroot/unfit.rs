@@ -30,7 +30,9 @@ pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'st
             "build it statically (a musl target, -static, CGO_ENABLED=0 for Go), or name with --root a directory that holds the \
              loader and the libraries",
         ),
-        (Errno::NOENT | Errno::NOEXEC, Content::Foreign) => ("is for another processor", ""),
+        (Errno::NOEXEC, _) if is_foreign(program) => ("is for another processor", ""),
+        // binfmt_misc may have an interpreter for it.
+        (Errno::NOENT, Content::Static) if is_foreign(program) => return None,
         (Errno::NOENT, Content::Static) => (
             "cannot execute it: ENOENT (no such file or directory), although it is static",
             "before Linux 6.12, TOMOYO lets no program be executed by descriptor: leave it out of the boot parameter lsm=",
@@ -90,8 +92,6 @@ enum Content {
     Dynamic,
     /// An ELF file that names none.
     Static,
-    /// An ELF file of another machine.
-    Foreign,
     Other,
     /// The file may be executed but not read.
     Unreadable,
@@ -108,9 +108,6 @@ fn content(program: &OwnedFd) -> Content {
     if !header.starts_with(b"\x7fELF") || length < header.len() {
         return Content::Other;
     }
-    if MACHINE.is_some_and(|own| field(&header, 18, 2) != own) {
-        return Content::Foreign;
-    }
     // Where the program headers are, how long each is, and how many there are.
     let (offset, size, count) = if header.get(4) == Some(&2) {
         (field(&header, 32, 8), field(&header, 54, 2), field(&header, 56, 2))
@@ -122,6 +119,14 @@ fn content(program: &OwnedFd) -> Content {
         pread(program, &mut kind, offset.wrapping_add(nth * size)).is_ok() && u32::from_ne_bytes(kind) == PT_INTERP
     };
     if (0..count).any(is_interpreter) { Content::Dynamic } else { Content::Static }
+}
+
+/// Whether it is an ELF file of another machine.
+fn is_foreign(program: &OwnedFd) -> bool {
+    let mut header = [0; 20];
+    pread(program, &mut header, 0).is_ok_and(|length| length == header.len())
+        && header.starts_with(b"\x7fELF")
+        && MACHINE.is_some_and(|own| field(&header, 18, 2) != own)
 }
 
 /// A number in a header, in the byte order of this machine.
