@@ -15,7 +15,7 @@ use crate::error::{Error, Fault, Step};
 use crate::jail::{Entered, Jail};
 use crate::jailed::Jailed;
 use crate::libc::errno;
-use crate::os::{find_cause, may_chroot_ever, only_thread};
+use crate::os::{explain, may_chroot_ever, only_thread};
 use crate::root::Root;
 
 unsafe extern "C" {
@@ -86,10 +86,7 @@ impl Jail<'_> {
         if self.root() == Root::Unjailed {
             return Ok(Check { root: Root::Unjailed, entered: Entered::Privilege, parent: None, advisable });
         }
-        let refused = |step, fault: Fault| {
-            let error = Error::inside(step, fault, Residue::default());
-            Error { cause: find_cause(&error), ..error }
-        };
+        let refused = |step, fault: Fault| explain(Error::inside(step, fault, Residue::default()));
         let alone = match only_thread() {
             Err(fault) if !self.plan.threads => return Err(refused(Step::Threads, fault)),
             told => told.is_ok(),

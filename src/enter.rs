@@ -68,7 +68,7 @@ impl Jail<'_> {
         let attempts = if first.is_some() { [first, second, Some(last)] } else { [None; 3] };
         let mut traces = end.has;
         traces.mounts = system.root_moved && !traces.root;
-        let error = Error { step, fault, number: system.number, traces, tried: system.tried(), attempts, cause: None };
-        Err(Error { cause: os::find_cause(&error), ..error })
+        let (number, tried) = (system.number, system.tried());
+        Err(os::explain(Error { step, fault, number, traces, tried, attempts, cause: None }))
     }
 }

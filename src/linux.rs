@@ -26,7 +26,7 @@ mod user_namespace;
 pub use files::open_source;
 pub use seal::Seal;
 
-pub(crate) use cause::find as find_cause;
+pub(crate) use cause::explain;
 pub use cause::why_not_user;
 pub(crate) use descriptors::{each_open, is_a_ring};
 pub(crate) use detached::mount;

@@ -2,6 +2,7 @@
 //!
 //! `core` could print and read them, in some kilobytes more.
 
+use core::ffi::CStr;
 use core::fmt;
 
 use rustix::io::Errno;
@@ -39,6 +40,14 @@ pub fn number(digits: &[u8]) -> Option<u32> {
         let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
         number.checked_mul(10)?.checked_add(digit.into())
     })
+}
+
+/// Returns the bytes as a C string in a buffer that is longer than they are: rustix would allocate for a long path. Fails with
+/// `ENAMETOOLONG` if there is no room, and with `EINVAL` for a NUL byte.
+pub(crate) fn c_str<'b>(bytes: &[u8], buffer: &'b mut [u8]) -> Result<&'b CStr, Errno> {
+    let whole = buffer.get_mut(..=bytes.len()).ok_or(Errno::NAMETOOLONG)?;
+    whole.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);
+    CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)
 }
 
 /// A number in eleven places, with spaces before it.

@@ -5,7 +5,6 @@ use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read};
 use rustix::process::{Pid, Uid, geteuid};
 
-use crate::cause::Cause;
 use crate::error::{Error, Fault};
 use crate::jail::Plan;
 use crate::protection::SessionKeyring;
@@ -131,9 +130,9 @@ pub(crate) const fn mount() -> Result<OwnedFd, Fault> {
     Err(NOT_HERE)
 }
 
-/// None is known here.
-pub(crate) const fn find_cause(_: &Error) -> Option<Cause> {
-    None
+/// No cause is known here.
+pub(crate) const fn explain(error: Error) -> Error {
+    error
 }
 
 /// Only Linux has files in a root.

@@ -35,28 +35,34 @@ pub(super) fn open(
     Ok((directory, stat))
 }
 
-/// Opens it at once. If that fails, looks for the first component at which it does.
+/// Opens it at once. If that fails, `number` is left with the first component at which it does.
 fn open_whole(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Errno> {
     let opened = hold(CWD, path, OFlags::empty());
     if opened.is_err() {
-        let is_end = |end: usize| path.get(end - 1) != Some(&b'/') && path.get(end).is_none_or(|&byte| byte == b'/');
-        let ends = (1..=path.len()).filter(|&end| is_end(end));
-        let opens = |end| hold(CWD, path.get(..end).unwrap_or_default(), OFlags::empty()).is_ok();
-        *number = (1..).zip(ends).find(|&(_, end)| !opens(end)).map(|(nth, _)| nth);
+        let _ = open_each(path, OFlags::empty(), number, |_| Ok(()));
     }
     opened
 }
 
-/// Each component opened in the one before: none may be a symbolic link, or belong to or be writable by any but root.
+/// None of the components may be a symbolic link, or belong to or be writable by any but root.
 fn open_safely(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Fault> {
+    open_each(path, OFlags::NOFOLLOW, number, |stat| {
+        if stat.st_uid != 0 || is_writable_by_others(stat) { Err(Fault::Unsafe) } else { Ok(()) }
+    })
+}
+
+/// Opens each component in the one before, and checks it. `number` is left with the one at which that fails.
+fn open_each(
+    path: &[u8],
+    flags: OFlags,
+    number: &mut Option<i32>,
+    check: impl Fn(&Stat) -> Result<(), Fault>,
+) -> Result<OwnedFd, Fault> {
     let mut directory = hold(CWD, b"/", OFlags::empty())?;
     for (before, name) in (0..).zip(path.split(|&byte| byte == b'/').filter(|name| !name.is_empty())) {
         *number = Some(before + 1);
-        directory = hold(directory.as_fd(), name, OFlags::NOFOLLOW)?;
-        let stat = fstat(&directory)?;
-        if stat.st_uid != 0 || is_writable_by_others(&stat) {
-            return Err(Fault::Unsafe);
-        }
+        directory = hold(directory.as_fd(), name, flags)?;
+        check(&fstat(&directory)?)?;
     }
     *number = None;
     Ok(directory)

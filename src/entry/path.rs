@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::error::Fault;
 use crate::os::HELD;
+use crate::text::c_str;
 
 pub(super) fn absolute(path: &[u8]) -> Result<&[u8], Fault> {
     if path.starts_with(b"/") { Ok(path) } else { Err(Fault::Relative) }
@@ -18,10 +19,7 @@ pub(super) fn terminated(bytes: &[u8]) -> &CStr {
     CStr::from_bytes_with_nul(bytes).unwrap_or_default()
 }
 
-/// Open this directory, to hold it. Its path is made to end with a NUL here, since rustix would allocate for a long one.
+/// Open this directory, to hold it.
 pub(super) fn hold(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let mut buffer = [0; 4096];
-    let whole = buffer.get_mut(..=path.len()).ok_or(Errno::NAMETOOLONG)?;
-    whole.iter_mut().zip(path).for_each(|(place, &byte)| *place = byte);
-    openat(from, CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)?, HELD | flags, Mode::empty())
+    openat(from, c_str(path, &mut [0; 4096])?, HELD | flags, Mode::empty())
 }

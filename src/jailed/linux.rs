@@ -4,15 +4,14 @@ use super::Jailed;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Fault, Step};
 use crate::jail::Entered;
-use crate::linux::{Before, RunAs, Seal, Sealing, find_cause, run_steps};
+use crate::linux::{Before, RunAs, Seal, Sealing, explain, run_steps};
 use crate::protection::{InForce, Protection, SessionKeyring};
 
 /// Linux only.
 impl Jailed {
     /// A step that failed, as an error; whether changes were made before it comes last.
     fn refused(&self, (step, fault, changed): (impl Into<Step>, Fault, bool)) -> Error {
-        let error = Error::inside(step.into(), fault, self.traces(changed));
-        Error { cause: find_cause(&error), ..error }
+        explain(Error::inside(step.into(), fault, self.traces(changed)))
     }
 
     /// By what right the jail was entered. Costs no system call.

@@ -34,11 +34,12 @@ impl Error {
     }
 }
 
-/// Finds out why a step failed, in the process in which it did, at once.
-pub(crate) fn find(error: &Error) -> Option<Cause> {
+/// Adds to an error why the step failed: in the process in which it did, at once.
+pub(crate) fn explain(error: Error) -> Error {
     // Of several roots the first whose cause is known.
     let tried = error.attempts.into_iter().flatten().map(|(_, step, fault)| (step, fault));
-    [(error.step, error.fault)].into_iter().chain(tried).find_map(|(step, fault)| of(error, step, fault))
+    let cause = [(error.step, error.fault)].into_iter().chain(tried).find_map(|(step, fault)| of(&error, step, fault));
+    Error { cause, ..error }
 }
 
 fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
@@ -156,7 +157,7 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
         Errno::PERM | Errno::NOSYS if unshare_is_filtered() => Some(Cause::Seccomp),
         Errno::PERM if is_zero(c"/proc/sys/kernel/unprivileged_userns_clone") => Some(Cause::UnprivilegedUsernsClone),
         Errno::PERM if is_chrooted() => Some(Cause::Chrooted),
-        Errno::PERM if is_unmapped() => Some(Cause::UnmappedId),
+        Errno::PERM if is_unmapped(geteuid().as_raw(), getegid().as_raw()) => Some(Cause::UnmappedId),
         Errno::PERM | Errno::ACCESS | Errno::NOSYS if filtered() => Some(Cause::SeccompPerhaps),
         Errno::ACCESS if confines_this_process() => Some(Cause::AppArmorProfile),
         Errno::ACCESS if number_in(c"/sys/fs/selinux/enforce") == Some(1) => Some(Cause::SeLinux),
@@ -180,17 +181,16 @@ fn is_chrooted() -> bool {
     })
 }
 
-/// The effective user or group id is not mapped in the user namespace that the process is in.
-fn is_unmapped() -> bool {
-    is_outside(c"/proc/self/uid_map", geteuid().as_raw()) || is_outside(c"/proc/self/gid_map", getegid().as_raw())
+/// Whether the user or group id is not mapped in the user namespace that the process is in.
+fn is_unmapped(uid: u32, gid: u32) -> bool {
+    is_outside(c"/proc/self/uid_map", uid) || is_outside(c"/proc/self/gid_map", gid)
 }
 
 /// For the launcher: why the process cannot become this user, if the user namespace that it is in is the cause. It asks before anything
 /// has changed.
 #[must_use]
 pub fn why_not_user(uid: u32, gid: u32, groups: &[u32]) -> Option<Cause> {
-    let unmapped = |gid: &u32| is_outside(c"/proc/self/gid_map", *gid);
-    if is_outside(c"/proc/self/uid_map", uid) || unmapped(&gid) || groups.iter().any(unmapped) {
+    if is_unmapped(uid, gid) || groups.iter().any(|gid| is_outside(c"/proc/self/gid_map", *gid)) {
         Some(Cause::UnmappedUser)
     } else if text(c"/proc/self/setgroups", &mut [0; 8])?.starts_with(b"deny") {
         Some(Cause::SetgroupsDenied)

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::proc;
 use super::syscall::call;
 use crate::error::Fault;
-use crate::text::{digits, number};
+use crate::text::{c_str, digits, number};
 
 /// Calls `each` with every number that may be an open descriptor, until it fails: with the first numbers until as many are open as
 /// `/proc` counts, or else with all that it lists. `each` returns whether the descriptor is open. Returns false if `/proc` does not tell.
@@ -73,11 +73,9 @@ pub(crate) fn is_a_ring(fd: i32) -> Result<Option<bool>, Errno> {
 
 fn is_named_a_ring(fd: i32) -> Option<bool> {
     let descriptors = proc::open_directory(CWD, c"/proc/thread-self/fd").ok()?;
-    let mut name = [0; 12];
-    for (place, digit) in name.iter_mut().zip(digits(fd.unsigned_abs()).trim_ascii_start()) {
-        *place = *digit;
-    }
+    let mut buffer = [0; 12];
+    let name = c_str(digits(fd.unsigned_abs()).trim_ascii_start(), &mut buffer).ok()?;
     let mut target = [MaybeUninit::uninit(); 32];
-    let (target, _) = readlinkat_raw(&descriptors, CStr::from_bytes_until_nul(&name).ok()?, &mut target).ok()?;
+    let (target, _) = readlinkat_raw(&descriptors, name, &mut target).ok()?;
     Some(*target == *b"anon_inode:[io_uring]")
 }

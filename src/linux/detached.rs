@@ -1,12 +1,10 @@
 //! The detached root: a tmpfs that is mounted nowhere (Linux).
 
-use core::ffi::CStr;
-
 use rustix::fd::OwnedFd;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 
 use crate::error::Fault;
-use crate::text::digits;
+use crate::text::{c_str, digits};
 
 /// Mounts a tmpfs nowhere: its descriptor is the only way to it, and the root directory after that.
 pub(crate) fn mount() -> Result<OwnedFd, Fault> {
@@ -25,9 +23,7 @@ const RESTRICTED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(Mount
 /// root.
 pub(super) fn mount_to_fill(bytes: u32, devices: bool) -> Result<(OwnedFd, OwnedFd), Fault> {
     let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let mut size = [0; 12];
-    size.iter_mut().zip(digits(bytes).trim_ascii_start()).for_each(|(place, digit)| *place = *digit);
-    fsconfig_set_string(&tmpfs, c"size", CStr::from_bytes_until_nul(&size).unwrap_or_default())?;
+    fsconfig_set_string(&tmpfs, c"size", c_str(digits(bytes).trim_ascii_start(), &mut [0; 12])?)?;
     fsconfig_create(&tmpfs)?;
     let devices = if devices { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_NODEV };
     let root = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, RESTRICTED | devices)?;

@@ -19,6 +19,7 @@ use super::detached;
 use super::syscall::call;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::files::{Contents, Copier, Filling, MOST_BYTES, NamedFile, Source, Sources, check};
+use crate::text::c_str;
 
 /// Pages are at most that large.
 const PAGE: u32 = 1 << 16;
@@ -128,7 +129,7 @@ fn copy_all(
         *number = Some(nth);
         count += 1;
         let mut buffer = [0; 256];
-        let path = relative(file.path, file.path.len(), &mut buffer);
+        let path = relative(file.path, file.path.len(), &mut buffer)?;
         match (file.source, opened) {
             (Source::Bytes(content), _) => write_whole(&create(root, path)?, content, 0)?,
             (Source::Descriptor(fd), _) => copy(borrow(fd)?, root, path)?,
@@ -161,9 +162,7 @@ pub fn open_source(path: &[u8]) -> Result<OwnedFd, Error> {
 /// It is neither, or cannot be opened.
 fn open(path: &[u8]) -> Result<(OwnedFd, Kind), Fault> {
     let mut buffer = [0; 4096];
-    let whole = buffer.get_mut(..=path.len()).ok_or(Errno::NAMETOOLONG)?;
-    whole.iter_mut().zip(path).for_each(|(place, &byte)| *place = byte);
-    let path = CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)?;
+    let path = c_str(path, &mut buffer)?;
     // To open a FIFO or a device can have effects.
     let kind = kind(&statat(CWD, path, AtFlags::empty())?)?;
     let flags = match kind {
@@ -272,19 +271,16 @@ fn each_directory(
             let directory = file.path.get(..=end).unwrap_or_default();
             if !files.iter().take(nth).any(|earlier| earlier.path.starts_with(directory)) {
                 let mut buffer = [0; 256];
-                each(nth, relative(file.path, end, &mut buffer))?;
+                each(nth, relative(file.path, end, &mut buffer)?)?;
             }
         }
     }
     Ok(())
 }
 
-/// The first bytes of an absolute path, without the slash at its beginning. It is shorter than the buffer.
-fn relative<'b>(path: &[u8], end: usize, buffer: &'b mut [u8; 256]) -> &'b CStr {
-    for (place, &byte) in buffer.iter_mut().zip(path.get(1..end).unwrap_or_default()) {
-        *place = byte;
-    }
-    CStr::from_bytes_until_nul(buffer).unwrap_or_default()
+/// The first bytes of an absolute path, without the slash at its beginning.
+fn relative<'b>(path: &[u8], end: usize, buffer: &'b mut [u8; 256]) -> Result<&'b CStr, Errno> {
+    c_str(path.get(1..end).unwrap_or_default(), buffer)
 }
 
 /// Checks that the root still has so many inodes, and that none can be added.
