@@ -10,17 +10,20 @@ use crate::FAILED;
 use crate::options::{Options, source_and_path};
 use crate::output::{Shown, fail};
 
+/// How often `--file` can be given.
+pub(crate) const MOST: usize = NamedFile::MOST;
+
 /// The files, each with the descriptor that it is copied from.
 pub(crate) struct Files {
-    named: [NamedFile<'static>; NamedFile::MOST],
+    named: [NamedFile<'static>; MOST],
     count: usize,
-    opened: [Option<OwnedFd>; NamedFile::MOST],
+    opened: [Option<OwnedFd>; MOST],
 }
 
 impl Files {
     pub(crate) fn open(options: &Options) -> Result<Files, c_int> {
-        let mut named = [NamedFile::bytes(b"", b""); NamedFile::MOST];
-        let mut opened = [const { None }; NamedFile::MOST];
+        let mut named = [NamedFile::bytes(b"", b""); MOST];
+        let mut opened = [const { None }; MOST];
         let mut count = 0;
         for ((file, place), text) in named.iter_mut().zip(&mut opened).zip(options.files()) {
             let (source, path) = source_and_path(text);

@@ -23,11 +23,11 @@ use rustix::thread::{
     no_new_privs, set_capabilities,
 };
 
-use crate::FAILED;
 use crate::fds::descriptor;
 use crate::options::Options;
 use crate::output::{Shown, Stream, fail};
 pub(crate) use crate::user::User;
+use crate::{FAILED, Part};
 
 /// The options that only Linux has are available.
 pub(crate) const LINUX: bool = true;
@@ -146,15 +146,18 @@ pub(crate) fn enter(
     jail: Jail<'_>,
     user: Option<&User>,
     program: Option<c_int>,
-    refused: impl Fn(Error) -> c_int,
+    refused: impl Fn(Part, Error) -> c_int,
 ) -> Result<Inside, c_int> {
+    let of = |part| {
+        let refused = &refused;
+        move |error| refused(part, error)
+    };
     let caps = kept_capabilities(options)?;
     let first = user.is_some() && never_by_privilege(options);
     // Who is that user already needs no privilege to become it.
     let why_not = user.and_then(|user| why_not_user(user.uid, user.gid, user.groups()));
     let already = user.is_some_and(|user| {
-        let may_set_groups =
-            why_not.is_none() && capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SETGID));
+        let may_set_groups = why_not.is_none() && holds(CapabilitySet::SETGID);
         // Root gets the groups of its login.
         user.is_this_process(!may_set_groups) && (first || user.uid != 0 || !may_set_groups)
     });
@@ -172,14 +175,15 @@ pub(crate) fn enter(
             fail!(FAILED, "cannot change directory to \"/\": %", errno);
         }
         let unjailed = Jail::unjailed().enter();
-        let _ = unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(&refused)?;
+        let _ =
+            unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(of(Part::User))?;
     }
-    let mut jailed = jail.enter().map_err(&refused)?;
+    let mut jailed = jail.enter().map_err(of(Part::Entry))?;
     match user {
         Some(user) if !first && !already => {
             // Of root the seal drops what is not kept.
             let keep = if user.uid == 0 { Capabilities::NONE } else { caps };
-            jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), keep).map_err(&refused)?;
+            jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), keep).map_err(of(Part::User))?;
         }
         // What run_as would have dropped; a seal does it too.
         Some(user) if already && user.uid != 0 && !options.seal => {
@@ -198,7 +202,7 @@ pub(crate) fn enter(
     if let Some(program) = program {
         seal = seal.allow_execute(program);
     }
-    let sealed = jailed.seal_with(seal).map_err(&refused)?;
+    let sealed = jailed.seal_with(seal).map_err(of(Part::Seal))?;
     if !(options.quiet || options.check) {
         warn(&sealed);
     }
@@ -211,8 +215,7 @@ fn never_by_privilege(options: &Options) -> bool {
     if options.root == b"detached" || options.files().next().is_some() {
         needed |= CapabilitySet::SYS_ADMIN; // without another root after it, a user namespace stands in
     }
-    let is_held = || capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));
-    options.root != b"/" && (options.userns == Some(b"always") || !is_held())
+    options.root != b"/" && (options.userns == Some(b"always") || !holds(needed))
 }
 
 /// Prints one line with the protections that are missing, if any is. Where the filter is in force, or the kernel has no keys, it does not
@@ -239,10 +242,14 @@ fn warn(sealed: &Sealed) {
     }
 }
 
+/// Whether these capabilities are effective.
+fn holds(needed: CapabilitySet) -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+}
+
 /// Whether no mode of a file keeps this process from reading it.
 pub(crate) fn may_read_all() -> bool {
-    let needed = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
-    capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+    holds(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH)
 }
 
 /// Whether the file is on a mount that forbids to execute.

@@ -156,41 +156,36 @@ fn enter(
         Kept::Listed(_) | Kept::Standard(_) => options.jail.allow_open_directories(),
     };
     kept.close_others(program, files)?;
-    let refused = |error: Error| {
-        say_why(options, &error);
+    let refused = |part, error: Error| {
+        say_why(options, part, &error);
         FAILED
     };
     os::enter(options, files.put_into(jail), user, program, refused)
 }
 
+/// What was refused.
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    allow(dead_code, reason = "elsewhere there is only the entry")
+)]
+pub(crate) enum Part {
+    Entry,
+    User,
+    Seal,
+}
+
 /// The error, the option that it is about, and the cause where it is known.
-fn say_why(options: &Options, error: &Error) {
-    let (name, value) = match options.parent {
-        _ if error.file().is_some() => ("file", error.file().and_then(|nth| options.files().nth(nth))),
-        _ if matches!(error.step(), Step::CheckIds | Step::SetGroups | Step::SetGid | Step::SetUid) => {
-            ("user", options.user)
-        }
-        _ if error.step() == Step::CheckCapabilities => ("caps", options.caps),
-        _ if error.step() == Step::Require => ("require", options.require),
+fn say_why(options: &Options, part: Part, error: &Error) {
+    let (name, value) = match (part, error.step()) {
+        (_, Step::CheckCapabilities) => ("caps", options.caps),
+        (Part::User, _) => ("user", options.user),
+        (Part::Seal, Step::Require) => ("require", options.require),
         // The rest of the seal is about no option.
-        _ if matches!(
-            error.step(),
-            Step::Ruleset
-                | Step::NoNewPrivs
-                | Step::BoundingSet
-                | Step::Ambient
-                | Step::Securebits
-                | Step::DropCapabilities
-                | Step::Restrict
-                | Step::Filter
-                | Step::Keyring
-                | Step::DeathSignal
-        ) =>
-        {
-            ("", None)
-        }
-        Some(_) => ("parent", options.parent),
-        None => ("root", Some(options.root).filter(|root| *root != b"auto")),
+        (Part::Seal, _) => ("", None),
+        (Part::Entry, _) if error.file().is_some() => ("file", error.file().and_then(|nth| options.files().nth(nth))),
+        (Part::Entry, _) if options.parent.is_some() => ("parent", options.parent),
+        (Part::Entry, _) => ("root", Some(options.root).filter(|root| *root != b"auto")),
     };
     let mut stream = Stream::err();
     stream.put("autochroot: %", &[&Shown(Failure(error))]);

@@ -6,6 +6,9 @@ use autochroot::Jail;
 
 use crate::options::Options;
 
+/// How often `--file` can be given.
+pub(crate) const MOST: usize = 0;
+
 /// There are none.
 pub(crate) struct Files;
 

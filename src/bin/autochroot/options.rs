@@ -4,13 +4,11 @@ use core::ffi::{CStr, c_int};
 
 use autochroot::Jail;
 
+use crate::files;
 use crate::libc::Strings;
 use crate::os::{self, LINUX};
 use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, NONE};
-
-/// How often `--file` can be given.
-const FILES: usize = if cfg!(feature = "files") { 32 } else { 0 };
 
 /// Where an option exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -273,7 +271,7 @@ pub(crate) struct Options {
     pub(crate) jail: Jail<'static>,
     pub(crate) root: &'static [u8],
     pub(crate) parent: Option<&'static [u8]>,
-    files: [Option<&'static [u8]>; FILES],
+    files: [Option<&'static [u8]>; files::MOST],
     pub(crate) user: Option<&'static [u8]>,
     pub(crate) caps: Option<&'static [u8]>,
     pub(crate) keep_fds: Option<&'static [u8]>,
@@ -301,7 +299,7 @@ impl Options {
             jail: Jail::auto(),
             root: b"auto",
             parent: None,
-            files: [None; FILES],
+            files: [None; files::MOST],
             user: None,
             caps: None,
             keep_fds: None,

@@ -9,6 +9,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{Resource, geteuid, getrlimit};
 
+use crate::Part;
 use crate::fds::is_open;
 use crate::options::Options;
 use crate::output::Stream;
@@ -44,9 +45,9 @@ pub(crate) fn enter(
     jail: Jail<'_>,
     _: Option<&User>,
     _: Option<c_int>,
-    refused: impl Fn(Error) -> c_int,
+    refused: impl Fn(Part, Error) -> c_int,
 ) -> Result<Inside, c_int> {
-    jail.enter().map(Inside).map_err(refused)
+    jail.enter().map(Inside).map_err(|error| refused(Part::Entry, error))
 }
 
 /// Whether no mode of a file keeps this process from reading it.
