@@ -27,9 +27,7 @@ const FILTER: &str = "hint: a seccomp filter is in force, which may have refused
 
 /// No capability is held any more.
 fn drop_capabilities() {
-    let nothing = rustix::thread::CapabilitySet::empty();
-    let sets = rustix::thread::CapabilitySets { effective: nothing, permitted: nothing, inheritable: nothing };
-    rustix::thread::set_capabilities(None, sets).unwrap();
+    hold(rustix::thread::CapabilitySet::empty());
 }
 
 /// Only these capabilities are held.
