@@ -28,7 +28,7 @@ pub use seal::Seal;
 
 pub(crate) use cause::explain;
 pub use cause::why_not_user;
-pub(crate) use descriptors::{each_open, is_a_ring};
+pub(crate) use descriptors::{descriptor_limit, each_open, is_a_ring};
 pub(crate) use detached::mount;
 pub(crate) use failfs::{
     change_to as change_to_failfs, enter as enter_failfs, find as find_failfs, verify as verify_failfs,

@@ -3,7 +3,7 @@
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read};
-use rustix::process::{Pid, Uid, geteuid};
+use rustix::process::{Pid, Resource, Uid, geteuid, getrlimit};
 
 use crate::error::{Error, Fault};
 use crate::jail::Plan;
@@ -112,6 +112,10 @@ pub(crate) fn set_no_new_privs() -> Result<(), Errno> {
 #[cfg(not(target_os = "freebsd"))]
 pub(crate) const fn set_no_new_privs() -> Result<(), Errno> {
     Err(Errno::NOSYS)
+}
+
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
 }
 
 /// `/proc` tells nothing here.

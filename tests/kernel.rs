@@ -326,8 +326,7 @@ impl Kernel {
             "bare" => Some(NO_PROC),
             "unprivileged_userns_clone=0" => Some(NO_USERNS),
             "max_user_namespaces=0" => Some(NO_MORE_USERNS),
-            "read-only proc" => Some(READ_ONLY_PROC),
-            "read-only root and proc" => Some(READ_ONLY_PROC),
+            "read-only proc" | "read-only root and proc" => Some(READ_ONLY_PROC),
             _ => None,
         };
         match (root, in_the_way) {

@@ -5,7 +5,6 @@ use core::fmt;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
 
 use crate::error::Fault;
 use crate::os;
@@ -59,8 +58,7 @@ impl Descriptors {
     /// Looks at each number that a descriptor can have.
     fn check_below_the_limit(&mut self, number: &mut Option<i32>) -> Result<OpenDirectories, Fault> {
         const MOST: i32 = 1 << 16;
-        let limit =
-            getrlimit(Resource::Nofile).current.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(MOST).min(MOST);
+        let limit = os::descriptor_limit().and_then(|limit| i32::try_from(limit).ok()).unwrap_or(MOST).min(MOST);
         (0..limit).try_for_each(|fd| self.is_no_directory(fd, number).map(drop))?;
         Ok(OpenDirectories::NoneBelow(limit))
     }

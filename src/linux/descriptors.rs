@@ -3,13 +3,13 @@
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
-use linux_raw_sys::general::__NR_io_uring_enter;
+use linux_raw_sys::general::{__NR_io_uring_enter, RLIMIT_NOFILE};
 use rustix::fd::AsRawFd as _;
 use rustix::fs::{CWD, PROC_SUPER_MAGIC, readlinkat_raw, stat, statfs};
 use rustix::io::Errno;
 
 use super::proc;
-use super::syscall::call;
+use super::syscall::{call, soft_limit};
 use crate::error::Fault;
 use crate::text::{c_str, digits, number};
 
@@ -52,6 +52,11 @@ fn as_many_as_there_are(descriptors: &CStr, each: &mut impl FnMut(i32) -> Result
         }
     }
     Ok(false)
+}
+
+/// Returns the soft limit of descriptors.
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    soft_limit(RLIMIT_NOFILE).ok()
 }
 
 /// Whether a descriptor without a file type is an `io_uring`; `None` if that cannot be known. For all others, an `eventfd` for example, the call fails with

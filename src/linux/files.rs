@@ -4,7 +4,7 @@
 
 use core::ffi::CStr;
 
-use linux_raw_sys::general::{__NR_prlimit64, RLIMIT_FSIZE};
+use linux_raw_sys::general::RLIMIT_FSIZE;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fcntl_getfl, fstat, fstatfs, major, makedev, minor,
@@ -16,7 +16,7 @@ use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::detached;
-use super::syscall::call;
+use super::syscall::soft_limit;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::files::{Contents, Copier, Filling, MOST_BYTES, NamedFile, Source, Sources, check};
 use crate::text::c_str;
@@ -242,7 +242,7 @@ fn create(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
 /// Writes to the end of a file, which has so many bytes. Beyond `RLIMIT_FSIZE` the kernel would send `SIGXFSZ`.
 fn write_whole(to: &OwnedFd, mut content: &[u8], before: u32) -> Result<(), Fault> {
     let end = u64::from(before) + content.len() as u64;
-    if end > file_size_limit()? {
+    if end > soft_limit(RLIMIT_FSIZE)? {
         return Err(Errno::FBIG.into());
     }
     while !content.is_empty() {
@@ -250,15 +250,6 @@ fn write_whole(to: &OwnedFd, mut content: &[u8], before: u32) -> Result<(), Faul
         content = content.get(written..).unwrap_or_default();
     }
     Ok(())
-}
-
-/// The soft limit `RLIMIT_FSIZE`. The wrapper of rustix takes it for granted that the call succeeds.
-fn file_size_limit() -> Result<u64, Errno> {
-    let mut limit = [0_u64; 2];
-    // SAFETY: the kernel writes a `struct rlimit64`, which is two numbers of 64 bits.
-    unsafe { call(__NR_prlimit64, [0, RLIMIT_FSIZE as usize, 0, &raw mut limit as usize])? };
-    let [soft, _] = limit;
-    Ok(soft)
 }
 
 /// Calls `each` with every directory on the way to the files, once, relative to the root, and a directory before what is in it.

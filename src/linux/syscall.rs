@@ -4,6 +4,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
 
+use linux_raw_sys::general::__NR_prlimit64;
 use rustix::io::Errno;
 
 use crate::libc::errno;
@@ -34,6 +35,16 @@ pub unsafe fn call(number: u32, args: [usize; 4]) -> Result<c_int, Errno> {
         Ok(value) if value >= 0 => Ok(value),
         _ => Err(errno()),
     }
+}
+
+/// Returns the soft limit of a resource, `RLIM_INFINITY` included. The wrapper of rustix takes it for granted that the call succeeds, but a
+/// filter can refuse it.
+pub(crate) fn soft_limit(resource: u32) -> Result<u64, Errno> {
+    let mut limit = [0_u64; 2];
+    // SAFETY: the kernel writes a `struct rlimit64`, which is two numbers of 64 bits.
+    unsafe { call(__NR_prlimit64, [0, resource as usize, 0, &raw mut limit as usize])? };
+    let [soft, _] = limit;
+    Ok(soft)
 }
 
 /// Whether the process got privilege from the file of its program: a set-id bit or file capabilities.
