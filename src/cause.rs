@@ -37,7 +37,7 @@ use crate::capabilities::Capabilities;
 /// | `NoLandlock`, `LandlockDisabled` | `ENOSYS`, `EOPNOTSUPP` | `seal::a_kernel_without_landlock_is_reported…` |
 /// | `LandlockLayers` | `E2BIG` | `cause::sixteen_layers_of_landlock` |
 /// | `ProcessLimit` | `EAGAIN` of `setresuid` | none: no kernel since Linux 3.1 returns it there |
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
     /// There is more than one thread. These are names of others, as far as `/proc` tells.
@@ -111,7 +111,7 @@ pub enum Cause {
 /// The names of up to three threads.
 ///
 /// Displayed as ` (tokio-rt-worker, log)`; without a name, as nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ThreadNames(pub(crate) [[u8; 16]; 3]);
 
 impl fmt::Display for ThreadNames {

@@ -84,7 +84,7 @@ impl Jail<'_> {
         self.check_options()?;
         let advisable = self.root() == Root::Unjailed && geteuid().is_root() && may_chroot_ever();
         if self.root() == Root::Unjailed {
-            return Ok(Check { root: Root::Unjailed, entered: Entered::Privilege, parent: None, advisable });
+            return Ok(Check { root: Root::Unjailed, entered: Entered::Unjailed, parent: None, advisable });
         }
         let refused = |step, fault: Fault| explain(Error::inside(step, fault, Residue::default()));
         let alone = match only_thread() {

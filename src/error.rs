@@ -15,7 +15,7 @@ use crate::text::{Named, decimal};
 /// The step of an entry that was refused.
 ///
 /// Each stands for the system calls in the table of the [crate page](crate), in the order of this list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
     /// The options must go with the root. Checked first, without a system call.
@@ -213,13 +213,16 @@ answers! {
     NoSuchId => "4294967295 is no user or group id",
     TooManyGroups => "there are more than 65536 groups",
     NotOwnId => "a user namespace has no ids but one's own, and no groups",
+    NotPrivileged => "it takes capabilities that are not held",
+    UnmappedId => "an id is not mapped in this user namespace",
+    SetgroupsDenied => "this user namespace denies setgroups",
+    OtherGroup => " of the process is not a group of the user",
+    NothingKept => "the entry needs a user namespace, in which none can be kept",
     Reversible => "the old ids can be had again",
     NoNewPrivs => "no_new_privs is not set",
     /// `$TMPDIR` is not set.
     Unset => "it is not set",
     NotDumpable => "the process is not dumpable, so the id maps belong to root",
-    ParentOfAnother => "only the roots auto and unlinked are made in a parent",
-    NotADirectory => "only a directory of the caller's can be required to be empty, owned, unwritable or safe",
     FilesElsewhere => with_files("only a detached root has files"),
     FilesWithoutIds => with_files("without id maps no file can be made in a user namespace"),
     TooManyFiles => with_files("there are more than 32"),
@@ -358,6 +361,8 @@ pub(crate) struct Residue {
     pub(crate) left: bool,
     /// Later, in the jail: ids or capabilities are others.
     pub(crate) privileges: bool,
+    /// The process is the user that it was to become.
+    pub(crate) user: bool,
     /// No program that it executes gains a privilege any more.
     pub(crate) no_new_privs: bool,
 }
@@ -372,6 +377,7 @@ impl Residue {
             || self.root
             || self.left
             || self.privileges
+            || self.user
             || self.no_new_privs
     }
 }
@@ -473,16 +479,18 @@ impl Error {
         let (what, from) = match self.file() {
             Some(_) => ("file ", 1),
             None if component => ("component ", 0),
+            None if fault == Fault::OtherGroup => ("group ", 0),
             None => ("descriptor ", 0),
         };
         f.write_str(what)?;
-        decimal(f, number.unsigned_abs() + from)?;
+        #[allow(clippy::cast_sign_loss, reason = "a group id has 32 bits, the others are positive")]
+        decimal(f, number as u32 + from)?;
         f.write_str(if component { " of the path" } else { "" })?;
         match fault {
             fault if component && matches!(fault.errno(), Some(Errno::NOTDIR | Errno::LOOP)) => {
                 f.write_str(" is a symbolic link or no directory")
             }
-            Fault::Unsafe | Fault::OpenDirectory | Fault::OpenRing => fmt::Display::fmt(&fault, f),
+            Fault::Unsafe | Fault::OpenDirectory | Fault::OpenRing | Fault::OtherGroup => fmt::Display::fmt(&fault, f),
             fault => f.write_str(": ").and_then(|()| fmt::Display::fmt(&fault, f)),
         }
     }
@@ -507,13 +515,14 @@ impl fmt::Display for Failure<'_> {
         for (remains, what) in [
             (t.directory, "the new directory is still there"),
             (t.left, "a directory that somebody moved or filled may be left"),
-            (t.cwd && !t.root, "the working directory could not be restored"),
+            (t.cwd && !t.root, "the working directory has changed"),
             (t.user_namespace, "the process is in the new user namespace"),
             (t.mounts, "and in an empty mount namespace, with another root"),
             (t.capabilities, "and holds its capabilities"),
             (t.no_new_privs, "no_new_privs is set"),
             (t.root, "the process has the new root"),
             (t.privileges, "a part of the privileges is gone"),
+            (t.user, "the process is that user"),
         ] {
             if remains {
                 f.write_str("; ")?;

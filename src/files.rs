@@ -4,6 +4,13 @@
     allow(dead_code, unreachable_pub, reason = "the jail knows them, the API does not")
 )]
 
+#[cfg(feature = "std")]
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+#[cfg(feature = "std")]
+use std::os::unix::ffi::OsStrExt as _;
+#[cfg(feature = "std")]
+use std::path::Path;
+
 use rustix::fd::OwnedFd;
 
 use crate::error::Fault;
@@ -51,6 +58,13 @@ impl<'a> NamedFile<'a> {
         NamedFile { path, source: Source::Path(source) }
     }
 
+    /// [`copy`](NamedFile::copy) for a source that is a `&str`, `Path`, `OsStr` or `String`. The path in the root is the same.
+    #[cfg(feature = "std")]
+    pub fn copy_path<P: AsRef<Path> + ?Sized>(source: &'a P) -> Self {
+        let source = source.as_ref().as_os_str().as_bytes();
+        Self::copy(source, source)
+    }
+
     /// Writes `content` to `path` in the root.
     pub const fn bytes(path: &'a [u8], content: &'a [u8]) -> Self {
         NamedFile { path, source: Source::Bytes(content) }
@@ -58,7 +72,14 @@ impl<'a> NamedFile<'a> {
 
     /// Copies the file that this descriptor is open on, from its beginning, to `path` in the root. The descriptor stays open, at its
     /// offset. Of a device, `O_PATH` will do.
-    pub const fn descriptor(fd: i32, path: &'a [u8]) -> Self {
+    #[cfg(feature = "std")]
+    pub fn descriptor(fd: BorrowedFd<'a>, path: &'a [u8]) -> Self {
+        Self::raw_descriptor(fd.as_raw_fd(), path)
+    }
+
+    /// [`descriptor`](NamedFile::descriptor) without `std`. A descriptor that is not open is an error of
+    /// [`Step::Files`](crate::Step::Files).
+    pub const fn raw_descriptor(fd: i32, path: &'a [u8]) -> Self {
         NamedFile { path, source: Source::Descriptor(fd) }
     }
 }

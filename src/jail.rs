@@ -1,6 +1,10 @@
 //! What the caller asks for.
 
 use core::fmt;
+#[cfg(feature = "std")]
+use std::os::unix::ffi::OsStrExt as _;
+#[cfg(feature = "std")]
+use std::path::Path;
 
 use crate::error::{Error, Fault, Residue, Step};
 use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, FILES, LINUX, USERNS};
@@ -12,7 +16,7 @@ use crate::root::Root;
 /// ```
 /// use autochroot::Jail;
 ///
-/// const JAIL: Jail<'static> = Jail::auto().parent(b"/run");
+/// const JAIL: Jail<'static> = Jail::unlinked_in(b"/run");
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a Jail does nothing until it is entered"]
@@ -23,8 +27,6 @@ pub struct Jail<'a> {
     pub(crate) files: Option<Files<'a>>,
     /// Made by the word `auto`.
     pub(crate) auto: bool,
-    /// A parent was named for a root that has none.
-    parent_of_another: bool,
     /// A list was made of what cannot be in one.
     not_in_a_list: bool,
     pub(crate) plan: Plan,
@@ -140,16 +142,17 @@ impl Roots {
 }
 
 /// By what right a jail was entered (Linux).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Entered {
-    /// The process could `chroot`: as root, or by `CAP_SYS_CHROOT`. It keeps the capabilities that it had. Also if no jail was
-    /// wanted.
+    /// The process could `chroot`: as root, or by `CAP_SYS_CHROOT`. It keeps the capabilities that it had.
     Privilege,
     /// In a new user namespace. The process holds no capability.
     UserNamespace,
     /// `no_new_privs` was set, which allows a process without privilege to enter [`failfs`](Root::Failfs).
     NoNewPrivs,
+    /// The process has no jail, as [`Jail::unjailed`] asks for.
+    Unjailed,
 }
 
 impl fmt::Display for Entered {
@@ -158,18 +161,58 @@ impl fmt::Display for Entered {
             Entered::Privilege => "privilege",
             Entered::UserNamespace => "user namespace",
             Entered::NoNewPrivs => "no_new_privs",
+            Entered::Unjailed => "no jail",
         })
     }
 }
 
-/// What a directory of the caller's must be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Requirements on a directory, for [`Jail::checked_directory`].
+///
+/// ```
+/// use autochroot::{Demands, Jail};
+///
+/// const JAIL: Jail<'static> = Jail::checked_directory(b"/var/empty", Demands::new().empty().owner().unwritable());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools, reason = "independent demands")]
-pub(crate) struct Demands {
+#[must_use = "Demands do nothing by themselves"]
+pub struct Demands {
     pub(crate) empty: bool,
     pub(crate) owner: bool,
     pub(crate) unwritable: bool,
     pub(crate) safe_path: bool,
+}
+
+impl Demands {
+    /// Requires nothing.
+    pub const fn new() -> Self {
+        Demands { empty: false, owner: false, unwritable: false, safe_path: false }
+    }
+
+    /// Requires the directory to be empty. Elsewhere than on Linux that cannot be checked, and the entry fails with `ENOSYS`.
+    pub const fn empty(mut self) -> Self {
+        self.empty = true;
+        self
+    }
+
+    /// Requires that the directory belongs to root or to the effective user.
+    pub const fn owner(mut self) -> Self {
+        self.owner = true;
+        self
+    }
+
+    /// Requires that neither the directory's group nor everyone may write to it.
+    pub const fn unwritable(mut self) -> Self {
+        self.unwritable = true;
+        self
+    }
+
+    /// Requires that each component of the path belongs to root, that only root may write to it, and that none is a symbolic link: nobody
+    /// else can put another directory in its place. [`Error::component`](crate::Error::component) returns the first one that differs.
+    pub const fn safe_path(mut self) -> Self {
+        self.safe_path = true;
+        self
+    }
 }
 
 /// Whether to enter through a new user namespace, which needs no privilege (Linux).
@@ -177,7 +220,7 @@ pub(crate) struct Demands {
     not(feature = "userns"),
     allow(dead_code, unreachable_pub, reason = "the machine knows it, the API does not")
 )]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UserNamespace {
     /// When `chroot` says `EPERM`.
@@ -193,7 +236,7 @@ pub enum UserNamespace {
     not(feature = "userns"),
     allow(dead_code, unreachable_pub, reason = "the machine knows it, the API does not")
 )]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IdMap {
     /// The effective ids onto themselves, so that `geteuid()` and `getegid()` say what they said before. Needs `/proc`.
@@ -203,6 +246,27 @@ pub enum IdMap {
     None,
 }
 
+/// [`Jail::auto`].
+impl Default for Jail<'_> {
+    fn default() -> Self {
+        Jail::auto()
+    }
+}
+
+/// With paths as `std` has them.
+#[cfg(feature = "std")]
+impl<'a> Jail<'a> {
+    /// [`unlinked_in`](Jail::unlinked_in) for a `&str`, `Path`, `OsStr` or `String`.
+    pub fn unlinked_in_path<P: AsRef<Path> + ?Sized>(parent: &'a P) -> Self {
+        Self::unlinked_in(parent.as_ref().as_os_str().as_bytes())
+    }
+
+    /// [`checked_directory`](Jail::checked_directory) for a `&str`, `Path`, `OsStr` or `String`.
+    pub fn directory_path<P: AsRef<Path> + ?Sized>(path: &'a P, demands: Demands) -> Self {
+        Self::checked_directory(path.as_ref().as_os_str().as_bytes(), demands)
+    }
+}
+
 impl<'a> Jail<'a> {
     /// The first of these roots that can be had, without a path.
     pub(crate) const fn of(roots: Roots) -> Self {
@@ -210,7 +274,7 @@ impl<'a> Jail<'a> {
         let plan = Plan {
             roots,
             files: false,
-            demands: Demands { empty: false, owner: false, unwritable: false, safe_path: false },
+            demands: Demands::new(),
             threads: false,
             directories: false,
             bounding_set: false,
@@ -219,7 +283,7 @@ impl<'a> Jail<'a> {
             dumpable: false,
             no_new_privs_helps: CHROOT_AFTER_NO_NEW_PRIVS,
         };
-        Jail { path: None, files: None, auto: false, parent_of_another: false, not_in_a_list: false, plan }
+        Jail { path: None, files: None, auto: false, not_in_a_list: false, plan }
     }
 
     /// An empty root of whatever kind this machine allows: on Linux [`detached`](Root::Detached), otherwise
@@ -250,7 +314,6 @@ impl<'a> Jail<'a> {
         if self.path.is_none() {
             self.path = other.path;
         }
-        self.parent_of_another |= other.parent_of_another;
         self.not_in_a_list |= other.not_in_a_list;
         self
     }
@@ -264,14 +327,36 @@ impl<'a> Jail<'a> {
         Self::of(Roots::one(Root::Unlinked))
     }
 
-    /// This directory, an absolute path: as it is, unless more is demanded of it. See
-    /// [`require_empty`](Jail::require_empty), [`require_owner`](Jail::require_owner),
-    /// [`require_unwritable`](Jail::require_unwritable) and [`require_safe_path`](Jail::require_safe_path).
+    /// An [`unlinked`](Jail::unlinked) root that is made in `parent`, an absolute path, and nowhere else.
     ///
-    /// [`Jailed::seal`](crate::Jailed::seal) leaves what is beneath it accessible.
+    /// A parent that everyone can write to must be sticky, like `/tmp`.
+    pub const fn unlinked_in(parent: &'a [u8]) -> Self {
+        Self::unlinked().in_parent(parent)
+    }
+
+    /// For the launcher alone: makes the directory of an `unlinked` root, which must be among the roots, in `parent`.
+    #[doc(hidden)]
+    pub const fn in_parent(mut self, parent: &'a [u8]) -> Self {
+        if self.auto {
+            self.plan.roots = Roots::one(Root::Unlinked);
+        }
+        self.path = Some(parent);
+        self
+    }
+
+    /// This directory, an absolute path, as it is.
+    ///
+    /// A [seal](crate::Jailed::seal) leaves what is beneath it accessible.
     pub const fn directory(path: &'a [u8]) -> Self {
+        Self::checked_directory(path, Demands::new())
+    }
+
+    /// This directory, an absolute path, if it meets these demands. Otherwise [`enter`](Jail::enter) fails at
+    /// [`Step::Directory`](crate::Step::Directory).
+    pub const fn checked_directory(path: &'a [u8], demands: Demands) -> Self {
         let mut jail = Self::of(Roots::one(Root::Directory));
         jail.path = Some(path);
+        jail.plan.demands = demands;
         jail
     }
 
@@ -281,50 +366,7 @@ impl<'a> Jail<'a> {
         Self::of(Roots::one(Root::Unjailed))
     }
 
-    /// Makes the directory of an [`unlinked`](Jail::unlinked) root in `parent`, an absolute path, and nowhere else. After
-    /// [`auto`](Jail::auto) that is the only root that is tried.
-    ///
-    /// A parent that everyone can write to must be sticky, like `/tmp`. Other roots have no parent: if the jail has no `unlinked` root,
-    /// [`enter`](Jail::enter) fails at [`Step::Options`](crate::Step::Options).
-    pub const fn parent(mut self, parent: &'a [u8]) -> Self {
-        if self.auto {
-            self.plan.roots = Roots::one(Root::Unlinked);
-        }
-        if self.plan.roots.has(Root::Unlinked) {
-            self.path = Some(parent);
-        } else {
-            self.parent_of_another = true;
-        }
-        self
-    }
-
-    /// Of a [`directory`](Jail::directory), and of no other root: it must be empty. On Linux only; elsewhere that is refused with `ENOSYS`.
-    pub const fn require_empty(mut self) -> Self {
-        self.plan.demands.empty = true;
-        self
-    }
-
-    /// Of a [`directory`](Jail::directory): it must belong to root or to the effective user.
-    pub const fn require_owner(mut self) -> Self {
-        self.plan.demands.owner = true;
-        self
-    }
-
-    /// Of a [`directory`](Jail::directory): neither its group nor everyone may write to it.
-    pub const fn require_unwritable(mut self) -> Self {
-        self.plan.demands.unwritable = true;
-        self
-    }
-
-    /// Of a [`directory`](Jail::directory): each component of its path must belong to root, be writable by root alone, and be
-    /// no symbolic link, so that nobody else can put another in its place. [`Error::component`] says which is not.
-    pub const fn require_safe_path(mut self) -> Self {
-        self.plan.demands.safe_path = true;
-        self
-    }
-
-    /// Which kind of root is described, of a list the first that is tried. What is required of a directory must not be required of
-    /// another kind, so a program that reads the kind from its configuration asks here first.
+    /// Returns the kind of root, in a list the first kind that is tried.
     #[must_use]
     pub const fn root(&self) -> Root {
         self.plan.roots.first
@@ -333,14 +375,10 @@ impl<'a> Jail<'a> {
     /// An option that does not go with the root is an error, and not ignored.
     pub(crate) fn check_options(&self) -> Result<(), Error> {
         let plan = self.plan;
-        let fault = if self.parent_of_another {
-            Fault::ParentOfAnother
-        } else if self.not_in_a_list {
+        let fault = if self.not_in_a_list {
             Fault::NotInAList
         } else if FILES && plan.files && !(plan.roots.is_one() && self.root() == Root::Detached) {
             Fault::FilesElsewhere
-        } else if plan.demands != Demands::default() && self.root() != Root::Directory {
-            Fault::NotADirectory
         } else if plan.user_namespace == UserNamespace::Always && self.root() == Root::Unjailed {
             Fault::NothingToEnter
         } else if plan.user_namespace == UserNamespace::Always && self.root() == Root::Failfs {
@@ -351,7 +389,7 @@ impl<'a> Jail<'a> {
         Err(Error::inside(Step::Options, fault, Residue::default()))
     }
 
-    /// The path that was named: of the parent, or of the directory that is to be the root.
+    /// Returns the path of the parent, or of the directory that becomes the root.
     #[must_use]
     pub const fn path(&self) -> Option<&'a [u8]> {
         self.path

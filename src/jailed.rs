@@ -3,6 +3,7 @@
 use rustix::fd::OwnedFd;
 use rustix::process::Pid;
 
+use crate::capabilities::Capabilities;
 use crate::entry::{Entry, OpenDirectories, RootId, RootMutability};
 use crate::error::Residue;
 use crate::error::{Error, Step};
@@ -29,6 +30,8 @@ pub struct Jailed {
     stat: Option<(Pid, OwnedFd)>,
     unshared: bool,
     keyring: SessionKeyring,
+    /// What `run_as` kept.
+    kept: Capabilities,
     directories: OpenDirectories,
     rings_checked: bool,
     parent: Option<&'static str>,
@@ -43,6 +46,7 @@ impl Jailed {
             stat: system.stat.take(),
             unshared: system.unshared,
             keyring: system.keyring,
+            kept: Capabilities::NONE,
             directories: system.descriptors.directories,
             rings_checked: system.descriptors.rings_checked,
             parent: system.parent_of_the_list(jail, end.parent),
@@ -97,6 +101,7 @@ impl Jailed {
             root: !matches!(self.place.root, Root::Unjailed),
             left: false,
             privileges,
+            user: false,
             no_new_privs: false,
         }
     }

@@ -11,13 +11,13 @@
 //! # fn main() -> Result<(), Box<dyn core::error::Error>> {
 //! use autochroot::Jail;
 //!
-//! # let (uid, gid) = (65534, 65534);
-//! let listener = bind()?; // all that needs the file system comes first
-//! let jailed = Jail::auto().enter()?; // "/" is empty and has no name
+//! let listener = bind()?; // everything that needs a path comes first
 //! # #[cfg(target_os = "linux")] {
-//! let jailed = jailed.run_as(uid, gid, &[])?; // as root: become the service's user
-//! let _sealed = jailed.seal()?; // no capability, no new privilege, no way to open a file
+//! let user = autochroot::User::find("www-data")?;
+//! let _sealed = Jail::auto().enter_as(&user)?.seal()?; // "/" is empty, and the ways out are closed
 //! # }
+//! # #[cfg(not(target_os = "linux"))]
+//! # let _jailed = Jail::auto().enter()?;
 //! serve(listener)
 //! # }
 //! ```
@@ -116,12 +116,13 @@
 //! Cargo builds a crate once, with the features that all its users name together. If another crate in the tree turns a feature
 //! on, it is on for you too, and no check becomes weaker:
 //!
-//! - `std`: `$TMPDIR` is tried first. [`Jail::parent`] names a parent instead.
+//! - `std`: `$TMPDIR` is tried first. [`Jail::unlinked_in`] names a parent instead.
 //! - `userns`: without privilege, `enter` no longer fails but creates a user namespace. To refuse that, turn the feature on
 //!   yourself and use `UserNamespace::Never`.
 //! - `detached`: `auto` tries a detached root first. [`Jail::unlinked`] does not.
 //! - `landlock`: a seal adds that protection.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
 #![cfg_attr(
     not(any(target_os = "linux", target_os = "android")),
@@ -174,26 +175,27 @@ pub use error::Failure;
 pub use error::{Error, Step};
 #[cfg(all(feature = "files", any(target_os = "linux", target_os = "android")))]
 pub use files::NamedFile;
-pub use jail::Jail;
+pub use jail::{Demands, Jail};
 #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
 pub use jail::{IdMap, UserNamespace};
 pub use jailed::Jailed;
 /// For the launcher alone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[doc(hidden)]
-pub use linux::{open_source, securebits_are_locked, syscall, why_not_user};
+pub use linux::{open_source, securebits_are_locked, syscall};
 pub use parse::ParseError;
 pub use root::Root;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use {
-    capabilities::Capabilities,
+    capabilities::{Capabilities, UnknownCapability},
     cause::{Cause, ThreadNames},
     jail::Entered,
     jailed::linux::Sealed,
-    linux::Seal,
+    linux::{Gid, Seal, Uid, User, UserError},
     protection::{Protection, SessionKeyring},
 };
 
-#[cfg(all(any(doc, doctest), any(target_os = "linux", target_os = "android")))]
+// Its programs are written with std.
+#[cfg(all(doc, any(not(doctest), feature = "std"), any(target_os = "linux", target_os = "android")))]
 #[doc = include_str!("guide.md")]
 pub mod guide {}

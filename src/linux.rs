@@ -1,11 +1,13 @@
 //! What only Linux has.
 
+mod accounts;
 mod apparmor;
 mod cause;
 mod descriptors;
 mod detached;
 mod failfs;
 mod files;
+mod groups;
 mod keyring;
 mod landlock;
 mod options;
@@ -21,13 +23,15 @@ mod steps;
 pub mod syscall;
 mod threads;
 mod unshare;
+mod user;
 mod user_namespace;
+mod way;
 
 pub use files::open_source;
 pub use seal::Seal;
+pub use user::{Gid, Uid, User, UserError};
 
 pub(crate) use cause::explain;
-pub use cause::why_not_user;
 pub(crate) use descriptors::{descriptor_limit, each_open, is_a_ring};
 pub(crate) use detached::mount;
 pub(crate) use failfs::{
@@ -37,10 +41,11 @@ pub(crate) use files::see_inodes;
 pub(crate) use keyring::join as join_keyring;
 pub(crate) use parent::{fill_with_random, open_tmpdir};
 pub use privileges::securebits_are_locked;
-pub(crate) use privileges::{may_chroot_ever, set_no_new_privs, user, verify_no_new_privs};
+pub(crate) use privileges::{held_of, may_chroot_ever, set_no_new_privs, user, verify_no_new_privs};
 pub(crate) use root::{HELD, has_no_links, may_change_mode, see_empty, see_empty_root, takes_nameless_files};
-pub(crate) use run_as::{Before, RunAs};
+pub(crate) use run_as::{Before, RunAs, check_arguments};
 pub(crate) use seal::Sealing;
 pub(crate) use steps::run_steps;
 pub(crate) use threads::{only_thread, unshare_root_and_descriptors};
 pub(crate) use user_namespace::{IdMaps, drop_capabilities, new as new_user_namespace};
+pub(crate) use way::Way;

@@ -152,7 +152,7 @@ impl State {
             parents,
             root,
             attempts: [None; 2],
-            entered: Entered::Privilege,
+            entered: if let Root::Unjailed = plan.roots.first() { Entered::Unjailed } else { Entered::Privilege },
             mounted: false,
             sets_no_new_privs,
             names: NAMES,

@@ -7,7 +7,7 @@ use crate::jail::{Jail, Roots};
 use crate::root::Root;
 
 /// Why a text describes no jail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParseError {
     /// There is nothing.
@@ -81,7 +81,7 @@ impl<'a> Jail<'a> {
         match rest.trim_ascii_start() {
             [] => Ok(jail),
             _ if !jail.plan.roots.has(Root::Unlinked) => Err(ParseError::NoParent),
-            parent => absolute(parent).map(|parent| jail.parent(parent)),
+            parent => absolute(parent).map(|parent| jail.in_parent(parent)),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::text::Named;
 /// A protection that a seal puts in force where the kernel and the privilege allow it (Linux).
 ///
 /// Displayed and [read](Protection::named) by the names that the launcher uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protection {
     /// `bounding-set`: no program that is executed gains a capability that is not kept. Takes `CAP_SETPCAP`.
@@ -64,7 +64,7 @@ impl fmt::Display for Protection {
 }
 
 /// Whose session keyring a process has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionKeyring {
     /// Its own, which is empty: the keys of whoever started it cannot be found, read or cleared.

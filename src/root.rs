@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// What kind of root directory a process has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Root {
     /// A directory that was made, opened and removed.

@@ -57,7 +57,7 @@ fn a_way_into_a_sealed_jail_allocates_nothing() {
         let (uid, gid) = if let User::Plain(id) = user { (id, id) } else { (12345, 12345) };
         let (count, sealed) = allocations(|| {
             let jail = Jail::parse(b"auto")?;
-            let jailed = jail.enter()?.run_as(uid, gid, &[])?;
+            let jailed = jail.enter()?.run_as(&account(uid, gid, &[]))?;
             jailed.verify()?;
             jailed.seal_with(Seal::new().keep(Capabilities::NONE)).map_err(Box::<dyn std::error::Error>::from)
         });
@@ -87,7 +87,7 @@ fn a_long_path_allocates_nothing() {
         let (count, check) = allocations(|| Jail::directory(parent.as_bytes()).check());
         check.unwrap();
         assert_eq!(count, 0);
-        let (count, jailed) = allocations(|| Jail::unlinked().parent(parent.as_bytes()).enter());
+        let (count, jailed) = allocations(|| Jail::unlinked_in(parent.as_bytes()).enter());
         let _ = jailed.unwrap();
         assert_eq!(count, 0);
     });

@@ -53,7 +53,7 @@ static BEFORE_MAIN: extern "C" fn() = {
         let port = listener.local_addr().unwrap().port();
         let jailed = Jail::auto().enter().unwrap();
         let jailed = match jailed.entered() {
-            Entered::Privilege => jailed.run_as(12345, 12346, &[12347]).unwrap(),
+            Entered::Privilege => jailed.run_as(&account(12345, 12346, &[12347])).unwrap(),
             _ => jailed,
         };
         let _sealed = jailed.seal().unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use autochroot::{IdMap, Jail, Jailed, NamedFile};
+use autochroot::{Gid, IdMap, Jail, Jailed, NamedFile, Uid};
 
 use crate::by_hand::{ByHand, WITHOUT};
 use crate::fork::{User, time, time_at_once};
@@ -12,7 +12,7 @@ const TMPFS: &str = "/dev/shm";
 const DISK: &str = "/var/tmp";
 
 /// An entry in the parent that is the default where there is one.
-const JAIL: Jail<'static> = Jail::unlinked().parent(TMPFS.as_bytes());
+const JAIL: Jail<'static> = Jail::unlinked_in(TMPFS.as_bytes());
 
 fn enter(jail: Jail<'_>) -> Result<Jailed, String> {
     jail.enter().map_err(|error| error.to_string())
@@ -29,13 +29,15 @@ pub fn entries(user: User, c: Option<&ByHand>) {
     };
     let mut rows = vec![
         rust("enter", if c.is_some() { C } else { 0 }, JAIL),
-        rust("enter, parent on a disk", 0, Jail::unlinked().parent(DISK.as_bytes())),
+        rust("enter, parent on a disk", 0, Jail::unlinked_in(DISK.as_bytes())),
         rust("enter, detached", 0, Jail::detached()),
         rust("enter, without the look for open directories", 0, JAIL.allow_open_directories()),
         then("enter and seal", |jailed| jailed.seal().map(drop)),
     ];
     if user == Some(0) {
-        rows.push(then("enter and run_as", |jailed| jailed.run_as(7, 7, &[]).map(drop)));
+        rows.push(then("enter and run_as", |jailed| {
+            jailed.run_as(&autochroot::User::new(Uid::from_raw(7), Gid::from_raw(7), &[])).map(drop)
+        }));
     } else {
         rows.push(rust("enter, without id maps", 0, JAIL.id_map(IdMap::None)));
     }

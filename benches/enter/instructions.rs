@@ -21,12 +21,9 @@ pub fn once(what: &str) {
     let c = load(Path::new(library));
     let done = match what {
         "nothing" => Ok(()),
-        "enter" => Jail::unlinked()
-            .parent(b"/dev/shm")
-            .allow_open_directories()
-            .enter()
-            .map(drop)
-            .map_err(|error| error.to_string()),
+        "enter" => {
+            Jail::unlinked_in(b"/dev/shm").allow_open_directories().enter().map(drop).map_err(|error| error.to_string())
+        }
         SAME => c.same.enter("/dev/shm", WITHOUT),
         "C: HAProxy's calls" => c.haproxy.enter("/dev/shm", 0),
         _ => panic!("{what}"),

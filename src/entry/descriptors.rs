@@ -10,7 +10,7 @@ use crate::error::Fault;
 use crate::os;
 
 /// What is known of open directories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpenDirectories {
     /// Nothing: the caller allowed them.

@@ -96,7 +96,7 @@ impl RootId {
 }
 
 /// What can still be done to the root of a jail that holds: see [`Jailed::verify`](crate::Jailed::verify).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RootMutability {
     nameless_files: bool,
     mode: bool,

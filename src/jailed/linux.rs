@@ -1,10 +1,12 @@
 //! What only Linux has: becoming another user, the seal, and what is in force.
 
+mod enter_as;
+
 use super::Jailed;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Fault, Step};
 use crate::jail::Entered;
-use crate::linux::{Before, RunAs, Seal, Sealing, explain, run_steps};
+use crate::linux::{Before, RunAs, Seal, Sealing, User, explain, run_steps};
 use crate::protection::{InForce, Protection, SessionKeyring};
 
 /// Linux only.
@@ -47,11 +49,13 @@ impl Jailed {
         self.unshared
     }
 
-    /// Becomes the user `uid` of group `gid`, with `groups` as its supplementary groups and no others, for good: real, effective and
-    /// saved ids. Unless `uid` is 0, no capability is left, the bounding set is empty, the securebits are locked, and the
-    /// session keyring is replaced by an empty one. Ids, groups and capabilities are verified.
+    /// Becomes this user for good: sets the real, effective and saved ids, and the supplementary groups. Unless the user is root, no
+    /// capability is left, the bounding set is empty, the securebits are locked, and the session keyring is replaced by an empty one. Ids,
+    /// groups and capabilities are verified.
     ///
-    /// A process that entered through a user namespace cannot change its user: only its own ids are accepted, and no groups. The
+    /// [`Jail::enter_as`](crate::Jail::enter_as) enters and does this in one call, and refuses before anything changes.
+    ///
+    /// A process that entered through a user namespace cannot change its user: only its own ids are accepted, and no other groups. The
     /// supplementary groups that it has stay in force there, and cannot be verified.
     ///
     /// The parent-death signal, which a change of ids clears, is set again; if the parent ended meanwhile, it is sent. A process that was
@@ -72,8 +76,8 @@ impl Jailed {
     /// # Source
     ///
     /// [`credentials(7)`](https://man7.org/linux/man-pages/man7/credentials.7.html)
-    pub fn run_as(self, uid: u32, gid: u32, groups: &[u32]) -> Result<Jailed, Error> {
-        self.run_as_keeping(uid, gid, groups, Capabilities::NONE)
+    pub fn run_as(self, user: &User<'_>) -> Result<Jailed, Error> {
+        self.run_as_keeping(user, Capabilities::NONE)
     }
 
     /// [`run_as`](Jailed::run_as), but keep these capabilities, also through an `execve` ([`Seal::allow_execute`]): for a
@@ -83,21 +87,27 @@ impl Jailed {
     ///
     /// Those of `run_as`, [`Step::CheckCapabilities`] for a capability that is not held, and
     /// [`Step::CheckIds`] for uid 0, which keeps all its capabilities until a [`Seal`] drops them; nothing has changed since the entry then.
-    pub fn run_as_keeping(self, uid: u32, gid: u32, groups: &[u32], keep: Capabilities) -> Result<Jailed, Error> {
+    pub fn run_as_keeping(self, user: &User<'_>, keep: Capabilities) -> Result<Jailed, Error> {
+        self.become_user(user, true, keep)
+    }
+
+    /// Without `set_groups` the groups are left as they are.
+    pub(crate) fn become_user(self, user: &User<'_>, set_groups: bool, keep: Capabilities) -> Result<Jailed, Error> {
         let before = Before {
             in_user_namespace: self.in_user_namespace(),
             ids_kept: self.ids_kept,
             keyring: self.keyring,
             stat: self.stat.as_ref(),
         };
-        let mut run_as = RunAs::new(before, uid, gid, groups, keep);
-        let changes = RunAs::changes(self.in_user_namespace(), uid);
+        let mut run_as = RunAs::new(before, user, set_groups, keep);
+        let changes = RunAs::changes(self.in_user_namespace(), user.uid().as_raw());
         run_steps(RunAs::CHECKS, changes, |step| run_as.perform(step)).map_err(|failure| self.refused(failure))?;
         let keyring = run_as.keyring;
-        Ok(Jailed { keyring, ..self })
+        Ok(Jailed { keyring, kept: keep, ..self })
     }
 
-    /// Gives up everything: [`seal_with`](Jailed::seal_with) nothing kept.
+    /// Gives up everything, except the capabilities that [`run_as_keeping`](Jailed::run_as_keeping) kept:
+    /// [`seal_with`](Jailed::seal_with) the default [`Seal`].
     ///
     /// # Errors
     ///
@@ -149,12 +159,13 @@ impl Jailed {
     /// [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html),
     /// [`seccomp(2)`](https://man7.org/linux/man-pages/man2/seccomp.2.html),
     /// [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html)
-    pub fn seal_with(self, seal: Seal) -> Result<Sealed, Error> {
-        let mut sealing = Sealing::new(seal, self.root(), self.place.contents, self.keyring, self.stat.as_ref());
+    pub fn seal_with(self, seal: Seal<'_>) -> Result<Sealed, Error> {
+        let keep = seal.keep.unwrap_or(self.kept);
+        let mut sealing = Sealing::new(seal, keep, self.root(), self.place.contents, self.keyring, self.stat.as_ref());
         run_steps(Sealing::CHECKS, Sealing::CHANGES, |step| sealing.perform(step))
             .map_err(|failure| self.refused(failure))?;
         let in_force = sealing.in_force;
-        Ok(Sealed { jailed: self, in_force, kept: seal.keep })
+        Ok(Sealed { jailed: self, in_force, kept: keep })
     }
 }
 

@@ -11,6 +11,7 @@ use super::apparmor::{confines_this_process, restricts_user_namespaces};
 use super::landlock;
 use super::proc::{exists, number_in, text};
 use super::threads::{another_thread_lives, only_thread, other_threads, unshare_is_filtered};
+use super::user::Gid;
 use crate::capabilities::Capabilities;
 use crate::cause::Cause;
 use crate::error::{Error, Fault, Step};
@@ -114,7 +115,7 @@ fn not_that_user(step: Step, errno: Errno) -> Option<Cause> {
 }
 
 /// Which of these capabilities are not effective.
-fn missing(needed: CapabilitySet) -> Option<Cause> {
+pub(super) fn missing(needed: CapabilitySet) -> Option<Cause> {
     let missing = needed - capabilities(None).ok()?.effective;
     (!missing.is_empty()).then(|| Cause::MissingCapabilities(Capabilities::from_bits(missing.bits())))
 }
@@ -182,21 +183,18 @@ fn is_chrooted() -> bool {
 }
 
 /// Whether the user or group id is not mapped in the user namespace that the process is in.
-fn is_unmapped(uid: u32, gid: u32) -> bool {
+pub(super) fn is_unmapped(uid: u32, gid: u32) -> bool {
     is_outside(c"/proc/self/uid_map", uid) || is_outside(c"/proc/self/gid_map", gid)
 }
 
-/// For the launcher: why the process cannot become this user, if the user namespace that it is in is the cause. It asks before anything
-/// has changed.
-#[must_use]
-pub fn why_not_user(uid: u32, gid: u32, groups: &[u32]) -> Option<Cause> {
-    if is_unmapped(uid, gid) || groups.iter().any(|gid| is_outside(c"/proc/self/gid_map", *gid)) {
-        Some(Cause::UnmappedUser)
-    } else if text(c"/proc/self/setgroups", &mut [0; 8])?.starts_with(b"deny") {
-        Some(Cause::SetgroupsDenied)
-    } else {
-        None
-    }
+/// Whether the group id is not mapped in the user namespace that the process is in.
+pub(super) fn is_group_outside(gid: Gid) -> bool {
+    is_outside(c"/proc/self/gid_map", gid.as_raw())
+}
+
+/// Whether the user namespace that the process is in denies `setgroups`.
+pub(super) fn denies_setgroups() -> bool {
+    text(c"/proc/self/setgroups", &mut [0; 8]).is_some_and(|text| text.starts_with(b"deny"))
 }
 
 /// No line of the map holds the id: the first number of each is an id here, the third how many follow.

@@ -1,12 +1,8 @@
 //! Becoming another user in the jail (Linux).
 
-use core::ptr;
-
 use rustix::fd::OwnedFd;
-use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rustix::process::{
-    Gid, Pid, Signal, Uid, getegid, geteuid, getgid, getpid, getppid, getuid, kill_process,
+    Gid as RawGid, Pid, Signal, Uid as RawUid, getegid, geteuid, getgid, getpid, getppid, getuid, kill_process,
     parent_process_death_signal, set_parent_process_death_signal,
 };
 use rustix::thread::{
@@ -14,12 +10,13 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
+use super::groups::groups_are;
 use super::keyring;
 use super::privileges::{
     empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed, raise_ambient,
 };
-use super::syscall::supplementary_groups;
 use super::threads::still_alone;
+use super::user::{Gid, Uid, User};
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::protection::SessionKeyring;
@@ -79,9 +76,8 @@ pub(crate) struct Before<'a> {
 /// The user to become, and what is found on the way.
 pub(crate) struct RunAs<'a> {
     before: Before<'a>,
-    uid: u32,
-    gid: u32,
-    groups: &'a [u32],
+    user: &'a User<'a>,
+    set_groups: bool,
     keep: Capabilities,
     /// The signal that this process gets when its parent ends, and the parent: the change of ids takes the signal away.
     death: (Option<Signal>, Option<Pid>),
@@ -92,7 +88,7 @@ impl<'a> RunAs<'a> {
     /// The checks, which change nothing.
     pub(crate) const CHECKS: &'static [Become] = &[Become::Threads, Become::Ids, Become::Keep];
 
-    /// The changes after the checks. In a user namespace no groups can be set; uid 0 keeps its capabilities.
+    /// The changes after the checks. In a user namespace no groups can be set. Uid 0 keeps its capabilities.
     pub(crate) const fn changes(in_user_namespace: bool, uid: u32) -> &'static [Become] {
         use Become::{
             Ambient, BoundingSet, DeathSignal, DropCapabilities, Keyring, Securebits, SetGid, SetGroups, SetUid, Verify,
@@ -115,8 +111,9 @@ impl<'a> RunAs<'a> {
         }
     }
 
-    pub(crate) const fn new(before: Before<'a>, uid: u32, gid: u32, groups: &'a [u32], keep: Capabilities) -> Self {
-        RunAs { before, uid, gid, groups, keep, death: (None, None), keyring: before.keyring }
+    /// Without `set_groups` the groups are left as they are.
+    pub(crate) const fn new(before: Before<'a>, user: &'a User<'a>, set_groups: bool, keep: Capabilities) -> Self {
+        RunAs { before, user, set_groups, keep, death: (None, None), keyring: before.keyring }
     }
 
     pub(crate) fn perform(&mut self, step: Become) -> Result<(), Fault> {
@@ -124,9 +121,10 @@ impl<'a> RunAs<'a> {
             Become::Threads => still_alone(self.before.stat),
             Become::Ids => self.check(),
             Become::Keep => held_of(self.keep),
-            Become::SetGroups => Ok(set_thread_groups(gids(self.groups))?),
+            Become::SetGroups if !self.set_groups => Ok(()),
+            Become::SetGroups => Ok(set_thread_groups(gids(self.user.groups()))?),
             Become::SetGid => {
-                let gid = Gid::from_raw(self.gid);
+                let gid = RawGid::from_raw(self.user.gid().as_raw());
                 Ok(set_thread_res_gid(gid, gid, gid)?)
             }
             Become::BoundingSet => empty_bounding_set_if_allowed(self.keep),
@@ -147,17 +145,11 @@ impl<'a> RunAs<'a> {
     }
 
     fn check(&mut self) -> Result<(), Fault> {
-        if self.uid == NO_ID || self.gid == NO_ID || self.groups.contains(&NO_ID) {
-            return Err(Fault::NoSuchId);
-        }
-        if self.uid == 0 && self.keep != Capabilities::NONE {
-            return Err(Fault::RootKeepsAll);
-        }
-        if self.groups.len() > NGROUPS_MAX {
-            return Err(Fault::TooManyGroups);
-        }
-        let own = (geteuid().as_raw(), getegid().as_raw()) == (self.uid, self.gid) && self.before.ids_kept;
-        if self.before.in_user_namespace && !(own && self.groups.is_empty()) {
+        let (uid, gid, groups) = (self.user.uid().as_raw(), self.user.gid().as_raw(), self.user.groups());
+        check_arguments(self.user, self.keep)?;
+        let own = (geteuid().as_raw(), getegid().as_raw()) == (uid, gid) && self.before.ids_kept;
+        let sets_groups = self.set_groups && groups.iter().any(|one| *one != self.user.gid());
+        if self.before.in_user_namespace && (!own || sets_groups) {
             return Err(Fault::NotOwnId);
         }
         if let Some(signal) = parent_process_death_signal()? {
@@ -169,7 +161,7 @@ impl<'a> RunAs<'a> {
     /// With the securebits set, capabilities survive it until the next step. Without the privilege to set them, that has
     /// to be asked for, and is not where nothing is kept.
     fn set_uid(&self) -> Result<(), Fault> {
-        let uid = Uid::from_raw(self.uid);
+        let uid = RawUid::from_raw(self.user.uid().as_raw());
         let ask = self.keep != Capabilities::NONE
             && !capabilities_secure_bits()?.contains(CapabilitiesSecureBits::NO_SETUID_FIXUP);
         if ask {
@@ -196,22 +188,23 @@ impl<'a> RunAs<'a> {
     /// unless a capability that is kept opens it.
     fn verify(&self) -> Result<(), Fault> {
         let ids = [getuid().as_raw(), geteuid().as_raw(), getgid().as_raw(), getegid().as_raw()];
-        if ids != [self.uid, self.uid, self.gid, self.gid] {
+        let (uid, gid) = (self.user.uid().as_raw(), self.user.gid().as_raw());
+        if ids != [uid, uid, gid, gid] {
             return Err(Fault::Ids);
         }
         // A user namespace shows groups that it does not map as the overflow id: nothing can be said of them.
-        if !self.before.in_user_namespace && !groups_are(self.groups)? {
+        if !self.before.in_user_namespace && self.set_groups && !groups_are(self.user.groups())? {
             return Err(Fault::Groups);
         }
-        if self.uid == 0 {
+        if uid == 0 {
             return Ok(());
         }
         if held()? != self.keep {
             return Err(Fault::Capabilities);
         }
         let opens = |capability: CapabilitySet| self.keep.contains(Capabilities::from_bits(capability.bits()));
-        if !opens(CapabilitySet::SETUID) && set_thread_res_uid(None, Uid::ROOT, None).is_ok()
-            || !opens(CapabilitySet::SETGID) && self.gid != 0 && set_thread_res_gid(None, Gid::ROOT, None).is_ok()
+        if !opens(CapabilitySet::SETUID) && set_thread_res_uid(None, RawUid::ROOT, None).is_ok()
+            || !opens(CapabilitySet::SETGID) && gid != 0 && set_thread_res_gid(None, RawGid::ROOT, None).is_ok()
         {
             return Err(Fault::Reversible);
         }
@@ -219,40 +212,22 @@ impl<'a> RunAs<'a> {
     }
 }
 
-/// Whether the process has these supplementary groups and no others, in whatever order. Up to 64 are compared on the stack, more in
-/// memory that is mapped for it: there may be 65536.
-#[allow(unsafe_code, reason = "memory for a list of any length")]
-fn groups_are(wanted: &[u32]) -> Result<bool, Errno> {
-    let count = wanted.len();
-    let compare = |list: &mut [u32]| match supplementary_groups(list) {
-        Ok(told) => Ok(told == count && list.get(..told).is_some_and(|list| are_the_same(list, wanted))),
-        Err(Errno::INVAL) => Ok(false), // there are more
-        Err(errno) => Err(errno),
-    };
-    let mut few = [0; 64];
-    if count <= few.len() {
-        return compare(&mut few);
+/// Checks what needs no system call.
+pub(crate) fn check_arguments(user: &User<'_>, keep: Capabilities) -> Result<(), Fault> {
+    if user.uid().as_raw() == NO_ID || user.gid().as_raw() == NO_ID || user.groups().contains(&Gid::from_raw(NO_ID)) {
+        Err(Fault::NoSuchId)
+    } else if user.uid() == Uid::ROOT && keep != Capabilities::NONE {
+        Err(Fault::RootKeepsAll)
+    } else if user.groups().len() > NGROUPS_MAX {
+        Err(Fault::TooManyGroups)
+    } else {
+        Ok(())
     }
-    let length = size_of_val(wanted);
-    // SAFETY: a new mapping, which nothing else uses, aligned for any type and full of zeros.
-    let (memory, list) = unsafe {
-        let memory = mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
-        (memory, core::slice::from_raw_parts_mut(memory.cast::<u32>(), count))
-    };
-    let same = compare(list);
-    // SAFETY: the mapping made above, to which no reference is used any more.
-    unsafe { munmap(memory, length)? };
-    same
-}
-
-/// Whether each list has the ids of the other. The kernel sorts its own, so the search in that one is fast.
-fn are_the_same(sorted: &[u32], wanted: &[u32]) -> bool {
-    wanted.iter().all(|gid| sorted.binary_search(gid).is_ok()) && sorted.iter().all(|gid| wanted.contains(gid))
 }
 
 #[allow(unsafe_code, reason = "core has no safe cast of a slice")]
-const fn gids(groups: &[u32]) -> &[Gid] {
-    const { assert!(size_of::<Gid>() == size_of::<u32>() && align_of::<Gid>() == align_of::<u32>()) };
-    // SAFETY: `Gid` is a transparent wrapper of the `u32` that a gid is on Linux.
+const fn gids(groups: &[Gid]) -> &[RawGid] {
+    const { assert!(size_of::<RawGid>() == size_of::<Gid>() && align_of::<RawGid>() == align_of::<Gid>()) };
+    // SAFETY: both are transparent wrappers of the `u32` that a group id is on Linux.
     unsafe { core::slice::from_raw_parts(groups.as_ptr().cast(), groups.len()) }
 }

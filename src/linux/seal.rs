@@ -1,5 +1,9 @@
 //! The seal: what a process in the jail gives up for good (Linux).
 
+use core::marker::PhantomData;
+#[cfg(feature = "std")]
+use std::os::fd::BorrowedFd;
+
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
@@ -17,59 +21,85 @@ use crate::files::Contents;
 use crate::protection::{InForce, Protection, SessionKeyring};
 use crate::root::Root;
 
-/// What a seal leaves (Linux). By default nothing.
+/// What a [seal](crate::Jailed::seal_with) leaves to the process, and what it requires (Linux).
+///
+/// By default a seal leaves only the capabilities that [`run_as_keeping`](crate::Jailed::run_as_keeping) or
+/// [`enter_as_keeping`](crate::Jail::enter_as_keeping) kept, and requires nothing.
+///
+/// ```no_run
+/// # #[cfg(target_os = "linux")] {
+/// use autochroot::{Jail, Protection, Seal};
+///
+/// let seal = Seal::new().require(Protection::Seccomp).require(Protection::Landlock);
+/// let _sealed = Jail::auto().enter()?.seal_with(seal)?;
+/// # }
+/// # Ok::<(), autochroot::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "a Seal does nothing by itself"]
-pub struct Seal {
-    pub(crate) keep: Capabilities,
+pub struct Seal<'fd> {
+    /// `None`: those that `run_as` kept.
+    pub(crate) keep: Option<Capabilities>,
     pub(crate) execute: Option<i32>,
     pub(crate) rings: bool,
     pub(crate) log: bool,
     /// A bit for each protection.
     required: u8,
+    descriptor: PhantomData<&'fd ()>,
 }
 
-impl Seal {
-    /// Nothing is kept, and a protection that cannot be put in force is reported.
-    pub const fn new() -> Seal {
-        Seal { keep: Capabilities::NONE, execute: None, rings: false, log: false, required: 0 }
+impl Seal<'_> {
+    /// Returns the default.
+    pub const fn new() -> Self {
+        Seal { keep: None, execute: None, rings: false, log: false, required: 0, descriptor: PhantomData }
     }
 
-    /// Keep these capabilities; with [`allow_execute`](Seal::allow_execute) the program keeps them too.
-    pub const fn keep(mut self, capabilities: Capabilities) -> Seal {
-        self.keep = capabilities;
+    /// Keeps these capabilities and no others. With [`allow_execute`](Seal::allow_execute) the program keeps them too.
+    pub const fn keep(mut self, capabilities: Capabilities) -> Self {
+        self.keep = Some(capabilities);
         self
     }
 
-    /// Let the program that this descriptor is open on be executed, `O_PATH` will do. Landlock refuses every other file of a
-    /// mounted file system; what the process itself puts into a `memfd_create` it can always execute.
-    pub const fn allow_execute(mut self, fd: i32) -> Seal {
+    /// [`allow_execute`](Seal::allow_execute) without `std`. The descriptor must be open until the seal is made. A closed one is an
+    /// error of [`Step::Ruleset`](crate::Step::Ruleset).
+    pub const fn allow_execute_raw(mut self, fd: i32) -> Self {
         self.execute = Some(fd);
         self
     }
 
     /// Leaves `io_uring` usable, which the filter refuses otherwise: for a program whose runtime is built on it. Operations that the
     /// kernel does in a ring are not seen by the filter.
-    pub const fn allow_io_uring(mut self) -> Seal {
+    pub const fn allow_io_uring(mut self) -> Self {
         self.rings = true;
         self
     }
 
     /// Has the kernel log what Landlock refuses to a program that is executed later, in the audit log. Takes Linux 6.15: on older kernels
     /// the seal fails before anything has changed.
-    pub const fn log_denials(mut self) -> Seal {
+    pub const fn log_denials(mut self) -> Self {
         self.log = true;
         self
     }
 
     /// Makes it an error if this protection cannot be put in force. What can be known before is an error before anything has changed.
-    pub const fn require(mut self, protection: Protection) -> Seal {
+    pub const fn require(mut self, protection: Protection) -> Self {
         self.required |= 1 << protection as u8;
         self
     }
 
     fn required(self) -> impl Iterator<Item = Protection> {
         Protection::ALL.into_iter().filter(move |protection| self.required & 1 << *protection as u8 != 0)
+    }
+}
+
+/// With descriptors as `std` has them.
+#[cfg(feature = "std")]
+impl<'fd> Seal<'fd> {
+    /// Allows the process to execute the program that this descriptor is open on. A descriptor opened with `O_PATH` suffices.
+    ///
+    /// Landlock refuses every other file of a mounted file system. A process can always execute what it puts into a `memfd_create`.
+    pub fn allow_execute(self, fd: BorrowedFd<'fd>) -> Self {
+        self.allow_execute_raw(fd.as_raw_fd())
     }
 }
 
@@ -113,7 +143,8 @@ impl From<Give> for Step {
 
 /// A seal that is being made.
 pub(crate) struct Sealing<'s> {
-    seal: Seal,
+    seal: Seal<'s>,
+    keep: Capabilities,
     root: Root,
     contents: Option<Contents>,
     stat: Option<&'s (Pid, OwnedFd)>,
@@ -142,26 +173,27 @@ impl<'s> Sealing<'s> {
 
     /// Of a process with this root, what it holds, and this session keyring; `stat` tells of threads where `unshare` does not.
     pub(crate) const fn new(
-        seal: Seal,
+        seal: Seal<'s>,
+        keep: Capabilities,
         root: Root,
         contents: Option<Contents>,
         keyring: SessionKeyring,
         stat: Option<&'s (Pid, OwnedFd)>,
     ) -> Self {
-        Sealing { seal, root, contents, stat, abi: None, ruleset: None, in_force: InForce::nothing(keyring) }
+        Sealing { seal, keep, root, contents, stat, abi: None, ruleset: None, in_force: InForce::nothing(keyring) }
     }
 
     pub(crate) fn perform(&mut self, step: Give) -> Result<(), Fault> {
         match step {
             Give::Threads => still_alone(self.stat),
-            Give::Keep => held_of(self.seal.keep),
+            Give::Keep => held_of(self.keep),
             Give::Ruleset => self.make_ruleset(),
             Give::Require => self.check_required(),
             Give::NoNewPrivs => Ok(set_no_new_privs()?),
-            Give::BoundingSet => empty_bounding_set_if_allowed(self.seal.keep),
+            Give::BoundingSet => empty_bounding_set_if_allowed(self.keep),
             Give::Ambient => raise_ambient(self.through_exec()),
             Give::Securebits => lock_securebits_if_allowed(),
-            Give::DropCapabilities => Ok(hold_only(self.seal.keep, self.through_exec())?),
+            Give::DropCapabilities => Ok(hold_only(self.keep, self.through_exec())?),
             Give::Keyring => {
                 if self.in_force.keyring != SessionKeyring::Own {
                     self.in_force.keyring = keyring::join();
@@ -176,7 +208,7 @@ impl<'s> Sealing<'s> {
 
     /// What the program executed next is to hold: nothing, if none may be executed.
     const fn through_exec(&self) -> Capabilities {
-        if self.seal.execute.is_some() { self.seal.keep } else { Capabilities::NONE }
+        if self.seal.execute.is_some() { self.keep } else { Capabilities::NONE }
     }
 
     /// Made before anything is changed, so that a lack of descriptors is found in time.
@@ -208,7 +240,7 @@ impl<'s> Sealing<'s> {
     fn check_required(&self) -> Result<(), Fault> {
         for protection in self.seal.required() {
             let can_be = match protection {
-                Protection::BoundingSet => may_set_privileges()? || bounding_set_is_empty(self.seal.keep)?,
+                Protection::BoundingSet => may_set_privileges()? || bounding_set_is_empty(self.keep)?,
                 Protection::Securebits => may_set_privileges()? || securebits_are_locked()?,
                 Protection::Landlock => self.ruleset.is_some(),
                 Protection::Seccomp => seccomp::is_available(),
@@ -239,14 +271,14 @@ impl<'s> Sealing<'s> {
     }
 
     fn verify(&mut self) -> Result<(), Fault> {
-        if held()? != self.seal.keep {
+        if held()? != self.keep {
             return Err(Fault::Capabilities);
         }
         verify_no_new_privs()?;
         if self.in_force.seccomp {
             seccomp::verify()?;
         }
-        self.in_force.bounding_set = bounding_set_is_empty(self.seal.keep)?;
+        self.in_force.bounding_set = bounding_set_is_empty(self.keep)?;
         self.in_force.securebits = securebits_are_locked()?;
         match self.seal.required().find(|protection| !self.in_force.has(*protection)) {
             Some(missing) => Err(Fault::missing(missing)),

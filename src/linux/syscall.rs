@@ -15,6 +15,7 @@ unsafe extern "C" {
     fn getenv(name: *const c_char) -> *const c_char;
     fn getgroups(size: c_int, list: *mut u32) -> c_int;
     fn getresuid(real: *mut u32, effective: *mut u32, saved: *mut u32) -> c_int;
+    fn getresgid(real: *mut u32, effective: *mut u32, saved: *mut u32) -> c_int;
 }
 
 /// Makes a system call that rustix does not have.
@@ -84,5 +85,14 @@ pub(crate) fn user_ids() -> [u32; 3] {
     let [mut real, mut effective, mut saved] = [u32::MAX - 1; 3];
     // SAFETY: each pointer leads to a place for one user id.
     unsafe { getresuid(&raw mut real, &raw mut effective, &raw mut saved) };
+    [real, effective, saved]
+}
+
+/// The real, effective and saved group ids.
+pub(crate) fn group_ids() -> [u32; 3] {
+    // As for user_ids.
+    let [mut real, mut effective, mut saved] = [u32::MAX - 1; 3];
+    // SAFETY: each pointer leads to a place for one group id.
+    unsafe { getresgid(&raw mut real, &raw mut effective, &raw mut saved) };
     [real, effective, saved]
 }

@@ -38,6 +38,13 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Ids to become.
+pub fn account(uid: u32, gid: u32, groups: &[u32]) -> autochroot::User<'static> {
+    use autochroot::{Gid, Uid};
+    let groups: Vec<_> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    autochroot::User::new(Uid::from_raw(uid), Gid::from_raw(gid), groups.leak())
+}
+
 /// The users that this process can be.
 pub fn users() -> Vec<User> {
     if is_root() { vec![User::Root, NOBODY, SOMEBODY] } else { vec![User::Plain(rustix::process::geteuid().as_raw())] }

@@ -76,3 +76,32 @@ pub fn failfs() -> bool {
     let returned = unsafe { libc::syscall(libc::SYS_close_range + 36, -10004, u32::MAX) };
     returned == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
 }
+
+/// The real, effective and saved user ids, and then the group ids.
+pub fn ids() -> [u32; 6] {
+    let [mut r, mut e, mut s, mut rg, mut eg, mut sg] = [0; 6];
+    unsafe {
+        libc::getresuid(&raw mut r, &raw mut e, &raw mut s);
+        libc::getresgid(&raw mut rg, &raw mut eg, &raw mut sg);
+    }
+    [r, e, s, rg, eg, sg]
+}
+
+/// The supplementary groups.
+pub fn groups() -> Vec<u32> {
+    let count = unsafe { libc::getgroups(0, std::ptr::null_mut()) };
+    let mut groups = vec![0; usize::try_from(count).unwrap()];
+    assert_eq!(unsafe { libc::getgroups(count, groups.as_mut_ptr()) }, count);
+    groups
+}
+
+pub fn set_groups(groups: &[u32]) {
+    assert_eq!(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }, 0);
+}
+
+/// Drops all capabilities except these.
+pub fn keep_only(keep: autochroot::Capabilities) {
+    let keep = rustix::thread::CapabilitySet::from_bits_retain(keep.bits());
+    let sets = rustix::thread::CapabilitySets { effective: keep, permitted: keep, inheritable: keep & !keep };
+    rustix::thread::set_capabilities(None, sets).unwrap();
+}

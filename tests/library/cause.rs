@@ -135,7 +135,7 @@ fn capabilities_that_are_missing() {
     ] {
         as_user(User::Root, || {
             hold(held);
-            let error = Jail::unlinked().enter().unwrap().run_as(7, 7, &[]).unwrap_err();
+            let error = Jail::unlinked().enter().unwrap().run_as(&account(7, 7, &[])).unwrap_err();
             let text = error.to_string();
             assert!(text.starts_with(&format!("cannot {step}: {PERM}; ")) && text.ends_with(&hint(missing)), "{text}");
         });
@@ -174,7 +174,7 @@ fn a_user_that_a_user_namespace_around_the_process_does_not_have() {
         assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, 0);
         (&inside).write_all(b".").unwrap();
         assert_eq!(exit_status(helper), 0);
-        let text = Jail::unlinked().enter().unwrap().run_as(100_000, 100, &[]).unwrap_err().to_string();
+        let text = Jail::unlinked().enter().unwrap().run_as(&account(100_000, 100, &[])).unwrap_err().to_string();
         let expected = "cannot set the user id: EINVAL (invalid argument); the process has the new root; a part of the \
                         privileges is gone; hint: an id to become is not mapped in this user namespace: map it in uid_map and \
                         gid_map";
@@ -182,7 +182,7 @@ fn a_user_that_a_user_namespace_around_the_process_does_not_have() {
     });
     as_user(SOMEBODY, || {
         assert!(nested_user_namespace());
-        let text = Jail::unlinked().enter().unwrap().run_as(12345, 12345, &[]).unwrap_err().to_string();
+        let text = Jail::unlinked().enter().unwrap().run_as(&account(12345, 12345, &[])).unwrap_err().to_string();
         let expected = "cannot set the supplementary groups: EPERM (operation not permitted); the process has the new root; \
                         hint: this user namespace denies setgroups: start with the groups that are wanted";
         assert_eq!(text, expected);
@@ -202,7 +202,7 @@ fn no_descriptor_is_left() {
         let text = refusal(Jail::unlinked());
         assert!(text.starts_with("cannot create a directory: in ") && text.ends_with(hint), "{text}");
         assert!(text.contains("in /dev/shm: EMFILE (too many open files), in /run: EMFILE"), "{text}");
-        let text = refusal(Jail::unlinked().parent(b"/tmp"));
+        let text = refusal(Jail::unlinked_in(b"/tmp"));
         assert_eq!(text, format!("cannot use the parent directory: EMFILE (too many open files); {hint}"));
     });
 }
@@ -378,7 +378,7 @@ fn landlock_before_the_jail_is_not_known() {
             libc::syscall(libc::SYS_close, ruleset);
         }
         assert_eq!(
-            refusal(Jail::unlinked().parent(b"/dev/shm")),
+            refusal(Jail::unlinked_in(b"/dev/shm")),
             "cannot create a directory in the parent directory: EACCES (permission denied)"
         );
     });
@@ -390,7 +390,7 @@ fn what_is_not_known_is_not_guessed() {
     as_user(plain(), || {
         fake(libc::SYS_mkdirat, Errno::IO);
         assert_eq!(
-            refusal(Jail::unlinked().parent(b"/dev/shm")),
+            refusal(Jail::unlinked_in(b"/dev/shm")),
             format!("cannot create a directory in the parent directory: {eio}")
         );
     });

@@ -87,7 +87,7 @@ impl Stage<'_> {
         let jail = match root {
             Root::Detached => Jail::detached(),
             Root::Failfs => Jail::failfs(),
-            _ => Jail::unlinked().parent(self.parent.bytes()),
+            _ => Jail::unlinked_in(self.parent.bytes()),
         };
         jail.allow_open_directories().enter().unwrap()
     }
@@ -250,7 +250,7 @@ fn gets_out(user: User, kind: Kind, root: Root, attack: Attack) -> bool {
                 let _ = stage.jail(root);
             }
             Kind::Sealed if user == User::Root => {
-                stage.jail(root).run_as(service, service, &[]).unwrap().seal().unwrap();
+                stage.jail(root).run_as(&account(service, service, &[])).unwrap().seal().unwrap();
             }
             Kind::Sealed | Kind::SealedAsRoot => {
                 stage.jail(root).seal().unwrap();

@@ -130,7 +130,7 @@ fn once(jail: Jail<'_>) -> i32 {
     let (uid, gid) = if is_root() { (12345, 12345) } else { unsafe { (libc::geteuid(), libc::getegid()) } };
     let mark = || assert!(unsafe { libc::getppid() } > 0);
     mark();
-    let sealed = jail.enter().and_then(|jailed| jailed.run_as(uid, gid, &[])).and_then(Jailed::seal);
+    let sealed = jail.enter().and_then(|jailed| jailed.run_as(&account(uid, gid, &[]))).and_then(Jailed::seal);
     mark();
     match sealed {
         Ok(sealed) => {
@@ -400,7 +400,7 @@ fn many_at_once_do_not_get_in_each_others_way() {
                 .map(|_| {
                     let pid = unsafe { libc::fork() };
                     if pid == 0 {
-                        let jail = Jail::unlinked().parent(parent.bytes());
+                        let jail = Jail::unlinked_in(parent.bytes());
                         let failed = (0..50).filter(|_| exit_status(enter_in_a_fork(jail)) != 0).count();
                         unsafe { libc::_exit(i32::from(failed != 0)) };
                     }
@@ -424,7 +424,7 @@ fn without_descriptors_it_is_a_truthful_error() {
                 let namespace = fs::read_link("/proc/self/ns/user").unwrap();
                 assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
                 let before = held();
-                if let Err(error) = Jail::auto().parent(parent.bytes()).enter() {
+                if let Err(error) = Jail::unlinked_in(parent.bytes()).enter() {
                     assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}");
                     assert_eq!(held() & !before, 0);
                     let moved = fs::read_link("/proc/self/ns/user").unwrap() != namespace;

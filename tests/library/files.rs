@@ -59,7 +59,7 @@ fn the_files_are_there_to_be_read_and_nothing_else_is() {
             NamedFile::copy(&empty, b"/empty"),
             NamedFile::copy(&big, b"/etc/app/big"),
             NamedFile::copy(b"/proc/version", b"/proc/version"),
-            NamedFile::descriptor(raw(&open), b"/opened"),
+            NamedFile::raw_descriptor(raw(&open), b"/opened"),
         ];
         unsafe { libc::umask(0o777) };
         let jailed = Jail::auto().files(&files).enter().unwrap();
@@ -99,7 +99,7 @@ fn the_files_are_there_to_be_read_and_nothing_else_is() {
                 .filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0)
                 .eq(before.into_iter().map(|fd| i32::try_from(fd).unwrap()))
         );
-        let jailed = if user == User::Root { jailed.run_as(7, 7, &[]).unwrap() } else { jailed };
+        let jailed = if user == User::Root { jailed.run_as(&account(7, 7, &[])).unwrap() } else { jailed };
         let sealed = jailed.seal().unwrap();
         see();
         assert_read_only();
@@ -144,7 +144,7 @@ fn a_file_of_root_is_read_by_the_user_that_root_becomes() {
             let jail = Jail::detached().files(&files);
             let jail = if always { jail.user_namespace(UserNamespace::Always) } else { jail };
             let jailed = jail.enter().unwrap();
-            let jailed = if always { jailed } else { jailed.run_as(7, 7, &[]).unwrap() };
+            let jailed = if always { jailed } else { jailed.run_as(&account(7, 7, &[])).unwrap() };
             let _sealed = jailed.seal().unwrap();
             assert_eq!(fs::read("/secret").unwrap(), b"secret");
         });
@@ -167,7 +167,7 @@ fn a_device_is_that_device_or_an_error() {
     as_each_user(|user| {
         if user == User::Root {
             let numbers = paths.each_ref().map(|path| fs::metadata(path).unwrap().rdev());
-            let jailed = Jail::auto().files(&files).enter().unwrap().run_as(7, 7, &[]).unwrap();
+            let jailed = Jail::auto().files(&files).enter().unwrap().run_as(&account(7, 7, &[])).unwrap();
             let sealed = jailed.seal().unwrap();
             for (path, number) in paths.iter().zip(numbers) {
                 let status = fs::metadata(path).unwrap();
@@ -249,8 +249,8 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
         ] {
             assert_eq!(refused(NamedFile::bytes(path, b"")), text);
         }
-        assert_eq!(refused(NamedFile::descriptor(-1, b"/x")), "EBADF (bad file descriptor)");
-        assert_eq!(refused(NamedFile::descriptor(999, b"/x")), "EBADF (bad file descriptor)");
+        assert_eq!(refused(NamedFile::raw_descriptor(-1, b"/x")), "EBADF (bad file descriptor)");
+        assert_eq!(refused(NamedFile::raw_descriptor(999, b"/x")), "EBADF (bad file descriptor)");
         let many = [NamedFile::bytes(b"/x", b""); 33];
         let error = Jail::detached().files(&many).enter().unwrap_err();
         assert_eq!(error.to_string(), "cannot open the files for the root: file 33: there are more than 32");
@@ -266,7 +266,7 @@ fn only_a_detached_root_has_files() {
             Jail::failfs(),
             Jail::directory(b"/usr"),
             Jail::unjailed(),
-            Jail::auto().parent(b"/tmp"),
+            Jail::unlinked_in(b"/tmp"),
             Jail::unlinked().or(Jail::failfs()),
         ] {
             let error = jail.files(&files).enter().unwrap_err();
@@ -412,7 +412,7 @@ fn a_descriptor_that_cannot_be_read_is_found_before_anything_has_changed() {
         let path = unsafe { libc::open(c"/etc/passwd".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
         let writer = fs::File::options().write(true).open(scratch.0.join("file")).unwrap();
         for fd in [path, raw(&writer)] {
-            let files = [NamedFile::descriptor(fd, b"/x")];
+            let files = [NamedFile::raw_descriptor(fd, b"/x")];
             assert_source(Jail::detached().files(&files).enter().unwrap_err(), 0, Errno::BADF);
         }
         // The last list counts.

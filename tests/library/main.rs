@@ -15,3 +15,4 @@ mod roots;
 mod seal;
 #[cfg(target_arch = "x86_64")]
 mod swaps;
+mod user;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::*;
-use autochroot::{Entered, Jail, Root, Step, UserNamespace};
+use autochroot::{Demands, Entered, Jail, Root, Step, UserNamespace};
 use rustix::io::Errno;
 use rustix::process::{Uid, geteuid};
 
@@ -118,7 +118,7 @@ fn a_list_goes_on_where_no_parent_can_be_written() {
     });
     // A parent that is named has no stand-in.
     with_mounts(all_read_only, |_| {
-        let error = Jail::auto().parent(b"/tmp").enter().unwrap_err();
+        let error = Jail::unlinked_in(b"/tmp").enter().unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::Mkdir, Some(libc::EROFS)));
     });
 }
@@ -157,7 +157,7 @@ fn an_unlinked_root_is_made_on_every_file_system() {
     let enters = |parent: &Path| {
         let parent = parent.as_os_str().as_encoded_bytes().to_vec();
         move |_: User| {
-            let jailed = Jail::unlinked().parent(&parent).enter().unwrap();
+            let jailed = Jail::unlinked_in(&parent).enter().unwrap();
             assert_eq!(jailed.root(), Root::Unlinked);
             assert_empty_root(Root::Unlinked);
             jailed.verify().unwrap();
@@ -203,7 +203,7 @@ fn an_unlinked_root_is_made_on_every_file_system() {
     };
     let parent = path("mount");
     with_mounts(no_inodes, |_| {
-        let error = Jail::unlinked().parent(parent.as_os_str().as_encoded_bytes()).enter().unwrap_err();
+        let error = Jail::unlinked_in(parent.as_os_str().as_encoded_bytes()).enter().unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::Mkdir, Some(libc::ENOSPC)));
     });
     // A directory that can be written, seen through a mount that cannot.
@@ -212,7 +212,7 @@ fn an_unlinked_root_is_made_on_every_file_system() {
         run("mount", &["-o".as_ref(), "remount,bind,ro".as_ref(), path("mount").as_ref()]);
     };
     with_mounts(read_only, |_| {
-        let error = Jail::unlinked().parent(parent.as_os_str().as_encoded_bytes()).enter().unwrap_err();
+        let error = Jail::unlinked_in(parent.as_os_str().as_encoded_bytes()).enter().unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::Mkdir, Some(libc::EROFS)));
     });
     for directory in ["mount", "overlay", "lower", "disk/upper"] {
@@ -236,19 +236,19 @@ fn a_parent_may_be_a_symlink_and_its_path_long() {
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).unwrap();
         as_each_user(|_| {
-            let _ = Jail::unlinked().parent(path.as_os_str().as_encoded_bytes()).enter().unwrap();
+            let _ = Jail::unlinked_in(path.as_os_str().as_encoded_bytes()).enter().unwrap();
         });
         assert_eq!(fs::read_dir(&path).unwrap().filter(|entry| !entry.as_ref().unwrap().path().is_dir()).count(), 0);
     }
     as_each_user(|_| {
-        let _ = Jail::unlinked().parent(link.as_os_str().as_encoded_bytes()).enter().unwrap();
+        let _ = Jail::unlinked_in(link.as_os_str().as_encoded_bytes()).enter().unwrap();
     });
     let too_long = format!("/{}", "/".repeat(4095));
     as_each_user(|_| {
-        let error = Jail::unlinked().parent(too_long.as_bytes()).enter().unwrap_err();
+        let error = Jail::unlinked_in(too_long.as_bytes()).enter().unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG));
         let longest = &too_long[..4095];
-        let error = Jail::unlinked().parent(longest.as_bytes()).enter();
+        let error = Jail::unlinked_in(longest.as_bytes()).enter();
         assert_eq!(error.is_ok(), geteuid().is_root(), "/ itself, which only root can write to");
     });
     let removed = scratch.0.join("removed");
@@ -258,7 +258,7 @@ fn a_parent_may_be_a_symlink_and_its_path_long() {
         let Ok(held) = fs::File::open(&removed) else { return };
         let path = format!("/proc/self/fd/{}", raw(&held));
         if fs::remove_dir(&removed).is_ok() || !removed.exists() {
-            let error = Jail::unlinked().allow_open_directories().parent(path.as_bytes()).enter().unwrap_err();
+            let error = Jail::unlinked_in(path.as_bytes()).allow_open_directories().enter().unwrap_err();
             assert_eq!((error.step(), error.raw_os_error()), (Step::Mkdir, Some(libc::ENOENT)));
         }
     });
@@ -310,7 +310,7 @@ fn demands_on_a_directory_are_met_or_it_is_refused() {
     let demanding = |path: &str| {
         let path = path.to_owned();
         ask_user(User::Root, || {
-            let jail = Jail::directory(path.as_bytes()).require_empty().require_owner().require_unwritable();
+            let jail = Jail::checked_directory(path.as_bytes(), Demands::new().empty().owner().unwritable());
             jail.enter().map_or_else(|error| error.to_string(), |_| "entered".into())
         })
     };
@@ -336,7 +336,7 @@ fn demands_on_a_directory_are_met_or_it_is_refused() {
     // An ordinary user's own directory is as good as root's.
     let own = directory("own", 0o755, 12345);
     as_user(SOMEBODY, || {
-        let _ = Jail::directory(own.as_bytes()).require_empty().require_owner().require_unwritable().enter().unwrap();
+        let _ = Jail::checked_directory(own.as_bytes(), Demands::new().empty().owner().unwritable()).enter().unwrap();
     });
 }
 
@@ -352,7 +352,8 @@ fn a_safe_path_is_roots_from_end_to_end_and_the_component_that_is_not_is_named()
         fs::create_dir_all("/mnt/y/z").unwrap();
         std::os::unix::fs::chown("/mnt/y/z", Some(7), None).unwrap();
         symlink("a", "/mnt/link").unwrap();
-        let refused = |path: &str| Jail::directory(path.as_bytes()).require_safe_path().enter().unwrap_err();
+        let refused =
+            |path: &str| Jail::checked_directory(path.as_bytes(), Demands::new().safe_path()).enter().unwrap_err();
         for (path, component, text) in [
             ("/mnt/x/b", 2, "component 2 of the path does not belong to root, or others can write to it"),
             ("/mnt/y/z", 3, "component 3 of the path does not belong to root, or others can write to it"),
@@ -366,7 +367,7 @@ fn a_safe_path_is_roots_from_end_to_end_and_the_component_that_is_not_is_named()
             );
             assert_eq!(error.to_string(), format!("cannot use the directory: {text}"));
         }
-        let _ = Jail::directory(b"/mnt//a/b/c/").require_safe_path().enter().unwrap();
+        let _ = Jail::checked_directory(b"/mnt//a/b/c/", Demands::new().safe_path()).enter().unwrap();
     });
 }
 
@@ -377,7 +378,7 @@ fn unjailed_changes_nothing_and_says_so() {
         let open = fs::File::open("/").unwrap();
         let _thread = Thread::start();
         let jailed = Jail::parse(b"/").unwrap().enter().unwrap();
-        assert_eq!((jailed.root(), jailed.entered()), (Root::Unjailed, Entered::Privilege));
+        assert_eq!((jailed.root(), jailed.entered()), (Root::Unjailed, Entered::Unjailed));
         jailed.verify().unwrap();
         assert_eq!(std::env::current_dir().unwrap(), Path::new("/usr"));
         drop(open);
@@ -396,8 +397,7 @@ fn check_finds_what_enter_would_and_changes_nothing() {
     as_each_user(|user| {
         let state = || (open_fds(), std::env::current_dir().unwrap(), fs::metadata("/").unwrap().ino(), held());
         let before = state();
-        for jail in [Jail::auto(), Jail::unlinked().parent(scratch.bytes()), Jail::detached(), Jail::directory(b"/usr")]
-        {
+        for jail in [Jail::auto(), Jail::unlinked_in(scratch.bytes()), Jail::detached(), Jail::directory(b"/usr")] {
             let check = jail.check().unwrap();
             assert_eq!(check.entered() == Entered::Privilege, user == User::Root, "{jail}");
             assert!(!check.is_jail_advisable());
@@ -433,7 +433,7 @@ fn check_is_partial_only_if_a_directory_is_left() {
     let scratch = Scratch::new();
     as_each_user(|_| {
         fake(libc::SYS_unlinkat, Errno::BUSY);
-        let error = Jail::unlinked().parent(scratch.bytes()).check().unwrap_err();
+        let error = Jail::unlinked_in(scratch.bytes()).check().unwrap_err();
         assert_eq!((error.step(), error.is_partial()), (Step::Unlink, true));
         assert!(
             error.to_string().ends_with("EBUSY (device or resource busy); the new directory is still there"),
@@ -515,13 +515,12 @@ fn what_cannot_be_in_a_list_is_an_error_of_the_options() {
         for jail in [
             Jail::directory(b"/usr").or(Jail::unlinked()),
             Jail::unlinked().or(Jail::unjailed()),
-            Jail::detached().or(Jail::failfs()).parent(b"/tmp"),
             Jail::failfs().user_namespace(UserNamespace::Always),
         ] {
             let error = jail.enter().unwrap_err();
             assert_eq!((error.step(), error.is_partial()), (Step::Options, false), "{error}");
         }
-        let parent = Jail::detached().or(Jail::unlinked().parent(b"/tmp"));
+        let parent = Jail::detached().or(Jail::unlinked_in(b"/tmp"));
         assert_eq!((parent.to_string(), parent.path()), ("detached,unlinked /tmp".into(), Some(&b"/tmp"[..])));
     });
 }
@@ -542,7 +541,7 @@ fn failfs_is_entered_where_the_kernel_has_it_and_refused_elsewhere() {
         for path in ["/", ".", "..", "/etc"] {
             assert_eq!(fs::metadata(path).unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
         }
-        let jailed = if user == User::Root { jailed.run_as(7, 7, &[]).unwrap() } else { jailed };
+        let jailed = if user == User::Root { jailed.run_as(&account(7, 7, &[])).unwrap() } else { jailed };
         let sealed = jailed.seal().unwrap();
         sealed.jailed().verify().unwrap();
         assert_eq!(sealed.landlock(), landlock_abi());

@@ -11,22 +11,6 @@ use rustix::thread::{
     CapabilitySet, capabilities, capabilities_secure_bits, capability_is_in_bounding_set, no_new_privs,
 };
 
-fn ids() -> [u32; 6] {
-    let [mut r, mut e, mut s, mut rg, mut eg, mut sg] = [0; 6];
-    unsafe {
-        libc::getresuid(&raw mut r, &raw mut e, &raw mut s);
-        libc::getresgid(&raw mut rg, &raw mut eg, &raw mut sg);
-    }
-    [r, e, s, rg, eg, sg]
-}
-
-fn groups() -> Vec<u32> {
-    let mut groups = vec![0; 64];
-    let count = unsafe { libc::getgroups(64, groups.as_mut_ptr()) };
-    groups.truncate(usize::try_from(count).unwrap());
-    groups
-}
-
 fn bounding() -> u64 {
     (0..64)
         .filter(|n| capability_is_in_bounding_set(CapabilitySet::from_bits_retain(1 << n)) == Ok(true))
@@ -180,7 +164,7 @@ fn the_filter_refuses_what_it_should_and_nothing_else() {
         as_each_user(|user| {
             let mut jailed = Jail::auto().enter().unwrap();
             if run_as && user == User::Root {
-                jailed = jailed.run_as(7, 8, &[]).unwrap();
+                jailed = jailed.run_as(&account(7, 8, &[])).unwrap();
             }
             let sealed = jailed.seal().unwrap();
             assert!(sealed.has(Protection::Seccomp));
@@ -355,7 +339,7 @@ fn the_session_keyring_is_replaced_or_it_is_reported_why_not() {
         let expected = if privileged { SessionKeyring::Inherited } else { SessionKeyring::Own };
         assert_eq!((jailed.session_keyring(), session() == before), (expected, privileged));
         if privileged {
-            let jailed = jailed.run_as(7, 8, &[]).unwrap();
+            let jailed = jailed.run_as(&account(7, 8, &[])).unwrap();
             assert_eq!((jailed.session_keyring(), session() == before), (SessionKeyring::Own, false));
         }
     });
@@ -365,7 +349,7 @@ fn the_session_keyring_is_replaced_or_it_is_reported_why_not() {
             fake(libc::SYS_keyctl, errno);
             let mut jailed = Jail::auto().enter().unwrap();
             if user == User::Root {
-                jailed = jailed.run_as(7, 8, &[]).unwrap();
+                jailed = jailed.run_as(&account(7, 8, &[])).unwrap();
             }
             assert_eq!(jailed.session_keyring(), refused);
             let sealed = jailed.seal().unwrap();
@@ -432,7 +416,7 @@ fn a_capability_is_kept_by_name_and_by_root_only() {
     root_only!();
     as_user(User::Root, || {
         let keep = Capabilities::named(b"cap_net_bind_service").unwrap();
-        let jailed = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap();
+        let jailed = Jail::auto().enter().unwrap().run_as_keeping(&account(7, 8, &[]), keep).unwrap();
         assert_eq!(held(), keep.bits());
         let sealed = jailed.seal_with(Seal::new().keep(keep)).unwrap();
         assert_eq!((sealed.capabilities(), held(), ambient()), (keep, keep.bits(), 0));
@@ -455,7 +439,7 @@ fn a_capability_is_kept_by_name_and_by_root_only() {
 fn run_as_changes_every_id_for_good() {
     root_only!();
     as_user(User::Root, || {
-        let jailed = Jail::auto().enter().unwrap().run_as(7, 8, &[9, 10]).unwrap();
+        let jailed = Jail::auto().enter().unwrap().run_as(&account(7, 8, &[9, 10])).unwrap();
         assert_eq!((ids(), groups(), held()), ([7, 7, 7, 8, 8, 8], vec![9, 10], 0));
         unsafe {
             assert_eq!(
@@ -467,7 +451,7 @@ fn run_as_changes_every_id_for_good() {
         assert_eq!(fs::metadata("/etc").unwrap_err().kind(), std::io::ErrorKind::NotFound);
         jailed.verify().unwrap();
         // Once more: the ids are one's own, the groups are not root's to set any more.
-        let error = jailed.run_as(7, 8, &[]).unwrap_err();
+        let error = jailed.run_as(&account(7, 8, &[])).unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::SetGroups, Some(libc::EPERM)));
     });
 }
@@ -477,13 +461,13 @@ fn run_as_changes_every_id_for_good() {
 fn after_run_as_a_seal_still_has_every_layer() {
     root_only!();
     as_user(User::Root, || {
-        let sealed = Jail::auto().enter().unwrap().run_as(7, 8, &[]).unwrap().seal().unwrap();
+        let sealed = Jail::auto().enter().unwrap().run_as(&account(7, 8, &[])).unwrap().seal().unwrap();
         assert_powerless(&sealed);
         assert!(sealed.bounding_set_empty() && sealed.securebits_locked());
     });
     as_user(User::Root, || {
         let keep = Capabilities::NET_BIND_SERVICE;
-        let jailed = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap();
+        let jailed = Jail::auto().enter().unwrap().run_as_keeping(&account(7, 8, &[]), keep).unwrap();
         assert_eq!(ambient(), keep.bits());
         // A program that may be executed keeps them; one's own process, if none may be, needs no ambient ones.
         let sealed = jailed.seal_with(Seal::new().keep(keep)).unwrap();
@@ -493,8 +477,8 @@ fn after_run_as_a_seal_still_has_every_layer() {
     as_user(User::Root, || {
         let keep = Capabilities::NET_BIND_SERVICE;
         let program = fs::File::open("/proc/self/exe").unwrap();
-        let jailed = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap();
-        jailed.seal_with(Seal::new().keep(keep).allow_execute(raw(&program))).unwrap();
+        let jailed = Jail::auto().enter().unwrap().run_as_keeping(&account(7, 8, &[]), keep).unwrap();
+        jailed.seal_with(Seal::new().keep(keep).allow_execute_raw(raw(&program))).unwrap();
         assert_eq!((held(), ambient()), (keep.bits(), keep.bits()));
     });
 }
@@ -511,7 +495,7 @@ fn cap_setuid_and_cap_setgid_are_enough_for_run_as() {
         let sealed = Jail::auto()
             .enter()
             .unwrap()
-            .run_as_keeping(7, 8, &[9], keep)
+            .run_as_keeping(&account(7, 8, &[9]), keep)
             .unwrap()
             .seal_with(Seal::new().keep(keep))
             .unwrap();
@@ -525,15 +509,16 @@ fn run_as_in_a_user_namespace_is_for_ones_own_ids_and_tries_no_groups() {
     as_user(plain(), || {
         let [uid, .., gid] = ids();
         fake(SET_IDS[2], Errno::IO);
-        let jailed = Jail::auto().enter().unwrap().run_as(uid, gid, &[]).unwrap();
+        let jailed = Jail::auto().enter().unwrap().run_as(&account(uid, gid, &[])).unwrap();
         assert_eq!(ids(), [uid, uid, uid, gid, gid, gid]);
-        let error = jailed.run_as(uid, gid, &[gid]).unwrap_err();
+        let jailed = jailed.run_as(&account(uid, gid, &[gid])).unwrap();
+        let error = jailed.run_as(&account(uid, gid, &[gid ^ 1])).unwrap_err();
         assert_eq!(error.step(), Step::CheckIds);
     });
     for other in [(0, 0), (1, 0), (0, 1)] {
         as_user(plain(), || {
             let before @ [uid, .., gid] = ids();
-            let error = Jail::auto().enter().unwrap().run_as(uid ^ other.0, gid ^ other.1, &[3]).unwrap_err();
+            let error = Jail::auto().enter().unwrap().run_as(&account(uid ^ other.0, gid ^ other.1, &[3])).unwrap_err();
             assert_eq!((error.step(), error.raw_os_error()), (Step::CheckIds, None));
             assert_eq!(ids(), before);
         });
@@ -541,7 +526,7 @@ fn run_as_in_a_user_namespace_is_for_ones_own_ids_and_tries_no_groups() {
     as_user(plain(), || {
         let [uid, .., gid] = ids();
         let jailed = Jail::auto().id_map(IdMap::None).enter().unwrap();
-        assert_eq!(jailed.run_as(uid, gid, &[]).unwrap_err().step(), Step::CheckIds);
+        assert_eq!(jailed.run_as(&account(uid, gid, &[])).unwrap_err().step(), Step::CheckIds);
     });
 }
 
@@ -552,19 +537,19 @@ fn ids_that_are_none_are_refused_before_anything_has_changed() {
     for (uid, gid, groups) in [(u32::MAX, 5, &[][..]), (5, u32::MAX, &[]), (5, 5, &[5, u32::MAX]), (5, 5, &too_many)] {
         as_user(User::Root, || {
             let before = (ids(), held(), self::groups());
-            let error = Jail::auto().enter().unwrap().run_as(uid, gid, groups).unwrap_err();
+            let error = Jail::auto().enter().unwrap().run_as(&account(uid, gid, groups)).unwrap_err();
             assert_eq!((error.step(), error.raw_os_error()), (Step::CheckIds, None), "{error}");
             assert_eq!((ids(), held(), self::groups()), before);
         });
     }
     as_user(User::Root, || {
         let most = vec![5; 65536];
-        let _ = Jail::auto().enter().unwrap().run_as(5, 5, &most).unwrap();
+        let _ = Jail::auto().enter().unwrap().run_as(&account(5, 5, &most)).unwrap();
     });
     as_user(User::Root, || {
         let before = (ids(), held());
         let unheard_of = Capabilities::from_bits(1 << 63);
-        let error = Jail::auto().enter().unwrap().run_as_keeping(5, 5, &[], unheard_of).unwrap_err();
+        let error = Jail::auto().enter().unwrap().run_as_keeping(&account(5, 5, &[]), unheard_of).unwrap_err();
         assert!(error.to_string().starts_with("cannot keep the capabilities: 63 is not held"), "{error}");
         assert_eq!((ids(), held()), before);
     });
@@ -582,7 +567,7 @@ fn a_thread_made_in_the_jail_is_refused_by_run_as_and_seal() {
         });
     };
     with_a_thread(|jailed| jailed.seal().map(drop));
-    with_a_thread(|jailed| jailed.run_as(7, 7, &[]).map(drop));
+    with_a_thread(|jailed| jailed.run_as(&account(7, 7, &[])).map(drop));
 }
 
 /// Whatever of them is set and locked already.
@@ -598,7 +583,7 @@ fn inherited_securebits_are_added_to_and_never_an_error() {
                 }
                 let mut jailed = Jail::auto().enter().unwrap();
                 if run_as {
-                    jailed = jailed.run_as(7, 8, &[]).unwrap();
+                    jailed = jailed.run_as(&account(7, 8, &[])).unwrap();
                 }
                 let sealed = jailed.seal().unwrap();
                 let now = capabilities_secure_bits().unwrap().bits();
@@ -622,7 +607,7 @@ fn a_capability_that_cannot_be_handed_over_is_refused_before_anything_has_change
         rustix::thread::remove_capability_from_bounding_set(CapabilitySet::NET_BIND_SERVICE).unwrap();
         let before = (ids(), held());
         let keep = Capabilities::NET_BIND_SERVICE;
-        let error = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap_err();
+        let error = Jail::auto().enter().unwrap().run_as_keeping(&account(7, 8, &[]), keep).unwrap_err();
         assert_eq!((error.step(), ids(), held()), (Step::CheckCapabilities, before.0, before.1));
     });
 }
@@ -636,7 +621,7 @@ fn without_cap_setpcap_a_capability_is_kept_through_an_execve_all_the_same() {
         now.permitted -= CapabilitySet::SETPCAP;
         rustix::thread::set_capabilities(None, now).unwrap();
         let keep = Capabilities::NET_BIND_SERVICE;
-        let _jailed = Jail::auto().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap();
+        let _jailed = Jail::auto().enter().unwrap().run_as_keeping(&account(7, 8, &[]), keep).unwrap();
         assert_eq!((held(), ambient()), (keep.bits(), keep.bits()));
     });
 }
@@ -646,13 +631,13 @@ fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
     root_only!();
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);
-        assert_powerless(&Jail::auto().enter().unwrap().run_as(7, 7, &[]).unwrap().seal().unwrap());
+        assert_powerless(&Jail::auto().enter().unwrap().run_as(&account(7, 7, &[])).unwrap().seal().unwrap());
     });
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);
         let jailed = Jail::auto().enter().unwrap();
         let _thread = Thread::start();
-        let error = jailed.run_as(7, 7, &[]).unwrap_err();
+        let error = jailed.run_as(&account(7, 7, &[])).unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EINVAL)));
     });
     as_user(User::Root, || {
@@ -673,7 +658,7 @@ fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             let _thread = Thread::start();
-            let error = jailed.run_as(7, 7, &[]).unwrap_err();
+            let error = jailed.run_as(&account(7, 7, &[])).unwrap_err();
             let expected = error.step() == Step::Threads && error.raw_os_error() == Some(libc::EPERM);
             unsafe { libc::_exit(i32::from(!expected)) };
         }
@@ -682,12 +667,12 @@ fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
     // Where no jail was wanted /proc is still there to ask.
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);
-        let _ = Jail::unjailed().enter().unwrap().run_as(7, 7, &[]).unwrap().seal().unwrap();
+        let _ = Jail::unjailed().enter().unwrap().run_as(&account(7, 7, &[])).unwrap().seal().unwrap();
     });
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);
         let _thread = Thread::start();
-        let error = Jail::unjailed().enter().unwrap().run_as(7, 7, &[]).unwrap_err();
+        let error = Jail::unjailed().enter().unwrap().run_as(&account(7, 7, &[])).unwrap_err();
         assert_eq!((error.step(), error.raw_os_error()), (Step::Threads, Some(libc::EINVAL)));
     });
 }
@@ -700,9 +685,9 @@ fn groups_that_are_not_those_asked_for_are_an_error() {
         [(&[3][..], &[][..]), (&[3], &[4]), (&[3, 4], &[4]), (&[], &[4]), (&[3, 4], &[4, 4]), (&many, &many[1..])]
     {
         as_user(User::Root, || {
-            assert_eq!(unsafe { libc::setgroups(now.len(), now.as_ptr()) }, 0);
+            set_groups(now);
             fake_success(SET_IDS[2]);
-            let error = Jail::auto().enter().unwrap().run_as(7, 8, wanted).unwrap_err();
+            let error = Jail::auto().enter().unwrap().run_as(&account(7, 8, wanted)).unwrap_err();
             assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true));
             assert!(error.to_string().contains("the supplementary groups are not those that were set"), "{error}");
         });
@@ -710,7 +695,7 @@ fn groups_that_are_not_those_asked_for_are_an_error() {
     for wanted in [&[][..], &[9], &[9, 8, 9, 7], &many, &many[..64], &many[..65]] {
         for uid in [0, 7] {
             as_user(User::Root, || {
-                let _ = Jail::auto().enter().unwrap().run_as(uid, 8, wanted).unwrap();
+                let _ = Jail::auto().enter().unwrap().run_as(&account(uid, 8, wanted)).unwrap();
             });
         }
     }
@@ -727,14 +712,14 @@ fn the_parent_death_signal_survives_a_change_of_user() {
     for (uid, gid) in [(7, 8), (0, 8), (7, 0)] {
         as_user(User::Root, || {
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1) };
-            let jailed = Jail::auto().enter().unwrap().run_as(uid, gid, &[]).unwrap();
+            let jailed = Jail::auto().enter().unwrap().run_as(&account(uid, gid, &[])).unwrap();
             assert_eq!(signal(), libc::SIGUSR1);
             jailed.seal().unwrap();
             assert_eq!(signal(), libc::SIGUSR1);
         });
     }
     as_user(User::Root, || {
-        let _ = Jail::auto().enter().unwrap().run_as(7, 8, &[]).unwrap();
+        let _ = Jail::auto().enter().unwrap().run_as(&account(7, 8, &[])).unwrap();
         assert_eq!(signal(), 0);
     });
 }
@@ -746,7 +731,7 @@ fn calls_that_only_say_they_succeeded_are_errors() {
         as_user(User::Root, || {
             fake_success(call);
             let jailed = Jail::auto().enter().unwrap();
-            let error = jailed.run_as(7, 7, &[]).unwrap_err();
+            let error = jailed.run_as(&account(7, 7, &[])).unwrap_err();
             assert_eq!(
                 (error.step(), error.raw_os_error(), error.is_partial()),
                 (Step::Verify, None, true),
@@ -773,7 +758,7 @@ fn verify_tells_what_read_only_means() {
     let disk = Scratch::new();
     as_each_user(|user| {
         // On a tmpfs, an owner can change the mode, and then make nameless files.
-        let jailed = Jail::auto().parent(b"/dev/shm").enter().unwrap();
+        let jailed = Jail::unlinked_in(b"/dev/shm").enter().unwrap();
         let findings = jailed.verify().unwrap();
         assert!(findings.mode_can_change());
         assert_eq!(findings.takes_nameless_files(), user == User::Root);
@@ -782,7 +767,7 @@ fn verify_tells_what_read_only_means() {
     });
     root_only!();
     as_user(User::Root, || {
-        let jailed = Jail::auto().parent(disk.bytes()).enter().unwrap().run_as(7, 7, &[]).unwrap();
+        let jailed = Jail::unlinked_in(disk.bytes()).enter().unwrap().run_as(&account(7, 7, &[])).unwrap();
         let findings = jailed.verify().unwrap();
         assert!(!findings.mode_can_change() && !findings.takes_nameless_files());
     });
@@ -792,7 +777,7 @@ fn verify_tells_what_read_only_means() {
 fn verify_changes_nothing() {
     use std::os::unix::fs::MetadataExt;
     as_each_user(|_| {
-        let jailed = Jail::unlinked().parent(b"/dev/shm").enter().unwrap();
+        let jailed = Jail::unlinked_in(b"/dev/shm").enter().unwrap();
         let state = || {
             let root = fs::metadata("/").unwrap();
             (root.mode(), root.uid(), root.ctime(), root.ctime_nsec(), root.mtime_nsec(), root.atime_nsec())

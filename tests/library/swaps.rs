@@ -48,7 +48,7 @@ fn entering(user: User, stands: &[(libc::c_long, Stand)], judge: impl Fn(Result<
         for (number, stand) in stands {
             stand_in(*number, *stand);
         }
-        judge(Jail::unlinked().parent(parent.bytes()).enter(), &parent.0);
+        judge(Jail::unlinked_in(parent.bytes()).enter(), &parent.0);
     });
 }
 
@@ -320,7 +320,7 @@ fn ids_that_are_set_in_part_are_an_error() {
         as_user(User::Root, || {
             let jailed = Jail::unlinked().enter().unwrap();
             stand_in(number, stand);
-            let error = jailed.run_as(7, 8, &[]).unwrap_err();
+            let error = jailed.run_as(&account(7, 8, &[])).unwrap_err();
             assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Verify, None, true));
             assert!(error.to_string().contains(message), "{error}");
         });
@@ -359,7 +359,7 @@ fn the_death_of_the_parent_in_between_is_not_missed() {
             let jailed = Jail::unlinked().allow_open_directories().enter().unwrap();
             stand_in(libc::SYS_setresuid, and_the_parent_ends);
             // The signal ends the process before this returns.
-            let _ = jailed.run_as(7, 7, &[]);
+            let _ = jailed.run_as(&account(7, 7, &[]));
             std::io::Write::write_all(&mut &ends, b"missed").unwrap();
             unsafe { libc::_exit(0) };
         }
@@ -393,7 +393,7 @@ fn a_seal_that_leaves_permitted_capabilities_is_an_error() {
         sets.permitted -= rustix::thread::CapabilitySet::SETPCAP;
         rustix::thread::set_capabilities(None, sets).unwrap();
         let keep = Capabilities::NET_BIND_SERVICE;
-        let _jailed = Jail::unlinked().enter().unwrap().run_as_keeping(7, 8, &[], keep).unwrap();
+        let _jailed = Jail::unlinked().enter().unwrap().run_as_keeping(&account(7, 8, &[]), keep).unwrap();
         assert_eq!((held(), unsafe { libc::prctl(libc::PR_GET_KEEPCAPS) }), (keep.bits(), 0));
     });
 }

@@ -37,7 +37,7 @@ impl Files {
                         Ok(source) => source,
                         Err(errno) => fail!(FAILED, "--file %: cannot copy its descriptor: %", text, errno),
                     };
-                    *file = NamedFile::descriptor(source.as_raw_fd(), path);
+                    *file = NamedFile::raw_descriptor(source.as_raw_fd(), path);
                     *place = Some(source);
                 }
                 Err(error) => fail!(FAILED, "--file %: %", text, Shown(error)),

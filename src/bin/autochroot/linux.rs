@@ -3,10 +3,11 @@
 
 use core::ffi::{CStr, c_int, c_uint};
 use core::mem::MaybeUninit;
+use core::{ptr, slice};
 
 use autochroot::{
-    Capabilities, Cause, Error, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring, syscall,
-    why_not_user,
+    Capabilities, Cause, Error, Gid, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring,
+    Uid, UserError, syscall,
 };
 #[cfg(feature = "userns")]
 use autochroot::{IdMap, UserNamespace};
@@ -17,17 +18,17 @@ use rustix::fs::{
     memfd_create, openat,
 };
 use rustix::io::Errno;
-use rustix::process::{chdir, geteuid};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::process::geteuid;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, capability_is_in_bounding_set,
-    no_new_privs, set_capabilities,
+    CapabilitySet, capabilities, capability_is_in_ambient_set, capability_is_in_bounding_set, no_new_privs,
 };
 
 use crate::fds::descriptor;
 use crate::options::Options;
 use crate::output::{Shown, Stream, fail};
-pub(crate) use crate::user::User;
 use crate::{FAILED, Part};
+pub(crate) use autochroot::User;
 
 /// The options that only Linux has are available.
 pub(crate) const LINUX: bool = true;
@@ -118,7 +119,7 @@ fn kept_capabilities(options: &Options) -> Result<Capabilities, c_int> {
 }
 
 /// The seal of these options, except the capabilities to keep.
-fn seal(options: &Options) -> Result<Seal, c_int> {
+fn seal(options: &Options) -> Result<Seal<'static>, c_int> {
     let mut seal = Seal::new();
     if options.rings {
         seal = seal.allow_io_uring();
@@ -136,86 +137,62 @@ fn seal(options: &Options) -> Result<Seal, c_int> {
 }
 
 /// Finds the user of `--user`.
-pub(crate) fn user(options: &Options) -> Result<Option<User>, c_int> {
-    options.user.map(User::find).transpose()
+pub(crate) fn user(options: &Options) -> Result<Option<User<'static>>, c_int> {
+    const NGROUPS_MAX: usize = 65536;
+    let Some(text) = options.user else { return Ok(None) };
+    // Most users are in a few groups.
+    let found = match User::find(text) {
+        Err(UserError::TooManyGroups { .. }) => match memory_for_groups(NGROUPS_MAX) {
+            Ok(room) => User::find_in(text, room),
+            Err(errno) => fail!(FAILED, "--user %: %", text, errno),
+        },
+        found => found,
+    };
+    match found {
+        Ok(user) => Ok(Some(user)),
+        Err(error) => fail!(FAILED, "--user %: %", text, Shown(error)),
+    }
+}
+
+/// Returns memory that takes no page before it is used.
+fn memory_for_groups(count: usize) -> Result<&'static mut [Gid], Errno> {
+    const { assert!(size_of::<Gid>() == size_of::<u32>()) };
+    let flags = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping, which nothing else uses and which stays, aligned for any type. Zeros are valid ids.
+    unsafe {
+        let memory = mmap_anonymous(ptr::null_mut(), count * size_of::<Gid>(), flags, MapFlags::PRIVATE)?;
+        Ok(slice::from_raw_parts_mut(memory.cast(), count))
+    }
 }
 
 /// Enters, becomes the user, and seals. `program` is the descriptor that may still be executed. `refused` reports an error.
 pub(crate) fn enter(
     options: &Options,
     jail: Jail<'_>,
-    user: Option<&User>,
+    user: Option<&User<'_>>,
     program: Option<c_int>,
     refused: impl Fn(Part, Error) -> c_int,
 ) -> Result<Inside, c_int> {
-    let of = |part| {
-        let refused = &refused;
-        move |error| refused(part, error)
-    };
     let caps = kept_capabilities(options)?;
-    let first = user.is_some() && never_by_privilege(options);
-    // Who is that user already needs no privilege to become it.
-    let why_not = user.and_then(|user| why_not_user(user.uid, user.gid, user.groups()));
-    let already = user.is_some_and(|user| {
-        let may_set_groups = why_not.is_none() && holds(CapabilitySet::SETGID);
-        // Root gets the groups of its login.
-        user.is_this_process(!may_set_groups) && (first || user.uid != 0 || !may_set_groups)
-    });
-    if let (Some(cause), false) = (why_not, already) {
-        let name = options.user.unwrap_or_default();
-        Stream::err()
-            .put("autochroot: cannot become that user (--user %)\n  hint: %\n", &[&name, &Shown(cause)])
-            .flush();
-        return Err(FAILED);
+    let jailed = match user {
+        None => jail.enter(),
+        // Root keeps all its capabilities until the seal.
+        Some(user) if user.uid() == Uid::ROOT => jail.enter_as(user),
+        Some(user) => jail.enter_as_keeping(user, caps),
     }
-    // Who cannot enter by privilege becomes the user first: in a user namespace there are no other ids. The user's other
-    // processes may then look into this one: they find no descriptor but those kept, and no working directory of root's.
-    if let (Some(user), true, false) = (user, first, already) {
-        if let Err(errno) = chdir(c"/") {
-            fail!(FAILED, "cannot change directory to \"/\": %", errno);
-        }
-        let unjailed = Jail::unjailed().enter();
-        let _ =
-            unjailed.and_then(|unjailed| unjailed.run_as(user.uid, user.gid, user.groups())).map_err(of(Part::User))?;
-    }
-    let mut jailed = jail.enter().map_err(of(Part::Entry))?;
-    match user {
-        Some(user) if !first && !already => {
-            // Of root the seal drops what is not kept.
-            let keep = if user.uid == 0 { Capabilities::NONE } else { caps };
-            jailed = jailed.run_as_keeping(user.uid, user.gid, user.groups(), keep).map_err(of(Part::User))?;
-        }
-        // What run_as would have dropped; a seal does it too.
-        Some(user) if already && user.uid != 0 && !options.seal => {
-            let none = CapabilitySet::empty();
-            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-            if let Err(errno) = set_capabilities(None, sets) {
-                fail!(FAILED, "cannot drop the capabilities: %", errno);
-            }
-        }
-        Some(_) | None => {}
-    }
+    .map_err(|error| refused(Part::Entry, error))?;
     if !options.seal {
         return Ok(Inside::Jailed(jailed));
     }
     let mut seal = seal(options)?.keep(caps);
     if let Some(program) = program {
-        seal = seal.allow_execute(program);
+        seal = seal.allow_execute_raw(program);
     }
-    let sealed = jailed.seal_with(seal).map_err(of(Part::Seal))?;
+    let sealed = jailed.seal_with(seal).map_err(|error| refused(Part::Seal, error))?;
     if !(options.quiet || options.check) {
         warn(&sealed);
     }
     Ok(Inside::Sealed(sealed))
-}
-
-/// Whether there is an entry, and it cannot be by privilege or is not to be.
-fn never_by_privilege(options: &Options) -> bool {
-    let mut needed = CapabilitySet::SYS_CHROOT;
-    if options.root == b"detached" || options.files().next().is_some() {
-        needed |= CapabilitySet::SYS_ADMIN; // without another root after it, a user namespace stands in
-    }
-    options.root != b"/" && (options.userns == Some(b"always") || !holds(needed))
 }
 
 /// Prints one line with the protections that are missing, if any is. Where the filter is in force, or the kernel has no keys, it does not

@@ -24,8 +24,6 @@ mod report;
 mod unfit;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unix;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod user;
 
 use core::ffi::{CStr, c_char, c_int};
 
@@ -171,7 +169,6 @@ fn enter(
 )]
 pub(crate) enum Part {
     Entry,
-    User,
     Seal,
 }
 
@@ -179,7 +176,7 @@ pub(crate) enum Part {
 fn say_why(options: &Options, part: Part, error: &Error) {
     let (name, value) = match (part, error.step()) {
         (_, Step::CheckCapabilities) => ("caps", options.caps),
-        (Part::User, _) => ("user", options.user),
+        (_, Step::CheckIds | Step::SetGroups | Step::SetGid | Step::SetUid) => ("user", options.user),
         (Part::Seal, Step::Require) => ("require", options.require),
         // The rest of the seal is about no option.
         (Part::Seal, _) => ("", None),

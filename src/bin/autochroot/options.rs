@@ -347,7 +347,7 @@ impl Options {
             if !options.root.split(|&byte| byte == b',').any(is_unlinked) {
                 fail!(FAILED, "--parent goes with --root auto and unlinked only");
             }
-            options.jail = options.jail.parent(parent);
+            options.jail = options.jail.in_parent(parent);
         }
         options.jail = os::jail(&options, options.jail)?;
         Ok(options)

@@ -1,0 +1,106 @@
+//! The entry of a process that becomes another user (Linux).
+
+use rustix::process::chdir;
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::capabilities::Capabilities;
+use crate::cause::Cause;
+use crate::error::{Error, Fault, Residue, Step};
+use crate::jail::{IdMap, Jail, UserNamespace};
+use crate::jailed::Jailed;
+use crate::linux::{User, Way, check_arguments, held_of};
+use crate::root::Root;
+
+/// Linux only.
+impl Jail<'_> {
+    /// Enters the jail as this user: [`enter`](Jail::enter) and [`run_as`](Jailed::run_as), in the order that works.
+    ///
+    /// - A process that is the user already only enters. It may lack some of the user's groups.
+    /// - A process with the privilege to enter and to become the user does both.
+    /// - A process that can become the user, but needs a user namespace to enter, becomes the user first: in a user namespace there
+    ///   are no other users.
+    /// - Any other process gets an error, and nothing has changed.
+    ///
+    /// The process is the user and nobody else when this returns: it has the real, effective and saved ids of the user, no capability,
+    /// and no group that the user is not in. [`Jail::unjailed`] changes the user too.
+    ///
+    /// ```no_run
+    /// # #[cfg(target_os = "linux")] {
+    /// use autochroot::{Jail, User};
+    ///
+    /// let user = User::find("www-data")?;
+    /// let _sealed = Jail::auto().enter_as(&user)?.seal()?;
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// Ten system calls more than `enter` and `run_as`: three for the ids and groups, one for the capabilities, and the rest to read
+    /// `/proc/self/uid_map` and its like. A process that is the user already saves all but four.
+    ///
+    /// # Requirements
+    ///
+    /// Those of `enter`. To become another user, `CAP_SETUID` and `CAP_SETGID`. A process that becomes the user before it enters is not
+    /// dumpable then, so it also needs [`allow_dumpable`](Jail::allow_dumpable) or [`IdMap::None`].
+    ///
+    /// # Errors
+    ///
+    /// [`Step::CheckIds`], before anything changes: a capability is missing, an id is not mapped in the user namespace around the process,
+    /// `setgroups` is denied there, or the process is in a group that the user is not in. [`Step::Proc`], before anything changes: see
+    /// the requirements. All others are those of `enter` and `run_as`.
+    pub fn enter_as(self, user: &User<'_>) -> Result<Jailed, Error> {
+        self.enter_as_keeping(user, Capabilities::NONE)
+    }
+
+    /// [`enter_as`](Jail::enter_as), but keeps these capabilities, which a later [`seal`](Jailed::seal) keeps too.
+    ///
+    /// # Errors
+    ///
+    /// Those of `enter_as`, and [`Step::CheckCapabilities`], before anything changes, if a capability is not held or the entry needs a user
+    /// namespace, in which none can be kept.
+    pub fn enter_as_keeping(self, user: &User<'_>, keep: Capabilities) -> Result<Jailed, Error> {
+        self.check_options()?;
+        let refused = |step, fault, cause| Error { cause, ..Error::inside(step, fault, Residue::default()) };
+        let not_held = |fault: Fault| {
+            let cause = fault.capability_not_held().map(Cause::MissingCapabilities);
+            refused(Step::CheckCapabilities, fault, cause)
+        };
+        check_arguments(user, keep).map_err(|fault| refused(Step::CheckIds, fault, None))?;
+        held_of(keep).map_err(not_held)?;
+        let way = Way::find(user)?;
+        let needs_namespace = self.needs_namespace();
+        if needs_namespace && keep != Capabilities::NONE {
+            return Err(refused(Step::CheckCapabilities, Fault::NothingKept, Some(Cause::NothingKept)));
+        }
+        let is_user = way.is_user && !way.set_groups;
+        if !needs_namespace || is_user {
+            let jailed = self.enter()?;
+            // In a user namespace there is nothing left to drop.
+            let is_done = is_user && jailed.in_user_namespace();
+            return if is_done { Ok(jailed) } else { jailed.become_user(user, way.set_groups, keep) };
+        }
+        if self.plan.id_map == IdMap::Identity && !self.plan.dumpable {
+            return Err(refused(Step::Proc, Fault::NotDumpable, Some(Cause::NotDumpable)));
+        }
+        // Other processes of the user can look at this one: they must not find a working directory that was root's.
+        chdir(c"/").map_err(|errno| refused(Step::WorkingDirectory, errno.into(), None))?;
+        let moved = |error: Error| Error { traces: Residue { cwd: true, ..error.traces }, ..error };
+        let changed = |error: Error| Error { traces: Residue { cwd: true, user: true, ..error.traces }, ..error };
+        let _ = Jail::unjailed().enter()?.become_user(user, way.set_groups, keep).map_err(moved)?;
+        self.enter().map_err(changed)
+    }
+
+    /// Whether the process enters through a user namespace, or not at all.
+    fn needs_namespace(&self) -> bool {
+        let mut needed = CapabilitySet::SYS_CHROOT;
+        // In a list, a root that needs no mount comes after it.
+        needed.set(CapabilitySet::SYS_ADMIN, self.root() == Root::Detached && self.plan.roots.is_one());
+        let holds = || capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));
+        match (self.root(), self.plan.user_namespace) {
+            (Root::Unjailed, _) | (_, UserNamespace::Never) => false,
+            (_, UserNamespace::Always) => true,
+            (_, UserNamespace::Auto) => !holds(),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! `User::find` and `Jail::enter_as`: who the process is afterwards, and what is refused before anything has changed.
+
+use std::fs;
+use std::path::Path;
+
+use autochroot::{
+    Capabilities, Cause, Entered, Error, Gid, IdMap, Jail, Protection, Root, Seal, Step, Uid, UserError, UserNamespace,
+};
+
+use crate::common::*;
+
+/// `/etc/passwd` and `/etc/group` of this process alone.
+fn accounts(passwd: &str, group: &str) {
+    own_mounts();
+    mount_tmpfs(Path::new("/etc"), 0, "mode=755");
+    fs::write("/etc/passwd", passwd).unwrap();
+    fs::write("/etc/group", group).unwrap();
+}
+
+#[test]
+fn a_user_is_found_by_name_and_by_id_with_groups() {
+    root_only!();
+    as_user(User::Root, || {
+        accounts("root:x:0:0::/:\nbad:x:seven:8::/:\nwww:x:7:8::/:\n", "web:x:9:www\nadm:x:10:root,www\nbad:x:y:\n");
+        let gids = |user: &autochroot::User<'_>| user.groups().iter().map(|gid| gid.as_raw()).collect::<Vec<_>>();
+        for (text, uid, gid, groups) in [
+            ("www", 7, 8, &[8, 9, 10][..]),
+            ("7", 7, 8, &[8, 9, 10]),
+            ("www:adm", 7, 10, &[10]),
+            ("11:12", 11, 12, &[12]),
+        ] {
+            let user = autochroot::User::find(text).unwrap();
+            assert_eq!((user.uid(), user.gid(), &*gids(&user)), (Uid::from_raw(uid), Gid::from_raw(gid), groups));
+        }
+        assert_eq!(
+            format!("{:?}", autochroot::User::find("11:12").unwrap()),
+            "User { uid: Uid(11), gid: Gid(12), groups: [Gid(12)] }"
+        );
+        for (text, error, kind, message) in [
+            ("x", UserError::NoUser, "NotFound", "no such user in /etc/passwd"),
+            ("www:x", UserError::NoGroup, "NotFound", "no such group in /etc/group"),
+            ("12", UserError::NeedsGroup, "NotFound", "no such user id in /etc/passwd: give a group too, as in 33:33"),
+            ("", UserError::Syntax, "InvalidInput", "not USER or USER:GROUP"),
+            ("www:", UserError::Syntax, "InvalidInput", "not USER or USER:GROUP"),
+            ("1:4294967295", UserError::InvalidId, "InvalidInput", "4294967295 is not a valid id"),
+            (
+                "bad",
+                UserError::Malformed { file: "/etc/passwd", line: 2 },
+                "InvalidData",
+                "line 2 of /etc/passwd is malformed",
+            ),
+            (
+                "1:bad",
+                UserError::Malformed { file: "/etc/group", line: 3 },
+                "InvalidData",
+                "line 3 of /etc/group is malformed",
+            ),
+        ] {
+            assert_eq!(autochroot::User::find(text).unwrap_err(), error, "{text}");
+            assert_eq!(error.to_string(), message);
+            assert_eq!(format!("{:?}", std::io::Error::from(error).kind()), kind);
+        }
+        fs::remove_file("/etc/passwd").unwrap();
+        fs::create_dir("/etc/passwd").unwrap();
+        let error = autochroot::User::find("www").unwrap_err();
+        assert_eq!(error.to_string(), "cannot read /etc/passwd: EISDIR (is a directory)");
+    });
+}
+
+#[test]
+fn a_user_in_many_groups_needs_room() {
+    root_only!();
+    as_user(User::Root, || {
+        let line = |gid: u32| format!("g{gid}:x:{gid}:www\n");
+        accounts("www:x:7:8::/:\n", &(100..10_099).map(line).collect::<String>());
+        let error = autochroot::User::find("www").unwrap_err();
+        assert_eq!(error, UserError::TooManyGroups { room: 64 });
+        let mut room = vec![Gid::ROOT; 10_000];
+        let user = autochroot::User::find_in("www", &mut room).unwrap();
+        assert_eq!(user.groups().len(), 10_000);
+        let _ = Jail::auto().enter_as(&user).unwrap();
+        assert_eq!(groups().len(), 10_000);
+    });
+}
+
+/// Enters as this user and seals, and checks who it is and what it holds.
+fn enter_and_seal(jail: Jail<'_>, user: &autochroot::User<'_>) -> Result<Entered, Error> {
+    let jailed = jail.enter_as(user)?;
+    let (uid, gid) = (user.uid().as_raw(), user.gid().as_raw());
+    assert_eq!(ids(), [uid, uid, uid, gid, gid, gid]);
+    let entered = jailed.entered();
+    let is_jailed = jailed.root() != Root::Unjailed;
+    let sealed = jailed.seal()?;
+    assert_eq!((sealed.capabilities(), held()), (Capabilities::NONE, 0));
+    assert_eq!(fs::read("/etc/passwd").is_err(), is_jailed);
+    Ok(entered)
+}
+
+#[test]
+fn one_call_is_right_for_root_for_that_user_and_without_a_jail() {
+    root_only!();
+    let (uid, gid) = (12345, 12345);
+    for configured in ["auto", "unlinked", "/"] {
+        as_user(User::Root, || {
+            let jail = Jail::try_from(configured).unwrap();
+            let entered = enter_and_seal(jail, &account(uid, gid, &[gid, 5])).unwrap();
+            assert_eq!(entered, if configured == "/" { Entered::Unjailed } else { Entered::Privilege });
+            assert_eq!(groups(), [5, gid]);
+        });
+        // As that user. A group that it lacks is no loss.
+        as_user(SOMEBODY, || {
+            let jail = Jail::try_from(configured).unwrap();
+            let entered = enter_and_seal(jail, &account(uid, gid, &[gid, 5])).unwrap();
+            assert_eq!(entered, if configured == "/" { Entered::Unjailed } else { Entered::UserNamespace });
+        });
+        // As anybody else.
+        as_user(NOBODY, || {
+            let before = (ids(), held(), groups(), std::env::current_dir().unwrap());
+            let error = Jail::try_from(configured).unwrap().enter_as(&account(uid, gid, &[])).unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::CheckIds, false));
+            assert_eq!(
+                error.to_string(),
+                "cannot become that user: it takes capabilities that are not held; hint: missing: setgid,setuid; run as root, or \
+                 grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet="
+            );
+            assert_eq!((ids(), held(), groups(), std::env::current_dir().unwrap()), before);
+        });
+    }
+}
+
+#[test]
+fn a_group_of_the_process_that_the_user_is_not_in_is_left_or_refused() {
+    root_only!();
+    as_user(User::Root, || {
+        set_groups(&[4, 27]);
+        let _ = Jail::auto().enter_as(&account(0, 0, &[0])).unwrap();
+        assert_eq!(groups(), [0]);
+    });
+    as_user(User::Root, || {
+        set_groups(&[4, 27]);
+        unsafe {
+            assert_eq!(libc::setresgid(8, 8, 8), 0);
+            assert_eq!(libc::setresuid(7, 7, 7), 0);
+            assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1), 0);
+        }
+        let error = Jail::auto().enter_as(&account(7, 8, &[4])).unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::CheckIds, false));
+        let text =
+            "cannot become that user: group 27 of the process is not a group of the user; hint: missing: setgid; ";
+        assert!(error.to_string().starts_with(text), "{error}");
+        // With all of them it is that user.
+        let _ = Jail::auto().enter_as(&account(7, 8, &[27, 4, 8])).unwrap();
+    });
+}
+
+/// A process that could still set its user id back is not that user.
+#[test]
+fn a_saved_id_of_root_is_given_up() {
+    root_only!();
+    as_user(User::Root, || {
+        set_groups(&[]);
+        unsafe {
+            assert_eq!(libc::setresgid(8, 8, 0), 0);
+            assert_eq!(libc::setresuid(7, 7, 0), 0);
+        }
+        assert_eq!(ids(), [7, 7, 0, 8, 8, 0]);
+        let _ = Jail::auto().allow_dumpable().enter_as(&account(7, 8, &[])).unwrap();
+        assert_eq!(ids(), [7, 7, 7, 8, 8, 8]);
+    });
+}
+
+const MAY_CHANGE_USER: Capabilities = Capabilities::SETUID.union(Capabilities::SETGID);
+
+#[test]
+fn without_the_privilege_to_enter_the_user_comes_first() {
+    root_only!();
+    as_user(User::Root, || {
+        keep_only(MAY_CHANGE_USER);
+        let entered = enter_and_seal(Jail::auto().allow_dumpable(), &account(7, 8, &[8])).unwrap();
+        assert_eq!(entered, Entered::UserNamespace);
+    });
+    as_user(User::Root, || {
+        let jail = Jail::auto().id_map(IdMap::None).user_namespace(UserNamespace::Always);
+        let jailed = jail.enter_as(&account(7, 8, &[])).unwrap();
+        assert_eq!((jailed.entered(), jailed.ids_kept()), (Entered::UserNamespace, false));
+        assert_eq!(held(), 0);
+    });
+    // What then fails is partial.
+    as_user(User::Root, || {
+        keep_only(MAY_CHANGE_USER);
+        let error = Jail::unlinked_in(b"/nonexistent").allow_dumpable().enter_as(&account(7, 8, &[])).unwrap_err();
+        assert_eq!((error.step(), error.is_partial(), ids()[0]), (Step::Parent, true, 7));
+        assert!(
+            error.to_string().ends_with("; the working directory has changed; the process is that user"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_changes() {
+    root_only!();
+    let always = Jail::auto().user_namespace(UserNamespace::Always);
+    let web = Capabilities::NET_BIND_SERVICE;
+    for (jail, user, keep, step, cause) in [
+        (always, (7, 8), Capabilities::NONE, Step::Proc, Some(Cause::NotDumpable)),
+        (always, (7, 8), web, Step::CheckCapabilities, Some(Cause::NothingKept)),
+        (Jail::auto(), (0, 0), web, Step::CheckIds, None),
+        (Jail::auto(), (u32::MAX, 8), web, Step::CheckIds, None),
+        (Jail::unjailed().or(Jail::auto()), (7, 8), web, Step::Options, None),
+    ] {
+        as_user(User::Root, || {
+            let before = (ids(), held(), groups(), std::env::current_dir().unwrap());
+            let error = jail.enter_as_keeping(&account(user.0, user.1, &[]), keep).unwrap_err();
+            assert_eq!((error.step(), error.is_partial(), error.known_cause()), (step, false, cause), "{error}");
+            assert_eq!((ids(), held(), groups(), std::env::current_dir().unwrap()), before);
+        });
+    }
+    as_user(User::Root, || {
+        keep_only(MAY_CHANGE_USER | Capabilities::SYS_CHROOT);
+        let error = Jail::auto().enter_as_keeping(&account(7, 8, &[]), web).unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::CheckCapabilities, false));
+        assert_eq!(error.known_cause(), Some(Cause::MissingCapabilities(web)));
+    });
+}
+
+#[test]
+fn a_seal_keeps_what_was_kept_before_unless_it_names_others() {
+    root_only!();
+    let both = Capabilities::NET_BIND_SERVICE | Capabilities::NET_RAW;
+    for (seal, kept) in [
+        (Seal::new(), both),
+        (Seal::new().require(Protection::Seccomp), both),
+        (Seal::new().keep(Capabilities::NET_RAW), Capabilities::NET_RAW),
+        (Seal::new().keep(Capabilities::NONE), Capabilities::NONE),
+    ] {
+        as_user(User::Root, || {
+            let jailed = Jail::auto().enter_as_keeping(&account(7, 8, &[]), both).unwrap();
+            let sealed = jailed.seal_with(seal).unwrap();
+            assert_eq!(sealed.capabilities(), kept);
+            assert_eq!(held(), kept.bits());
+        });
+    }
+    as_user(User::Root, || {
+        let sealed = Jail::auto().enter_as_keeping(&account(7, 8, &[]), both).unwrap().seal().unwrap();
+        assert_eq!((sealed.capabilities(), held()), (both, both.bits()));
+    });
+    // A supervisor has started the process as that user, with more capabilities than it needs.
+    as_user(User::Root, || {
+        rustix::thread::set_keep_capabilities(true).unwrap();
+        set_groups(&[]);
+        unsafe {
+            assert_eq!(libc::setresgid(8, 8, 8), 0);
+            assert_eq!(libc::setresuid(7, 7, 7), 0);
+        }
+        keep_only(both | Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN | Capabilities::KILL);
+        let jailed = Jail::auto().enter_as_keeping(&account(7, 8, &[]), both).unwrap();
+        assert_eq!((jailed.entered(), held()), (Entered::Privilege, both.bits()));
+    });
+}
