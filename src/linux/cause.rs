@@ -1,6 +1,7 @@
 //! Finds out why a step failed (Linux).
 
 use core::ffi::CStr;
+use core::iter;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
@@ -158,7 +159,7 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
         Errno::PERM | Errno::NOSYS if unshare_is_filtered() => Some(Cause::Seccomp),
         Errno::PERM if is_zero(c"/proc/sys/kernel/unprivileged_userns_clone") => Some(Cause::UnprivilegedUsernsClone),
         Errno::PERM if is_chrooted() => Some(Cause::Chrooted),
-        Errno::PERM if is_unmapped(geteuid().as_raw(), getegid().as_raw()) => Some(Cause::UnmappedId),
+        Errno::PERM if is_unmapped(geteuid().as_raw(), getegid().as_raw(), &[]) => Some(Cause::UnmappedId),
         Errno::PERM | Errno::ACCESS | Errno::NOSYS if filtered() => Some(Cause::SeccompPerhaps),
         Errno::ACCESS if confines_this_process() => Some(Cause::AppArmorProfile),
         Errno::ACCESS if number_in(c"/sys/fs/selinux/enforce") == Some(1) => Some(Cause::SeLinux),
@@ -182,14 +183,10 @@ fn is_chrooted() -> bool {
     })
 }
 
-/// Whether the user or group id is not mapped in the user namespace that the process is in.
-pub(super) fn is_unmapped(uid: u32, gid: u32) -> bool {
-    is_outside(c"/proc/self/uid_map", uid) || is_outside(c"/proc/self/gid_map", gid)
-}
-
-/// Whether the group id is not mapped in the user namespace that the process is in.
-pub(super) fn is_group_outside(gid: Gid) -> bool {
-    is_outside(c"/proc/self/gid_map", gid.as_raw())
+/// Whether the user id or a group id is not mapped in the user namespace that the process is in.
+pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
+    let mut gids = iter::once(gid).chain(groups.iter().map(|one| one.as_raw()));
+    any_is_outside(c"/proc/self/uid_map", &mut iter::once(uid)) || any_is_outside(c"/proc/self/gid_map", &mut gids)
 }
 
 /// Whether the user namespace that the process is in denies `setgroups`.
@@ -197,15 +194,23 @@ pub(super) fn denies_setgroups() -> bool {
     text(c"/proc/self/setgroups", &mut [0; 8]).is_some_and(|text| text.starts_with(b"deny"))
 }
 
-/// No line of the map holds the id: the first number of each is an id here, the third how many follow.
-fn is_outside(map: &CStr, id: u32) -> bool {
+/// Whether the map holds one of these ids in no line. In each line the first number is an id here, and the third is their count.
+fn any_is_outside(map: &CStr, ids: &mut dyn Iterator<Item = u32>) -> bool {
     let mut buffer = [0; 1024];
     let Some(text) = text(map, &mut buffer) else { return false };
-    !text.split(|&byte| byte == b'\n').any(|line| {
-        let mut numbers = line.split(u8::is_ascii_whitespace).filter_map(number);
-        match (numbers.next(), numbers.next(), numbers.next()) {
-            (Some(first), Some(_), Some(count)) => id.checked_sub(first).is_some_and(|nth| nth < count),
-            _ => false,
+    let is_inside = |id: u32| {
+        text.split(|&byte| byte == b'\n').any(|line| {
+            let mut numbers = line.split(u8::is_ascii_whitespace).filter_map(number);
+            match (numbers.next(), numbers.next(), numbers.next()) {
+                (Some(first), Some(_), Some(count)) => id.checked_sub(first).is_some_and(|nth| nth < count),
+                _ => false,
+            }
+        })
+    };
+    for id in ids {
+        if !is_inside(id) {
+            return true;
         }
-    })
+    }
+    false
 }

@@ -2,7 +2,7 @@
 
 use rustix::thread::CapabilitySet;
 
-use super::cause::{denies_setgroups, is_group_outside, is_unmapped, missing};
+use super::cause::{denies_setgroups, is_unmapped, missing};
 use super::groups::with_groups;
 use super::syscall::{group_ids, user_ids};
 use super::user::{Gid, User};
@@ -26,9 +26,6 @@ impl Way {
         let (uids, gids) = (user_ids(), group_ids());
         let (uid, gid) = (user.uid().as_raw(), user.gid().as_raw());
         let is_user = uids == [uid; 3] && gids == [gid; 3];
-        if !is_user && is_unmapped(uid, gid) {
-            return Err(refused(Fault::UnmappedId, Some(Cause::UnmappedUser)));
-        }
         let (other, lacks) =
             with_groups(|list| compare(list, gid, user.groups())).map_err(|errno| refused(Fault::of(errno), None))?;
         let set_groups = other.is_some() || lacks;
@@ -37,12 +34,12 @@ impl Way {
         needed.set(CapabilitySet::SETGID, !gids.contains(&gid) || set_groups);
         let why_not = if let Some(cause) = missing(needed) {
             Some((Fault::NotPrivileged, cause))
-        } else if !set_groups {
+        } else if is_user && !set_groups {
             None
-        } else if user.groups().iter().any(|gid| is_group_outside(*gid)) {
+        } else if is_unmapped(uid, gid, user.groups()) {
             Some((Fault::UnmappedId, Cause::UnmappedUser))
         } else {
-            denies_setgroups().then_some((Fault::SetgroupsDenied, Cause::SetgroupsDenied))
+            (set_groups && denies_setgroups()).then_some((Fault::SetgroupsDenied, Cause::SetgroupsDenied))
         };
         match (why_not, other) {
             (None, _) => Ok(Way { is_user, set_groups }),

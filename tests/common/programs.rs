@@ -70,6 +70,24 @@ pub fn compile_with(name: &str, options: &[&str]) -> PathBuf {
     program
 }
 
+/// The static program `tests/payload/tls.go`, compiled once; `None` without a compiler.
+pub fn compile_go() -> Option<&'static Path> {
+    static BUILT: std::sync::OnceLock<Option<PathBuf>> = std::sync::OnceLock::new();
+    let build = || {
+        if !have("go") {
+            return None;
+        }
+        let scratch = super::Scratch::new();
+        let program = scratch.0.join("tls");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payload/tls.go");
+        let mut build = Command::new("go");
+        build.env("CGO_ENABLED", "0").env("GOCACHE", scratch.0.join("cache")).args(["build", "-o"]);
+        assert!(build.arg(&program).arg(source).status().unwrap().success());
+        Some(reachable(&program))
+    };
+    BUILT.get_or_init(build).as_deref()
+}
+
 /// Whether `rustc` can build for this target.
 pub fn have_target(target: &str) -> bool {
     let output = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))

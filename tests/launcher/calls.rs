@@ -181,6 +181,23 @@ fn what_is_given_away_takes_as_many_calls_as_documented() {
     }
 }
 
+/// What `Jail::enter_as` makes more than `enter` and `run_as`, before them.
+#[test]
+fn it_takes_as_many_calls_as_documented_to_find_out_who_the_process_is() {
+    let own = if rustix::process::geteuid().is_root() { 12345 } else { rustix::process::geteuid().as_raw() };
+    let gid = if rustix::process::geteuid().is_root() { 12345 } else { rustix::process::getegid().as_raw() };
+    let mut ways = vec![(plain(), format!("--user={own}:{gid}"), 5)];
+    if rustix::process::geteuid().is_root() {
+        ways.push((User::Root, "--user=7:7".to_owned(), 14));
+    }
+    for (user, option, expected) in ways {
+        let Some(calls) = trace_all(user, &["--check", "--no-seal", "-p/dev/shm", &option]) else { return };
+        let start = calls.iter().position(|call| call.starts_with("close_range(")).unwrap() + 1;
+        let entry = calls.iter().position(|call| call == "unshare(CLONE_VM)").unwrap() - 1;
+        assert_eq!(entry - start, expected, "{:#?}", &calls[start..entry]);
+    }
+}
+
 #[test]
 fn each_capability_that_is_kept_takes_as_many_calls_as_documented() {
     root_only!();

@@ -236,16 +236,9 @@ fn a_program_resolves_a_name_through_its_resolv_conf() {
 #[test]
 fn a_server_and_a_client_of_tls_have_their_certificates() {
     root_only!();
-    if !have("go") {
-        return skipped("no go");
-    }
+    let Some(tls) = compile_go() else { return skipped("no go") };
     let scratch = Scratch::new();
-    let tls = scratch.0.join("tls");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payload/tls.go");
-    let mut build = Command::new("go");
-    build.env("CGO_ENABLED", "0").env("GOCACHE", scratch.0.join("cache")).args(["build", "-o"]).arg(&tls).arg(source);
-    assert!(build.status().unwrap().success());
-    let make = Command::new(&tls).arg("certificates").arg(&scratch.0).arg("service.test").status().unwrap();
+    let make = Command::new(tls).arg("certificates").arg(&scratch.0).arg("service.test").status().unwrap();
     assert!(make.success());
     fs::write(scratch.0.join("resolv.conf"), "nameserver 127.0.0.1\n").unwrap();
     fs::write(scratch.0.join("app.conf"), "greeting = hello\n").unwrap();
@@ -261,7 +254,7 @@ fn a_server_and_a_client_of_tls_have_their_certificates() {
         let mut server = autochroot(User::Root)
             .args(["-u7:8", "-q"])
             .args(&server_files)
-            .arg(&tls)
+            .arg(tls)
             .args(["serve", "127.0.0.1:4433"])
             .stdout(Stdio::piped())
             .spawn()
@@ -271,7 +264,7 @@ fn a_server_and_a_client_of_tls_have_their_certificates() {
         assert_eq!(line, "listening\n");
         let get = |files: &[String]| {
             let url = ["get", "https://service.test:4433/"];
-            autochroot(SOMEBODY).args(files).arg(&tls).args(url).output().unwrap()
+            autochroot(SOMEBODY).args(files).arg(tls).args(url).output().unwrap()
         };
         let output = get(&client_files);
         assert_eq!((text(&output.stdout), text(&output.stderr)), ("greeting = hello\n", ""));

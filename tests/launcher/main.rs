@@ -16,6 +16,7 @@ mod random;
 mod recipes;
 mod report;
 mod run;
+mod silent;
 mod user;
 
 use std::ffi::OsStr;

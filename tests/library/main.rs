@@ -10,6 +10,7 @@ mod cause;
 mod escape;
 mod faults;
 mod files;
+mod inside;
 mod jail;
 mod roots;
 mod seal;

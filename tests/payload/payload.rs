@@ -53,6 +53,13 @@ fn main() {
                 client.read_to_string(&mut text).unwrap();
                 client.write_all(text.to_uppercase().as_bytes()).unwrap();
             }
+            "backtrace" => print!("{}", std::backtrace::Backtrace::force_capture()),
+            "zone" => unsafe {
+                let mut time = [0_i64; 8];
+                localtime_r(&0, time.as_mut_ptr());
+                // struct tm has nine ints, and then the seconds east of Greenwich.
+                println!("zone: {}", time[5]);
+            },
             arg if arg.starts_with("cat=") => print!("{}", std::fs::read_to_string(&arg["cat=".len()..]).unwrap()),
             arg if arg.starts_with("resolve=") => {
                 let addresses = std::net::ToSocketAddrs::to_socket_addrs(&(&arg["resolve=".len()..], 80));
@@ -104,6 +111,7 @@ unsafe extern "C" {
     fn sigprocmask(how: i32, set: *const u64, old: *mut u64) -> i32;
     fn sigaction(signal: i32, new: *const [usize; 32], old: *mut [usize; 32]) -> i32;
     fn geteuid() -> u32;
+    fn localtime_r(time: *const i64, parts: *mut i64) -> *mut i64;
     fn prctl(option: i32, ...) -> i32;
     fn fcntl(fd: i32, command: i32, ...) -> i32;
     fn capget(header: *mut [u32; 2], data: *mut [u32; 6]) -> i32;

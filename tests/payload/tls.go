@@ -24,6 +24,9 @@ func main() {
 		certificates(os.Args[2], os.Args[3])
 	case "serve":
 		serve(os.Args[2])
+	case "listen":
+		_, err := net.Listen("tcp", os.Args[2])
+		check(err)
 	case "get":
 		get(os.Args[2])
 	}
