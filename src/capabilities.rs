@@ -180,12 +180,19 @@ impl fmt::Display for Capabilities {
 }
 
 /// A text that does not name capabilities (Linux).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UnknownCapability;
 
 impl fmt::Display for UnknownCapability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no such capability")
+    }
+}
+
+/// The text of [`Display`](fmt::Display): it is what a `main` prints that returns the error.
+impl fmt::Debug for UnknownCapability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::jail::{Jail, Roots};
 use crate::root::Root;
 
 /// Why a text describes no jail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParseError {
     /// There is nothing.
@@ -37,6 +37,13 @@ impl fmt::Display for ParseError {
             ParseError::NotHere => "detached and failfs exist on Linux only, detached if built with it",
             ParseError::BadList => "a list is of unlinked, detached and failfs, each once",
         })
+    }
+}
+
+/// The text of [`Display`](fmt::Display): it is what a `main` prints that returns the error.
+impl fmt::Debug for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -216,6 +223,7 @@ mod tests {
             (&long[4096..], ParseError::TooLong),
         ] {
             assert_eq!(Jail::parse(text).unwrap_err(), error, "{:?}", text.escape_ascii().to_string());
+            assert_eq!(std::format!("{error:?}"), error.to_string());
         }
     }
 

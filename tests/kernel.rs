@@ -156,7 +156,8 @@ fn busybox_starts_the_launcher() {
     if !busybox.exists() {
         return skipped("no busybox");
     }
-    let line = include_str!("../README.md").split_once("`/etc/inittab` | `").unwrap().1.split_once('`').unwrap().0;
+    let line =
+        include_str!("../README.md").split_once("`/etc/inittab` of busybox | `").unwrap().1.split_once('`').unwrap().0;
     let scratch = Scratch::new();
     let inittab = scratch.0.join("inittab");
     std::fs::write(&inittab, format!("{line} pid ids look\n::once:/reboot -d 5 -f\n")).unwrap();

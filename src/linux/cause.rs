@@ -1,8 +1,5 @@
 //! Finds out why a step failed (Linux).
 
-use core::ffi::CStr;
-use core::iter;
-
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
@@ -185,32 +182,27 @@ fn is_chrooted() -> bool {
 
 /// Whether the user id or a group id is not mapped in the user namespace that the process is in.
 pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
-    let mut gids = iter::once(gid).chain(groups.iter().map(|one| one.as_raw()));
-    any_is_outside(c"/proc/self/uid_map", &mut iter::once(uid)) || any_is_outside(c"/proc/self/gid_map", &mut gids)
+    let mut buffer = [0; 1024];
+    let lacks = |map: Option<&[u8]>, id| map.is_some_and(|map| !maps(map, id));
+    if lacks(text(c"/proc/self/uid_map", &mut buffer), uid) {
+        return true;
+    }
+    let map = text(c"/proc/self/gid_map", &mut buffer);
+    lacks(map, gid) || groups.iter().any(|one| lacks(map, one.as_raw()))
+}
+
+/// Whether a line of the map holds the id: its first number is an id here, and its third is their count.
+fn maps(map: &[u8], id: u32) -> bool {
+    map.split(|&byte| byte == b'\n').any(|line| {
+        let mut numbers = line.split(u8::is_ascii_whitespace).filter_map(number);
+        match (numbers.next(), numbers.next(), numbers.next()) {
+            (Some(first), Some(_), Some(count)) => id.checked_sub(first).is_some_and(|nth| nth < count),
+            _ => false,
+        }
+    })
 }
 
 /// Whether the user namespace that the process is in denies `setgroups`.
 pub(super) fn denies_setgroups() -> bool {
     text(c"/proc/self/setgroups", &mut [0; 8]).is_some_and(|text| text.starts_with(b"deny"))
-}
-
-/// Whether the map holds one of these ids in no line. In each line the first number is an id here, and the third is their count.
-fn any_is_outside(map: &CStr, ids: &mut dyn Iterator<Item = u32>) -> bool {
-    let mut buffer = [0; 1024];
-    let Some(text) = text(map, &mut buffer) else { return false };
-    let is_inside = |id: u32| {
-        text.split(|&byte| byte == b'\n').any(|line| {
-            let mut numbers = line.split(u8::is_ascii_whitespace).filter_map(number);
-            match (numbers.next(), numbers.next(), numbers.next()) {
-                (Some(first), Some(_), Some(count)) => id.checked_sub(first).is_some_and(|nth| nth < count),
-                _ => false,
-            }
-        })
-    };
-    for id in ids {
-        if !is_inside(id) {
-            return true;
-        }
-    }
-    false
 }

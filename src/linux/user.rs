@@ -151,7 +151,7 @@ impl fmt::Debug for User<'_> {
 }
 
 /// The reason why a user was not found (Linux).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UserError {
     /// The text is neither `USER` nor `USER:GROUP`.
@@ -212,6 +212,13 @@ impl fmt::Display for UserError {
                 Named(Errno::from_raw_os_error(errno)).fmt(f)
             }
         }
+    }
+}
+
+/// The text of [`Display`](fmt::Display): it is what a `main` prints that returns the error.
+impl fmt::Debug for UserError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

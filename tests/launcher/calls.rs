@@ -104,8 +104,11 @@ fn the_documents_give_the_same_numbers() {
     assert!(enter.contains(&format!(
         "{PRIVILEGED} system calls with privilege, {UNPRIVILEGED} in a user namespace, and one for each number"
     )));
+    let figures = text(include_str!("../../benches/README.md"));
+    assert!(figures.contains(&format!("{PRIVILEGED} with privilege, {UNPRIVILEGED} in a user namespace, and one")));
     let readme = text(include_str!("../../README.md"));
-    assert!(readme.contains(&format!("{PRIVILEGED} with privilege, {UNPRIVILEGED} in a user namespace, and one")));
+    assert!(readme.contains(&format!("An entry takes {PRIVILEGED} system calls")));
+    assert!(readme.contains(&format!("as root, {UNPRIVILEGED} and")));
     let inside = text(include_str!("../../src/jailed/linux.rs"));
     for part in [
         format!("{RUN_AS} system calls and one for each capability"),

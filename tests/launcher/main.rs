@@ -9,11 +9,11 @@ mod common;
 #[cfg(target_arch = "x86_64")]
 mod calls;
 mod descriptors;
+mod documents;
 mod files;
 mod options;
 mod privileges;
 mod random;
-mod recipes;
 mod report;
 mod run;
 mod silent;

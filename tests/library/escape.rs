@@ -369,7 +369,7 @@ fn a_socket_is_connected_to_through_an_open_directory_where_landlock_is_older() 
     connects(true);
 }
 
-/// The table of the README says so; if it changes, that has to.
+/// As the table of the crate page has it.
 #[test]
 fn what_is_open_without_a_seal_and_stays_open_with_one() {
     let find = |name: &str| ATTACKS.iter().find(|(known, _)| *known == name).unwrap().1;

@@ -57,7 +57,7 @@ fn a_user_is_found_by_name_and_by_id_with_groups() {
             ),
         ] {
             assert_eq!(autochroot::User::find(text).unwrap_err(), error, "{text}");
-            assert_eq!(error.to_string(), message);
+            assert_eq!((error.to_string(), format!("{error:?}")), (message.to_owned(), message.to_owned()));
             assert_eq!(format!("{:?}", std::io::Error::from(error).kind()), kind);
         }
         fs::remove_file("/etc/passwd").unwrap();

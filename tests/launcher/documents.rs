@@ -1,0 +1,196 @@
+//! What the README and the man page say: each command is run, with the programs and users of this machine.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::common::*;
+use crate::text;
+
+const README: &str = include_str!("../../README.md");
+const MAN_PAGE: &str = include_str!("../../src/bin/autochroot/autochroot.1");
+
+/// The text between two others, with the programs of this machine.
+fn recipe(start: &str, end: &str) -> String {
+    let text = README.split_once(start).unwrap_or_else(|| panic!("no {start}")).1.split_once(end).unwrap().0;
+    text.replace("/usr/bin/autochroot", launcher().to_str().unwrap())
+        .replace("/usr/lib/server", payload().to_str().unwrap())
+        .replace("-u www", "-u 7:8")
+}
+
+#[test]
+fn systemd_takes_the_units() {
+    if !have("systemd-analyze") {
+        return skipped("no systemd-analyze");
+    }
+    let scratch = Scratch::new();
+    let (socket, service) = (scratch.0.join("server.socket"), scratch.0.join("server.service"));
+    fs::write(&socket, recipe("# server.socket\n", "# server.service\n")).unwrap();
+    fs::write(&service, recipe("# server.service\n", "```")).unwrap();
+    for unit in [socket, service] {
+        let output = command(Path::new("systemd-analyze")).arg("verify").arg(unit).output().unwrap();
+        assert!(output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("server."), "{output:?}");
+    }
+}
+
+#[test]
+fn runit_runs_the_launcher() {
+    root_only!();
+    if !have("runsv") {
+        return skipped("no runsv");
+    }
+    let scratch = Scratch::new();
+    let run = scratch.0.join("run");
+    let line = recipe("`run` script of runit | `", "` |");
+    fs::write(&run, format!("#!/bin/sh\n{line} pid ids look\n")).unwrap();
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut runsv = command(Path::new("runsv")).arg(&scratch.0).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(runsv.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let said: Vec<_> = lines.take_while(|line| !line.starts_with("mkdir: ")).collect();
+    assert!(said.contains(&"ids: 7 7 8 8 [8]".to_owned()), "{said:?}");
+    assert!(said.contains(&"entries: Ok(0)".to_owned()), "{said:?}");
+    runsv.kill().unwrap();
+    runsv.wait().unwrap();
+}
+
+/// As systemd does with `CapabilityBoundingSet=`.
+#[test]
+fn the_capabilities_that_a_unit_leaves_are_enough() {
+    root_only!();
+    if !have("setpriv") {
+        return skipped("no setpriv");
+    }
+    let run = |left: &str, args: &[&str]| {
+        let mut command = command(Path::new("setpriv"));
+        command.arg(format!("--bounding-set=-all{left}")).arg("--inh-caps=-all").arg(launcher()).args(args);
+        command.arg(payload()).arg("ids").current_dir("/").stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let base = ",+sys_chroot,+setuid,+setgid";
+    let all = format!("{base},+setpcap,+net_bind_service");
+    for (left, args) in [
+        (&*all, &["-u7:8"][..]),
+        (&*all, &["-u7:8", "--caps=net_bind_service"]),
+        (base, &["-u7:8", "-q"]),
+        (",+sys_chroot,+sys_admin,+setuid,+setgid,+setpcap", &["-u7:8", "-f/etc/passwd"]),
+        (",+sys_chroot,+setpcap", &[]),
+    ] {
+        let output = run(left, args);
+        let ids = if args.is_empty() { "ids: 0 0 0 0" } else { "ids: 7 7 8 8 [8]" };
+        assert!(text(&output.stdout).contains(ids) && output.stderr.is_empty(), "{left} {args:?}: {output:?}");
+    }
+    // What is missing is named.
+    let hint = "; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet=";
+    for (left, args, missing) in [
+        (",+sys_chroot", &["-q", "-u7:8"][..], "missing: setgid,setuid"),
+        (",+sys_chroot,+setuid,+setgid", &["-u7:8", "--require=securebits"], "missing: setpcap"),
+        (",+sys_chroot,+setuid,+setgid,+setpcap", &["-u7:8", "--caps=net_admin"], "missing: net_admin"),
+    ] {
+        let output = run(left, args);
+        assert!(text(&output.stderr).ends_with(&format!("hint: {missing}{hint}\n")), "{left} {args:?}: {output:?}");
+        assert_eq!(output.status.code(), Some(125));
+    }
+}
+
+#[test]
+fn the_readme_is_short_and_narrow() {
+    assert!(README.lines().count() <= 160, "{} lines", README.lines().count());
+    for line in README.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+/// Each command of the README that starts the launcher, word for word but for the server, its user and its directory.
+#[test]
+fn the_commands_of_the_readme_run() {
+    root_only!();
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.0.join("www")).unwrap();
+    fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut count = 0;
+    for line in README.lines().filter(|line| line.starts_with("autochroot ")) {
+        let words = line.split('#').next().unwrap().trim().replace("/srv/www", scratch.0.join("www").to_str().unwrap());
+        let words = words.replace("-u www", "-u 7:8").replace("./server", payload().to_str().unwrap());
+        let mut launcher = command(launcher());
+        launcher.args(words.split_whitespace().skip(1)).args(["ids", "capabilities"]).current_dir("/");
+        let output = launcher.stdin(Stdio::null()).output().unwrap();
+        let said = text(&output.stdout);
+        assert!(output.status.success() && output.stderr.is_empty(), "{line}: {output:?}");
+        assert_eq!(said.contains("ids: 7 7 8 8 [8]"), line.contains("-u www"), "{line}: {said}");
+        assert_eq!(said.contains("[400, 400, 400]"), line.contains("--caps"), "{line}: {said}");
+        count += 1;
+    }
+    assert_eq!(count, 5);
+}
+
+/// What the README answers to the question whether it worked.
+#[test]
+fn the_root_is_seen_from_outside_as_the_readme_says() {
+    root_only!();
+    for (root, shown) in [("unlinked", " (deleted)"), ("detached", "/")] {
+        let mut launcher = command(launcher());
+        launcher.args(["-u", "7:8", "-r", root]).arg(payload()).args(["pid", "copy"]).current_dir("/");
+        let mut child = launcher.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with("arg: ") || line.starts_with("pid: ")));
+        let root = format!("/proc/{}/root", child.id());
+        assert!(fs::read_link(&root).unwrap().to_str().unwrap().ends_with(shown));
+        assert_eq!(fs::read_dir(format!("{root}/")).unwrap().count(), 0);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+}
+
+/// The options in the order of the parser's table, which `--help` prints.
+#[test]
+fn the_man_page_has_the_options_of_the_parser() {
+    let help = command(launcher()).arg("--help").output().unwrap();
+    let help = text(&help.stdout);
+    assert!(help.lines().count() <= 24 && help.lines().all(|line| line.len() <= 80), "{help}");
+    let options = help.lines().filter_map(|line| {
+        let words: Vec<_> = line.trim_start().split([' ', ',']).filter(|word| !word.is_empty()).collect();
+        let at = line.len() - line.trim_start().len();
+        words.first().filter(|word| word.starts_with('-'))?;
+        let long = words.iter().take(2).find_map(|word| word.strip_prefix("--"))?;
+        (at > 0 && at < 8)
+            .then(|| (long.to_owned(), words[0].strip_prefix('-').filter(|one| one.len() == 1).map(str::to_owned)))
+    });
+    let in_the_help: Vec<_> = options.collect();
+    let in_the_man_page: Vec<_> = MAN_PAGE
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<_> = line.strip_prefix(".It Fl ")?.split(' ').collect();
+            let long = words.iter().find_map(|word| word.strip_prefix("\\-"))?;
+            Some((long.to_owned(), Some(words[0].to_owned()).filter(|word| word.len() == 1)))
+        })
+        .collect();
+    assert_eq!(in_the_man_page, in_the_help);
+}
+
+#[test]
+fn the_man_page_has_every_line_of_check() {
+    let scratch = Scratch::new();
+    fs::write(scratch.0.join("file"), "").unwrap();
+    fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let section = MAN_PAGE.split_once(".Sh CHECK").unwrap().1.split_once(".Sh ").unwrap().0;
+    let documented: Vec<_> = section.lines().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
+    let mut printed = std::collections::BTreeSet::new();
+    for user in users() {
+        let file = format!("-f{}=/file", scratch.0.join("file").display());
+        for options in
+            [&["-runlinked"][..], &["-rdetached"], &[&*file], &["-r/"], &["-runlinked", "--no-seal", "--keep-fds=all"]]
+        {
+            let mut launcher = command(launcher());
+            start_as(&mut launcher, user);
+            let output = launcher.arg("--check").args(options).current_dir("/").output().unwrap();
+            for line in text(&output.stdout).lines() {
+                let key = line.split_once(':').unwrap().0.to_owned();
+                assert!(documented.contains(&&*key), "{line}");
+                printed.insert(key);
+            }
+        }
+    }
+    assert!(documented.iter().all(|key| printed.contains(*key)), "{documented:?} {printed:?}");
+}
