@@ -186,7 +186,8 @@ impl fmt::Display for Cause {
                 "/proc is read-only: mount it writable, or go without id maps and files (IdMap::None, --id-map none)"
             }
             Cause::NotDumpable => {
-                "enter before the process changes its user, or go without id maps (IdMap::None, --id-map none)"
+                "enter before the process changes its user, allow it (Jail::allow_dumpable), or go without id maps (IdMap::None, \
+                 --id-map none)"
             }
             Cause::NoSetfcap => {
                 "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps (IdMap::None, --id-map none)"

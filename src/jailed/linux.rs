@@ -6,7 +6,7 @@ use super::Jailed;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Fault, Step};
 use crate::jail::Entered;
-use crate::linux::{Before, RunAs, Seal, Sealing, User, explain, run_steps};
+use crate::linux::{Before, RunAs, Seal, Sealing, User, Way, explain, run_steps};
 use crate::protection::{InForce, Protection, SessionKeyring};
 
 /// Linux only.
@@ -88,19 +88,19 @@ impl Jailed {
     /// Those of `run_as`, [`Step::CheckCapabilities`] for a capability that is not held, and
     /// [`Step::CheckIds`] for uid 0, which keeps all its capabilities until a [`Seal`] drops them; nothing has changed since the entry then.
     pub fn run_as_keeping(self, user: &User<'_>, keep: Capabilities) -> Result<Jailed, Error> {
-        self.become_user(user, true, keep)
+        self.become_user(user, Way { ids: true, groups: true }, keep)
     }
 
-    /// Without `set_groups` the groups are left as they are.
-    pub(crate) fn become_user(self, user: &User<'_>, set_groups: bool, keep: Capabilities) -> Result<Jailed, Error> {
+    /// Sets what differs, and drops what is not kept.
+    pub(crate) fn become_user(self, user: &User<'_>, way: Way, keep: Capabilities) -> Result<Jailed, Error> {
         let before = Before {
             in_user_namespace: self.in_user_namespace(),
             ids_kept: self.ids_kept,
             keyring: self.keyring,
             stat: self.stat.as_ref(),
         };
-        let mut run_as = RunAs::new(before, user, set_groups, keep);
-        let changes = RunAs::changes(self.in_user_namespace(), user.uid().as_raw());
+        let mut run_as = RunAs::new(before, user, way, keep);
+        let changes = RunAs::changes(self.in_user_namespace(), user.uid().as_raw(), way);
         run_steps(RunAs::CHECKS, changes, |step| run_as.perform(step)).map_err(|failure| self.refused(failure))?;
         let keyring = run_as.keyring;
         Ok(Jailed { keyring, kept: keep, ..self })

@@ -79,7 +79,7 @@ pub(super) struct Line {
     token: Text<NAME>,
     /// The group has the member that was looked for.
     pub(super) has_member: bool,
-    /// The line holds a byte that is invalid there: a NUL, or in the name a blank, a comma or a control character.
+    /// The line holds a byte that is invalid there: a NUL, a blank at the start, or in the name a comma or a control character.
     is_bad: bool,
 }
 
@@ -99,24 +99,29 @@ impl Line {
 
     /// Adds a byte. Returns true at the end of the line.
     fn add(&mut self, byte: u8, member: &[u8]) -> bool {
-        if self.colons == 3 && matches!(byte, b',' | b':' | b'\n') {
-            self.has_member |= self.token.get().is_some_and(|one| !member.is_empty() && one.trim_ascii() == member);
+        // The members follow the third colon. A further colon belongs to a member.
+        if self.colons >= 3 && matches!(byte, b',' | b'\n') {
+            self.has_member |=
+                self.token.get().is_some_and(|one| !member.is_empty() && one.trim_ascii_start() == member);
             self.token = Text::EMPTY;
+        } else if self.colons >= 3 {
+            self.token.push(byte);
         }
         match (byte, self.colons) {
             (b'\n', _) => return true,
             (b':', _) => self.colons += 1,
+            // Some C libraries skip blanks at the start of a line, others do not.
+            (b' ', 0) if self.name.length == 0 => self.is_bad = true,
             (_, 0) => {
-                self.is_bad |= matches!(byte, 0..=b' ' | b',' | 127);
-                self.name.push(byte);
+                self.is_bad |= matches!(byte, 0..b' ' | b',' | 127);
+                if !(self.name.length == 0 && byte.is_ascii_whitespace()) {
+                    self.name.push(byte);
+                }
             }
-            (_, 2) => self.third.push(byte),
+            (_, 2) => self.third.push_digit(byte),
             (_, 3) => {
                 self.is_bad |= byte == 0;
-                self.fourth.push(byte);
-                if byte != b',' {
-                    self.token.push(byte);
-                }
+                self.fourth.push_digit(byte);
             }
             _ => self.is_bad |= byte == 0,
         }
@@ -128,14 +133,19 @@ impl Line {
         !matches!(self.name.bytes.first(), None | Some(0 | b'#' | b'+' | b'-'))
     }
 
+    /// Returns the id in the third field, of whatever line it is.
+    pub(super) fn id(&self) -> Option<u32> {
+        number(self.third.get()?)
+    }
+
     /// Returns the user id and group id, if the line of `/etc/passwd` is well-formed: an id consists of digits.
     pub(super) fn login(&self) -> Option<(u32, u32)> {
-        if self.is_bad || self.colons < 6 { None } else { number(self.third.get()?).zip(number(self.fourth.get()?)) }
+        if self.is_bad || self.colons < 6 { None } else { self.id().zip(number(self.fourth.get()?)) }
     }
 
     /// Returns the group id, if the line of `/etc/group` is well-formed.
     pub(super) fn group(&self) -> Option<u32> {
-        if self.is_bad || self.colons < 3 { None } else { number(self.third.get()?) }
+        if self.is_bad || self.colons < 3 { None } else { self.id() }
     }
 }
 
@@ -154,6 +164,14 @@ impl<const MOST: usize> Text<MOST> {
             *place = byte;
         }
         self.length = self.length.saturating_add(1);
+    }
+
+    /// Adds a digit. Zeros at the start, of which there may be any number, do not take room.
+    fn push_digit(&mut self, byte: u8) {
+        if self.length == 1 && self.bytes.first() == Some(&b'0') && byte.is_ascii_digit() {
+            self.length = 0;
+        }
+        self.push(byte);
     }
 
     pub(super) fn get(&self) -> Option<&[u8]> {

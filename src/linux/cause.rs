@@ -101,11 +101,12 @@ fn not_permitted(step: Step) -> Option<Cause> {
 /// `setgroups`, `setresgid` or `setresuid` failed.
 fn not_that_user(step: Step, errno: Errno) -> Option<Cause> {
     match errno {
-        Errno::PERM => missing(CapabilitySet::SETUID | CapabilitySet::SETGID).or_else(|| match step {
-            _ if filtered() => Some(Cause::SeccompPerhaps),
-            Step::SetGroups => Some(Cause::SetgroupsDenied),
-            _ => None,
-        }),
+        Errno::PERM => missing(if step == Step::SetUid { CapabilitySet::SETUID } else { CapabilitySet::SETGID })
+            .or_else(|| match step {
+                _ if filtered() => Some(Cause::SeccompPerhaps),
+                Step::SetGroups => Some(Cause::SetgroupsDenied),
+                _ => None,
+            }),
         Errno::INVAL => Some(Cause::UnmappedUser),
         Errno::AGAIN => Some(Cause::ProcessLimit),
         _ => None,
@@ -182,13 +183,20 @@ fn is_chrooted() -> bool {
 
 /// Whether the user id or a group id is not mapped in the user namespace that the process is in.
 pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
-    let mut buffer = [0; 1024];
-    let lacks = |map: Option<&[u8]>, id| map.is_some_and(|map| !maps(map, id));
+    let mut buffer = [0; 4096];
+    // A map that does not fit is not known.
+    let lacks = |map: Option<&[u8]>, id| map.is_some_and(|map| map.len() < 4096 && !maps(map, id));
     if lacks(text(c"/proc/self/uid_map", &mut buffer), uid) {
         return true;
     }
     let map = text(c"/proc/self/gid_map", &mut buffer);
     lacks(map, gid) || groups.iter().any(|one| lacks(map, one.as_raw()))
+}
+
+/// Whether an id that is not mapped may show as the overflow id: the user namespace that the process is in does not map all ids.
+pub(super) fn may_show_overflow_ids() -> bool {
+    let is_partial = |map| text(map, &mut [0; 64]).is_some_and(|map| !maps(map, u32::MAX - 1));
+    is_partial(c"/proc/self/uid_map") || is_partial(c"/proc/self/gid_map")
 }
 
 /// Whether a line of the map holds the id: its first number is an id here, and its third is their count.

@@ -9,7 +9,8 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use super::syscall::supplementary_groups;
 use super::user::Gid;
 
-/// Calls `see` with the supplementary groups, which the kernel sorts. Up to 64 are on the stack, more in memory mapped for them.
+/// Calls `see` with the supplementary groups. Up to 64 are on the stack, more in memory mapped for them. In a user namespace the list is
+/// not sorted by the ids that are seen there.
 pub(super) fn with_groups<T>(see: impl FnOnce(&[u32]) -> T) -> Result<T, Errno> {
     let mut few = [0; 64];
     match supplementary_groups(&mut few) {
@@ -33,7 +34,7 @@ pub(super) fn with_groups<T>(see: impl FnOnce(&[u32]) -> T) -> Result<T, Errno> 
 pub(super) fn groups_are(wanted: &[Gid]) -> Result<bool, Errno> {
     with_groups(|list| {
         list.len() == wanted.len()
-            && wanted.iter().all(|gid| list.binary_search(&gid.as_raw()).is_ok())
+            && wanted.iter().all(|gid| list.contains(&gid.as_raw()))
             && list.iter().all(|gid| wanted.contains(&Gid::from_raw(*gid)))
     })
 }

@@ -17,6 +17,7 @@ use super::privileges::{
 };
 use super::threads::still_alone;
 use super::user::{Gid, Uid, User};
+use super::way::Way;
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::protection::SessionKeyring;
@@ -77,7 +78,7 @@ pub(crate) struct Before<'a> {
 pub(crate) struct RunAs<'a> {
     before: Before<'a>,
     user: &'a User<'a>,
-    set_groups: bool,
+    way: Way,
     keep: Capabilities,
     /// The signal that this process gets when its parent ends, and the parent: the change of ids takes the signal away.
     death: (Option<Signal>, Option<Pid>),
@@ -89,14 +90,18 @@ impl<'a> RunAs<'a> {
     pub(crate) const CHECKS: &'static [Become] = &[Become::Threads, Become::Ids, Become::Keep];
 
     /// The changes after the checks. In a user namespace no groups can be set. Uid 0 keeps its capabilities.
-    pub(crate) const fn changes(in_user_namespace: bool, uid: u32) -> &'static [Become] {
+    pub(crate) fn changes(in_user_namespace: bool, uid: u32, way: Way) -> &'static [Become] {
         use Become::{
             Ambient, BoundingSet, DeathSignal, DropCapabilities, Keyring, Securebits, SetGid, SetGroups, SetUid, Verify,
         };
-        match (in_user_namespace, uid) {
-            (true, _) => &[SetGid, SetUid, DeathSignal, Verify],
-            (false, 0) => &[SetGroups, SetGid, SetUid, DeathSignal, Verify],
-            (false, _) => &[
+        match (in_user_namespace, uid, way) {
+            (_, _, Way { ids: false, groups: false }) if in_user_namespace || uid == 0 => &[Verify],
+            (true, _, _) => &[SetGid, SetUid, DeathSignal, Verify],
+            (false, 0, _) => &[SetGroups, SetGid, SetUid, DeathSignal, Verify],
+            (false, _, Way { ids: false, groups: false }) => {
+                &[BoundingSet, Ambient, Securebits, Keyring, DropCapabilities, Verify]
+            }
+            (false, _, _) => &[
                 SetGroups,
                 SetGid,
                 BoundingSet,
@@ -111,9 +116,8 @@ impl<'a> RunAs<'a> {
         }
     }
 
-    /// Without `set_groups` the groups are left as they are.
-    pub(crate) const fn new(before: Before<'a>, user: &'a User<'a>, set_groups: bool, keep: Capabilities) -> Self {
-        RunAs { before, user, set_groups, keep, death: (None, None), keyring: before.keyring }
+    pub(crate) const fn new(before: Before<'a>, user: &'a User<'a>, way: Way, keep: Capabilities) -> Self {
+        RunAs { before, user, way, keep, death: (None, None), keyring: before.keyring }
     }
 
     pub(crate) fn perform(&mut self, step: Become) -> Result<(), Fault> {
@@ -121,7 +125,7 @@ impl<'a> RunAs<'a> {
             Become::Threads => still_alone(self.before.stat),
             Become::Ids => self.check(),
             Become::Keep => held_of(self.keep),
-            Become::SetGroups if !self.set_groups => Ok(()),
+            Become::SetGroups if !self.way.groups => Ok(()),
             Become::SetGroups => Ok(set_thread_groups(gids(self.user.groups()))?),
             Become::SetGid => {
                 let gid = RawGid::from_raw(self.user.gid().as_raw());
@@ -148,7 +152,7 @@ impl<'a> RunAs<'a> {
         let (uid, gid, groups) = (self.user.uid().as_raw(), self.user.gid().as_raw(), self.user.groups());
         check_arguments(self.user, self.keep)?;
         let own = (geteuid().as_raw(), getegid().as_raw()) == (uid, gid) && self.before.ids_kept;
-        let sets_groups = self.set_groups && groups.iter().any(|one| *one != self.user.gid());
+        let sets_groups = self.way.groups && groups.iter().any(|one| *one != self.user.gid());
         if self.before.in_user_namespace && (!own || sets_groups) {
             return Err(Fault::NotOwnId);
         }
@@ -193,7 +197,7 @@ impl<'a> RunAs<'a> {
             return Err(Fault::Ids);
         }
         // A user namespace shows groups that it does not map as the overflow id: nothing can be said of them.
-        if !self.before.in_user_namespace && self.set_groups && !groups_are(self.user.groups())? {
+        if !self.before.in_user_namespace && self.way.groups && !groups_are(self.user.groups())? {
             return Err(Fault::Groups);
         }
         if uid == 0 {

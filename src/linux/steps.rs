@@ -16,16 +16,19 @@ pub(crate) fn run_steps<S: Copy>(
 mod tests {
     use rustix::io::Errno;
 
-    use super::super::{RunAs, Sealing};
+    use super::super::{RunAs, Sealing, Way};
     use super::*;
     use crate::error::Step;
 
     #[test]
     fn a_straight_way_stops_at_the_first_failure_and_says_whether_anything_changed() {
         let mut count = 0;
-        count += walks(RunAs::CHECKS, RunAs::changes(false, 0));
-        count += walks(RunAs::CHECKS, RunAs::changes(false, 1));
-        count += walks(RunAs::CHECKS, RunAs::changes(true, 1));
+        for (in_user_namespace, uid) in [(false, 0), (false, 1), (true, 1)] {
+            for ids in [false, true] {
+                let changes = RunAs::changes(in_user_namespace, uid, Way { ids, groups: ids });
+                count += walks(RunAs::CHECKS, changes);
+            }
+        }
         count += walks(Sealing::CHECKS, Sealing::CHANGES);
         println!("figure: {count} failing steps of run_as and seal");
     }

@@ -80,6 +80,7 @@ impl User<'static> {
     ///
     /// - Digits are an id. Anything else is a name of `/etc/passwd` or `/etc/group`.
     /// - Without a group, the user gets the group of `/etc/passwd` and all supplementary groups of `/etc/group`, as from `initgroups(3)`.
+    ///   A malformed line gives no group.
     /// - With a group, the user gets that one and no other. Ids with a group need not be in the files.
     ///
     /// Only these two files are read. Users of LDAP, NIS or systemd-homed are not found: give their ids. Call this before the jail is
@@ -303,7 +304,7 @@ fn find_login(name: &[u8], id: Option<u32>) -> Result<Option<Login>, UserError> 
     each(Accounts::Passwd, b"", &mut |line| {
         let is_it = match id {
             None => line.name.get() == Some(name),
-            Some(id) => line.name.get().is_some() && line.login().is_some_and(|(uid, _)| uid == id),
+            Some(id) => line.id() == Some(id),
         };
         if is_it {
             let login = line.login().map(|(uid, gid)| Login { name: line.name, uid, gid });

@@ -1,55 +1,60 @@
 //! Decides how the process becomes a user, before anything changes (Linux).
 
-use rustix::thread::CapabilitySet;
+use rustix::process::{Gid as RawGid, Uid as RawUid};
+use rustix::thread::{CapabilitySet, set_thread_res_gid, set_thread_res_uid};
 
-use super::cause::{denies_setgroups, is_unmapped, missing};
+use super::cause::{denies_setgroups, is_unmapped, may_show_overflow_ids, missing};
 use super::groups::with_groups;
 use super::syscall::{group_ids, user_ids};
 use super::user::{Gid, User};
 use crate::cause::Cause;
 use crate::error::{Error, Fault, Residue, Step};
 
-/// How the process becomes the user.
+/// An id that a user namespace does not map shows as this one.
+const OVERFLOW: u32 = 65534;
+
+/// What has to be set for the process to become the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
-    /// The process has these ids already.
-    pub(crate) is_user: bool,
-    /// The supplementary groups have to be set. Otherwise they are the user's already, or some of them.
-    pub(crate) set_groups: bool,
+    /// The user and group ids. Otherwise all of them are the user's already.
+    pub(crate) ids: bool,
+    /// The supplementary groups. Otherwise they are the user's already, or some of them.
+    pub(crate) groups: bool,
 }
 
 impl Way {
     /// Returns the error if the process cannot become the user.
     ///
-    /// A process that is the user already may lack groups. One that has groups which the user is not in must leave them.
+    /// A process that has the ids of the user may lack groups. One that has groups which the user is not in must leave them.
     pub(crate) fn find(user: &User<'_>) -> Result<Way, Error> {
         let (uids, gids) = (user_ids(), group_ids());
         let (uid, gid) = (user.uid().as_raw(), user.gid().as_raw());
-        let is_user = uids == [uid; 3] && gids == [gid; 3];
-        let (other, lacks) =
-            with_groups(|list| compare(list, gid, user.groups())).map_err(|errno| refused(Fault::of(errno), None))?;
-        let set_groups = other.is_some() || lacks;
+        let (other, lacks) = with_groups(|list| compare(list, user.gid(), user.groups()))
+            .map_err(|errno| refused(Fault::of(errno), None))?;
+        // What looks like this user may be somebody else. With privilege the ids are set, without it they are tried.
+        let is_unsure = (uid == OVERFLOW || gid == OVERFLOW) && may_show_overflow_ids();
+        let missing_to_set = if is_unsure { missing(CapabilitySet::SETUID | CapabilitySet::SETGID) } else { None };
+        let ids = uids != [uid; 3] || gids != [gid; 3] || is_unsure && missing_to_set.is_none();
+        let groups = other.is_some() || ids && lacks;
         let mut needed = CapabilitySet::empty();
         needed.set(CapabilitySet::SETUID, !uids.contains(&uid));
-        needed.set(CapabilitySet::SETGID, !gids.contains(&gid) || set_groups);
-        let why_not = if let Some(cause) = missing(needed) {
-            Some((Fault::NotPrivileged, cause))
-        } else if is_user && !set_groups {
-            None
-        } else if is_unmapped(uid, gid, user.groups()) {
-            Some((Fault::UnmappedId, Cause::UnmappedUser))
+        needed.set(CapabilitySet::SETGID, !gids.contains(&gid) || groups);
+        let (fault, cause) = if let Some(cause) = missing(needed) {
+            (Fault::NotPrivileged, cause)
+        } else if (ids || groups) && is_unmapped(uid, gid, user.groups()) {
+            (Fault::UnmappedId, Cause::UnmappedUser)
+        } else if groups && denies_setgroups() {
+            (Fault::SetgroupsDenied, Cause::SetgroupsDenied)
+        } else if let Some(cause) = missing_to_set.filter(|_| !ids && !has_ids(uid, gid)) {
+            (Fault::NotPrivileged, cause)
         } else {
-            (set_groups && denies_setgroups()).then_some((Fault::SetgroupsDenied, Cause::SetgroupsDenied))
+            return Ok(Way { ids, groups });
         };
-        match (why_not, other) {
-            (None, _) => Ok(Way { is_user, set_groups }),
-            (Some(_), None) if is_user => Ok(Way { is_user, set_groups: false }),
-            (Some((_, cause)), Some(other)) if is_user => {
-                #[allow(clippy::cast_possible_wrap, reason = "it is displayed as the number that it was")]
-                let number = Some(other as i32);
-                Err(Error { number, ..refused(Fault::OtherGroup, Some(cause)) })
-            }
-            (Some((fault, cause)), _) => Err(refused(fault, Some(cause))),
+        let refused = refused(fault, Some(cause));
+        match other {
+            #[allow(clippy::cast_possible_wrap, reason = "it is displayed as the number that it was")]
+            Some(other) if !ids => Err(Error { fault: Fault::OtherGroup, number: Some(other as i32), ..refused }),
+            _ => Err(refused),
         }
     }
 }
@@ -59,8 +64,17 @@ fn refused(fault: Fault, cause: Option<Cause>) -> Error {
 }
 
 /// Returns a group of the process that the user is not in, and whether the process lacks a group of the user.
-fn compare(list: &[u32], gid: u32, groups: &[Gid]) -> (Option<u32>, bool) {
-    let other = list.iter().copied().find(|one| *one != gid && !groups.contains(&Gid::from_raw(*one)));
-    let lacks = groups.iter().map(|one| one.as_raw()).any(|one| list.binary_search(&one).is_err());
-    (other, lacks)
+fn compare(list: &[u32], gid: Gid, groups: &[Gid]) -> (Option<u32>, bool) {
+    let is_other = |one: &u32| {
+        let is_users = Gid::from_raw(*one) == gid || groups.contains(&Gid::from_raw(*one));
+        !is_users || *one == OVERFLOW && may_show_overflow_ids()
+    };
+    let other = list.iter().copied().find(is_other);
+    (other, groups.iter().any(|one| !list.contains(&one.as_raw())))
+}
+
+/// Tries to set the ids that the process seems to have. Without privilege that succeeds only if one of the three is it, and then all are.
+fn has_ids(uid: u32, gid: u32) -> bool {
+    let (uid, gid) = (RawUid::from_raw(uid), RawGid::from_raw(gid));
+    set_thread_res_gid(gid, gid, gid).is_ok() && set_thread_res_uid(uid, uid, uid).is_ok()
 }

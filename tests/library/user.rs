@@ -83,6 +83,18 @@ fn a_user_in_many_groups_needs_room() {
     });
 }
 
+/// Enters a user namespace with this map for users and groups, which a process outside writes. The ids are not mapped.
+fn map_ids(map: &str) {
+    let parent = std::process::id();
+    let script = format!("read _; echo '{map}' >/proc/{parent}/uid_map && echo '{map}' >/proc/{parent}/gid_map");
+    let mut writer = std::process::Command::new("sh");
+    let mut writer = writer.args(["-c", &script]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, 0);
+    drop(writer.stdin.take());
+    writer.wait().unwrap();
+    assert!(fs::read_to_string("/proc/self/gid_map").unwrap().contains("100000"));
+}
+
 /// Enters as this user and seals, and checks who it is and what it holds.
 fn enter_and_seal(jail: Jail<'_>, user: &autochroot::User<'_>) -> Result<Entered, Error> {
     let jailed = jail.enter_as(user)?;
@@ -170,6 +182,66 @@ fn a_saved_id_of_root_is_given_up() {
 }
 
 const MAY_CHANGE_USER: Capabilities = Capabilities::SETUID.union(Capabilities::SETGID);
+
+/// An id that is not mapped shows as 65534: whoever has it is not the user with that id.
+#[test]
+fn nobody_of_a_user_namespace_may_be_somebody_else() {
+    root_only!();
+    let overflow = account(65534, 65534, &[65534]);
+    let nobody = || {
+        unsafe {
+            assert_eq!(libc::setresgid(65534, 65534, 65534), 0);
+            assert_eq!(libc::setresuid(65534, 65534, 65534), 0);
+        }
+        keep_only(Capabilities::NONE);
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }, 0);
+    };
+    // The ids are root's outside.
+    as_user(User::Root, || {
+        set_groups(&[]);
+        map_ids("0 100000 65536");
+        keep_only(Capabilities::NONE);
+        assert_eq!(ids(), [65534; 6]);
+        let error = Jail::auto().enter_as(&overflow).unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::CheckIds, false), "{error}");
+    });
+    // With the privilege it becomes nobody.
+    as_user(User::Root, || {
+        map_ids("0 100000 65536");
+        let _ = Jail::unjailed().enter_as(&overflow).unwrap();
+        assert_eq!((ids(), held()), ([65534; 6], 0));
+    });
+    // The groups are somebody else's.
+    as_user(User::Root, || {
+        set_groups(&[4, 27]);
+        map_ids("0 100000 65536");
+        nobody();
+        let error = Jail::auto().enter_as(&overflow).unwrap_err();
+        assert!(error.to_string().contains("group 65534 of the process is not a group of the user"), "{error}");
+    });
+    // It is nobody.
+    as_user(User::Root, || {
+        set_groups(&[]);
+        map_ids("0 100000 65536");
+        nobody();
+        let _ = Jail::auto().enter_as(&overflow).unwrap();
+    });
+}
+
+/// The kernel sorts the groups by their ids outside.
+#[test]
+fn groups_are_compared_in_whatever_order_they_are() {
+    root_only!();
+    as_user(User::Root, || {
+        map_ids("0 100000 1000\n1000 1000 1\n1001 101000 60000");
+        unsafe {
+            assert_eq!(libc::setresgid(0, 0, 0), 0);
+            assert_eq!(libc::setresuid(0, 0, 0), 0);
+        }
+        let _ = Jail::unlinked().enter_as(&account(7, 8, &[1000, 4, 8])).unwrap();
+        assert_eq!(groups(), [1000, 4, 8]);
+    });
+}
 
 #[test]
 fn without_the_privilege_to_enter_the_user_comes_first() {

@@ -8,21 +8,21 @@ use crate::cause::Cause;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::jail::{IdMap, Jail, UserNamespace};
 use crate::jailed::Jailed;
-use crate::linux::{User, Way, check_arguments, held_of};
+use crate::linux::{User, Way, check_arguments, explain, held_of, only_thread};
 use crate::root::Root;
 
 /// Linux only.
 impl Jail<'_> {
     /// Enters the jail as this user: [`enter`](Jail::enter) and [`run_as`](Jailed::run_as), in the order that works.
     ///
-    /// - A process that is the user already only enters. It may lack some of the user's groups.
+    /// - A process that is the user already enters, and drops the capabilities that are not kept. It may lack some of the user's groups.
     /// - A process with the privilege to enter and to become the user does both.
     /// - A process that can become the user, but needs a user namespace to enter, becomes the user first: in a user namespace there
     ///   are no other users.
     /// - Any other process gets an error, and nothing has changed.
     ///
-    /// The process is the user and nobody else when this returns: it has the real, effective and saved ids of the user, no capability,
-    /// and no group that the user is not in. [`Jail::unjailed`] changes the user too.
+    /// When this returns, the real, effective and saved ids are those of the user (with [`IdMap::None`] all ids show as 65534), the process
+    /// is in no group that the user is not in, and unless the user is root it holds no capability. [`Jail::unjailed`] changes the user too.
     ///
     /// ```no_run
     /// # #[cfg(target_os = "linux")] {
@@ -49,7 +49,10 @@ impl Jail<'_> {
     ///
     /// [`Step::CheckIds`], before anything changes: a capability is missing, an id is not mapped in the user namespace around the process,
     /// `setgroups` is denied there, or the process is in a group that the user is not in. [`Step::Proc`], before anything changes: see
-    /// the requirements. All others are those of `enter` and `run_as`.
+    /// the requirements.
+    ///
+    /// All others are those of `enter` and `run_as`. Where the user comes first, an error of `enter` leaves the process as the user, in "/".
+    /// [`Error::is_partial`] is true then, and the text says so.
     pub fn enter_as(self, user: &User<'_>) -> Result<Jailed, Error> {
         self.enter_as_keeping(user, Capabilities::NONE)
     }
@@ -70,25 +73,30 @@ impl Jail<'_> {
         check_arguments(user, keep).map_err(|fault| refused(Step::CheckIds, fault, None))?;
         held_of(keep).map_err(not_held)?;
         let way = Way::find(user)?;
+        let is_user = !way.ids && !way.groups;
         let needs_namespace = self.needs_namespace();
         if needs_namespace && keep != Capabilities::NONE {
             return Err(refused(Step::CheckCapabilities, Fault::NothingKept, Some(Cause::NothingKept)));
         }
-        let is_user = way.is_user && !way.set_groups;
-        if !needs_namespace || is_user {
+        let comes_first = needs_namespace && !is_user;
+        if comes_first && self.plan.id_map == IdMap::Identity && !self.plan.dumpable {
+            return Err(refused(Step::Proc, Fault::NotDumpable, Some(Cause::NotDumpable)));
+        }
+        // `enter` checks it otherwise, before it changes anything.
+        if comes_first || self.plan.threads {
+            only_thread().map_err(|fault| explain(refused(Step::Threads, fault, None)))?;
+        }
+        if !comes_first {
             let jailed = self.enter()?;
             // In a user namespace there is nothing left to drop.
             let is_done = is_user && jailed.in_user_namespace();
-            return if is_done { Ok(jailed) } else { jailed.become_user(user, way.set_groups, keep) };
-        }
-        if self.plan.id_map == IdMap::Identity && !self.plan.dumpable {
-            return Err(refused(Step::Proc, Fault::NotDumpable, Some(Cause::NotDumpable)));
+            return if is_done { Ok(jailed) } else { jailed.become_user(user, way, keep) };
         }
         // Other processes of the user can look at this one: they must not find a working directory that was root's.
         chdir(c"/").map_err(|errno| refused(Step::WorkingDirectory, errno.into(), None))?;
         let moved = |error: Error| Error { traces: Residue { cwd: true, ..error.traces }, ..error };
         let changed = |error: Error| Error { traces: Residue { cwd: true, user: true, ..error.traces }, ..error };
-        let _ = Jail::unjailed().enter()?.become_user(user, way.set_groups, keep).map_err(moved)?;
+        let _ = Jail::unjailed().enter()?.become_user(user, way, keep).map_err(moved)?;
         self.enter().map_err(changed)
     }
 
@@ -100,6 +108,7 @@ impl Jail<'_> {
         let holds = || capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));
         match (self.root(), self.plan.user_namespace) {
             (Root::Unjailed, _) | (_, UserNamespace::Never) => false,
+            (Root::Failfs, _) if self.plan.roots.is_one() => false,
             (_, UserNamespace::Always) => true,
             (_, UserNamespace::Auto) => !holds(),
         }
