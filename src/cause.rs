@@ -1,11 +1,11 @@
-//! Why a step failed, where that is known, and what to change.
+//! The causes of refusals, and their remedies.
 
 use core::fmt::{self, Write as _};
 
 use crate::capabilities::Capabilities;
 
-/// What made the kernel refuse a step (Linux): from [`Error::known_cause`](crate::Error::known_cause). Displayed as one line that says
-/// what to change.
+/// The reason why the kernel refused a step, from [`Error::known_cause`](crate::Error::known_cause) (Linux). It is displayed as one line
+/// that says what to change.
 ///
 /// | cause | the kernel's answer, and what makes it certain | test |
 /// | --- | --- | --- |
@@ -40,7 +40,7 @@ use crate::capabilities::Capabilities;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// There is more than one thread. These are names of others, as far as `/proc` tells.
+    /// There is more than one thread. These are the names of others, if `/proc` shows them.
     Threads(ThreadNames),
     /// Another process shares the memory of this one: it was made by `vfork`, or by `clone` with `CLONE_VM`.
     SharedMemory,
@@ -52,13 +52,13 @@ pub enum Cause {
     NoDescriptors,
     /// `CAP_SYS_CHROOT` is not held, and the caller forbids user namespaces.
     NoPrivilege,
-    /// These capabilities are not held, which the step takes.
+    /// The step requires these capabilities, which are not held.
     MissingCapabilities(Capabilities),
     /// No directory of the list can be written.
     NoParent,
     /// A seccomp filter refuses `unshare`, as Docker's does.
     Seccomp,
-    /// A seccomp filter is in force. Whether it or something else refused the call cannot be told apart.
+    /// A seccomp filter is in force. It is not known whether it or something else refused the call.
     SeccompPerhaps,
     /// The sysctl `kernel.unprivileged_userns_clone` is 0 (Debian).
     UnprivilegedUsernsClone,
@@ -82,7 +82,7 @@ pub enum Cause {
     AppArmor,
     /// A profile of `AppArmor` is enforced on the process, which refuses the user namespace or the files of `/proc`.
     AppArmorProfile,
-    /// `SELinux` is enforcing, and refused it with `EACCES`.
+    /// `SELinux` is enforcing, and refused the call with `EACCES`.
     SeLinux,
     /// `/proc` is not mounted.
     NoProc,
@@ -110,7 +110,7 @@ pub enum Cause {
 
 /// The names of up to three threads.
 ///
-/// Displayed as ` (tokio-rt-worker, log)`; without a name, as nothing.
+/// It is displayed as ` (tokio-rt-worker, log)`, or as nothing if there is no name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ThreadNames(pub(crate) [[u8; 16]; 3]);
 

@@ -1,4 +1,4 @@
-//! Whether a jail could be entered: tried, not guessed, in a process of its own.
+//! Tries in a fork whether a jail can be entered.
 #![allow(unsafe_code, reason = "fork, and memory that both processes see")]
 
 use core::ffi::c_int;
@@ -23,7 +23,7 @@ unsafe extern "C" {
     fn _exit(status: c_int) -> !;
 }
 
-/// How a jail would be entered: what [`Jail::check`] found.
+/// How a jail would be entered, from [`Jail::check`].
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
     root: Root,
@@ -37,27 +37,27 @@ impl Check {
         Check { root: jailed.root(), entered: jailed.entered, parent: jailed.parent(), advisable: false }
     }
 
-    /// What kind of root the process would have.
+    /// Returns the kind of root that the process would have.
     #[must_use]
     pub const fn root(&self) -> Root {
         self.root
     }
 
-    /// The directory in which the root would be made, if the caller names none.
+    /// Returns the directory in which the root would be made, if the caller names none.
     #[must_use]
     pub const fn parent(&self) -> Option<&'static str> {
         self.parent
     }
 
-    /// By what right it would be entered (Linux).
+    /// Returns how the jail would be entered (Linux).
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[must_use]
     pub const fn entered(&self) -> Entered {
         self.entered
     }
 
-    /// Whether to advise the administrator to configure a jail: none is wanted, though the process is root and could
-    /// have one.
+    /// Returns whether the administrator should be advised to configure a jail: the process is root and could enter one, but none is asked
+    /// for.
     #[must_use]
     pub const fn is_jail_advisable(&self) -> bool {
         self.advisable
@@ -65,17 +65,19 @@ impl Check {
 }
 
 impl Jail<'_> {
-    /// Whether [`enter`](Jail::enter) would succeed now, and how: for a daemon's check of its configuration.
+    /// Tries in a fork whether and how [`enter`](Jail::enter) would succeed now, for a daemon's check of its configuration.
     ///
-    /// Nothing is guessed: a fork of the process enters, says what came of it, and ends. The process itself stays as it
-    /// is. Costs a `fork` and what `enter` costs. The child is seen by a handler of `SIGCHLD`; if that, or another thread,
-    /// reaps it first, no harm is done.
+    /// The process itself does not change. A handler of `SIGCHLD` sees the child. If it, or another thread, reaps the child first, the
+    /// result is the same.
+    ///
+    /// # Cost
+    ///
+    /// A `fork`, and the cost of `enter`.
     ///
     /// # Errors
     ///
-    /// Those of [`enter`](Jail::enter). What could not be undone went with the child, except a directory that could not be
-    /// removed: only of that [`Error::is_partial`] tells.
-    /// [`Step::Fork`]: there is no memory or process to be had.
+    /// Those of [`enter`](Jail::enter). [`Error::is_partial`] is only true if a directory could not be removed, because everything else
+    /// ended with the child. [`Step::Fork`]: the fork failed, for lack of memory or processes.
     ///
     /// # Source
     ///
@@ -105,7 +107,7 @@ impl Jail<'_> {
     }
 }
 
-/// What the fork leaves in memory that both processes see.
+/// The report of the fork, in memory that both processes see.
 struct Report {
     answer: MaybeUninit<Result<Check, Error>>,
     /// 1 once the answer is there, whole.
@@ -122,7 +124,7 @@ impl Drop for Exit {
     }
 }
 
-/// What `enter` returns in a fork. A fork that ends before it has answered is an error that says how it ended.
+/// Returns what `enter` returned in a fork. If the fork ends before it has answered, the error says how it ended.
 fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Check, Error>, Fault> {
     let length = size_of::<Report>();
     // SAFETY: a new mapping, which nothing else uses.

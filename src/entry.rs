@@ -95,7 +95,7 @@ impl Entry {
         if jail.path.is_none() && self.place.root == Root::Unlinked { Some(parent(index)) } else { None }
     }
 
-    /// Do what `state` asks for.
+    /// Does what `state` asks for.
     pub(crate) fn perform(&mut self, jail: Jail<'_>, state: &State) -> Result<(), Fault> {
         let plan = jail.plan;
         let outcome = match state.now {
@@ -266,7 +266,7 @@ impl Entry {
         Ok(())
     }
 
-    /// Whether the umask took away what it takes to open the directory.
+    /// Returns whether the umask took away what it takes to open the directory.
     fn is_umasked(&self) -> Result<bool, Errno> {
         let stat = statat(held(&self.parent), self.name(), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(!Mode::from_raw_mode(stat.st_mode).contains(Mode::RUSR | Mode::XUSR))

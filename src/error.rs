@@ -1,4 +1,4 @@
-//! What went wrong: at which step, why, and what could not be undone.
+//! Errors: the step, the reason, and what could not be undone.
 
 use core::fmt;
 
@@ -14,18 +14,18 @@ use crate::text::{Named, decimal};
 
 /// The step of an entry that was refused.
 ///
-/// Each stands for the system calls in the table of the [crate page](crate), in the order of this list.
+/// The table of the [crate page](crate) has the system calls of each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
-    /// The options must go with the root. Checked first, without a system call.
+    /// Check that the options go with the root. This comes first, and costs no system call.
     Options,
-    /// Linux: there must be no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
+    /// Linux: check that there is no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Threads,
-    /// Linux: no other process may share the root, the working directory or the descriptors,
+    /// Linux: stop sharing the root, the working directory and the descriptors with another process,
     /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Unshare,
-    /// No descriptor may be open on a directory or an `io_uring`.
+    /// Check that no descriptor is open on a directory or an `io_uring`.
     Descriptors,
     /// Open the working directory, to come back to it after a refusal.
     WorkingDirectory,
@@ -33,29 +33,29 @@ pub enum Step {
     Parent,
     /// Make the directory, [`mkdirat(2)`](https://man7.org/linux/man-pages/man2/mkdirat.2.html).
     Mkdir,
-    /// Open it and see that it is ours.
+    /// Open the directory, and check that it is the one that was made.
     OpenRoot,
-    /// Remove its name, [`unlinkat(2)`](https://man7.org/linux/man-pages/man2/unlinkat.2.html).
+    /// Remove the name of the directory, [`unlinkat(2)`](https://man7.org/linux/man-pages/man2/unlinkat.2.html).
     Unlink,
-    /// See that it has no name any more and that nothing can be made in it.
+    /// Check that the directory has no name, and that nothing can be created in it.
     VerifyUnlinked,
     /// Linux: mount a tmpfs nowhere, [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html).
     Mount,
-    /// Open and check the files that the root is to hold.
+    /// Open and check the files for the root.
     Files,
-    /// Copy them into the root, and make it read-only.
+    /// Copy the files into the root, and make it read-only.
     Fill,
     /// Linux: check that the kernel has failfs, by an `fchroot` that changes nothing.
     Failfs,
-    /// Open and check the directory that is to be the root.
+    /// Open and check the directory that becomes the root.
     Directory,
-    /// Change into it, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
+    /// Change into the directory, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
     Fchdir,
-    /// Make it the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html); for failfs, `fchroot`.
+    /// Make the directory the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html); for failfs, `fchroot`.
     Chroot,
     /// Linux: open `/proc/self`, for the id maps.
     Proc,
-    /// Linux: [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
+    /// Linux: create a user namespace, [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
     NewUserNamespace,
     /// Linux: open `uid_map`, `setgroups` and `gid_map`.
     OpenMaps,
@@ -67,17 +67,16 @@ pub enum Step {
     MapGid,
     /// Change the working directory to the new "/".
     ChdirRoot,
-    /// Linux: drop what the user namespace gave,
+    /// Linux: drop the capabilities that the user namespace gave,
     /// [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html).
     DropNamespaceCapabilities,
     /// Linux: replace the session keyring by an empty one, [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html).
     Keyring,
-    /// See that what was asked for is so: that "/" is the directory that was made, that nothing can be made in it, that
-    /// ids and capabilities are what they should be.
+    /// Check the result: "/" is the directory that was made, nothing can be created in it, and ids and capabilities are as asked for.
     Verify,
-    /// Fork a process that tries, for [`Jail::check`](crate::Jail::check).
+    /// Fork a process that tries to enter, for [`Jail::check`](crate::Jail::check).
     Fork,
-    /// Linux: see that the user and group ids asked for can be had, and the capabilities kept.
+    /// Linux: check that the process can become the user.
     CheckIds,
     /// Linux: [`setgroups(2)`](https://man7.org/linux/man-pages/man2/setgroups.2.html).
     SetGroups,
@@ -87,15 +86,15 @@ pub enum Step {
     SetUid,
     /// Linux: make the ruleset, [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html).
     Ruleset,
-    /// Linux: see that the capabilities to keep are held.
+    /// Linux: check that the capabilities to keep are held.
     CheckCapabilities,
     /// Linux: [`PR_SET_NO_NEW_PRIVS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html).
     /// On the way in after `chroot`, unless the process is root for good; and in a seal.
-    /// FreeBSD: [`procctl(2)`](https://man.freebsd.org/cgi/man.cgi?procctl(2)), on the way in, when `chroot` said `EPERM`.
+    /// FreeBSD: [`procctl(2)`](https://man.freebsd.org/cgi/man.cgi?procctl(2)), on the way in, if `chroot` failed with `EPERM`.
     NoNewPrivs,
     /// Linux: empty the bounding set.
     BoundingSet,
-    /// Linux: hand the capabilities kept over to the next program.
+    /// Linux: raise the ambient capabilities, which the next program keeps.
     Ambient,
     /// Linux: set and lock the securebits.
     Securebits,
@@ -113,7 +112,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// What the step does, as in "cannot …".
+    /// Returns what the step does, as in "cannot …".
     const fn action(self) -> &'static str {
         match self {
             Step::Options => "use these options",
@@ -163,11 +162,11 @@ impl Step {
     }
 }
 
-/// Why a step failed, in two bytes: the errno of a system call, or below zero one of the answers of ours that are listed below.
+/// The reason why a step failed, in two bytes: the errno of a system call or, below zero, one of the answers below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault(i16);
 
-/// The answers, each with what it says.
+/// Defines the answers with their texts.
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident => $text:expr,)*) => {
         #[allow(non_upper_case_globals, reason = "they read as the variants that they are")]
@@ -184,7 +183,7 @@ macro_rules! answers {
     };
 }
 
-/// The text of an answer that only a build with files gives.
+/// Returns the text of an answer that only a build with files gives.
 const fn with_files(text: &'static str) -> &'static str {
     if FILES { text } else { "" }
 }
@@ -245,7 +244,7 @@ answers! {
     Silent => "that process ended without an answer",
 }
 
-/// Below these come the numbers of what the answer is about.
+/// Below each of these come answers with a number.
 const NOT_HELD: i16 = -1000;
 const KILLED: i16 = -2000;
 const MISSING: i16 = -3000;
@@ -256,7 +255,7 @@ impl Fault {
     pub(crate) const EXIST: Fault = Fault::of(Errno::EXIST);
     pub(crate) const ACCESS: Fault = Fault::of(Errno::ACCESS);
 
-    /// A system call failed with this errno, whatever its number: a seccomp filter may return up to 4095.
+    /// A system call failed with this errno. A seccomp filter may return any number up to 4095.
     #[allow(clippy::cast_possible_truncation, reason = "an errno is at most 4095")]
     pub(crate) const fn of(errno: Errno) -> Fault {
         Fault(errno.raw_os_error() as i16)
@@ -267,7 +266,7 @@ impl Fault {
         Fault(NOT_HELD - number as i16)
     }
 
-    /// The fork that tried was killed by this signal before it had answered.
+    /// The fork that tried to enter was killed by this signal before it had answered.
     #[allow(clippy::cast_possible_truncation, reason = "there are 64 signals")]
     pub(crate) const fn killed(signal: i32) -> Fault {
         Fault(KILLED - signal as i16)
@@ -278,18 +277,18 @@ impl Fault {
         Fault(MISSING - protection as i16)
     }
 
-    /// The capability that is not held, if that is the fault.
+    /// Returns the capability that is not held, if that is the fault.
     pub(crate) fn capability_not_held(self) -> Option<Capabilities> {
         let number = u32::from(NOT_HELD.abs_diff(self.0));
         (self.0 <= NOT_HELD && number < 64).then(|| Capabilities::from_bits(1 << number))
     }
 
-    /// The protection that is missing, if that is the fault.
+    /// Returns the protection that is missing, if that is the fault.
     pub(crate) fn missing_protection(self) -> Option<Protection> {
         Protection::ALL.into_iter().find(|protection| self == Fault::missing(*protection))
     }
 
-    /// The errno, if a system call failed.
+    /// Returns the errno, if a system call failed.
     pub(crate) const fn errno(self) -> Option<Errno> {
         match self {
             Fault::NoSetfcap => Some(Errno::PERM),
@@ -298,17 +297,17 @@ impl Fault {
         }
     }
 
-    /// Somebody else moved, removed or replaced the new directory: what has its name now, if anything, is not ours.
+    /// Returns whether somebody else moved, removed or replaced the new directory. What has its name now, if anything, is not ours.
     pub(crate) fn is_moved(self) -> bool {
         [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::MLINK].into_iter().any(|errno| self == Fault::of(errno))
     }
 
-    /// Whether another parent may help, after this step.
+    /// Returns whether another parent may help, after this step.
     pub(crate) fn is_of_parent(self, step: Step) -> bool {
         matches!(step, Step::Parent | Step::Mkdir | Step::VerifyUnlinked) || self == Fault::OtherOwner
     }
 
-    /// Somebody else made an entry in the new directory, which still has its name.
+    /// Returns whether somebody else made an entry in the new directory, which still has its name.
     pub(crate) fn is_filled(self) -> bool {
         self == Fault::EXIST || self == Fault::of(Errno::NOTEMPTY)
     }
@@ -341,29 +340,29 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What the entry has changed so far and not undone.
+/// The changes of an entry that are not undone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Residue {
     /// A directory of ours has a name in the parent.
     pub(crate) directory: bool,
-    /// The working directory is another.
+    /// The working directory has changed.
     pub(crate) cwd: bool,
     /// The process is in a new user namespace.
     pub(crate) user_namespace: bool,
-    /// And in an empty mount namespace, where its root and working directory are others.
+    /// The process is also in an empty mount namespace, with another root and working directory.
     pub(crate) mounts: bool,
-    /// And holds the capabilities that it gave.
+    /// The process holds the capabilities that the user namespace gave.
     pub(crate) capabilities: bool,
-    /// The root directory is another.
+    /// The root directory has changed.
     pub(crate) root: bool,
     /// A directory of ours that somebody moved or filled could not be removed, and another was made in its place.
     pub(crate) left: bool,
-    /// Later, in the jail: ids or capabilities are others.
+    /// Ids or capabilities were changed in the jail.
     pub(crate) privileges: bool,
     /// The process is the user that it was to become.
     pub(crate) user: bool,
-    /// No program that it executes gains a privilege any more.
+    /// `no_new_privs` is set.
     pub(crate) no_new_privs: bool,
 }
 
@@ -387,38 +386,39 @@ pub(crate) type Attempt = (Root, Step, Fault);
 
 /// A refused entry: the step, the errno, and what could not be undone.
 ///
-/// Displayed as `cannot create a user namespace: EPERM (operation not permitted)`. If several roots or parents were tried, the text
-/// names each with its own reason, while [`step`](Error::step) and [`raw_os_error`](Error::raw_os_error) are those of the first root.
-/// If the process is not as it was, the text says what remains; then they are those of the last root.
+/// The text is, for example, `cannot create a user namespace: EPERM (operation not permitted)`. If several roots or parents were tried,
+/// the text names each with its reason, and [`step`](Error::step) and [`raw_os_error`](Error::raw_os_error) are those of the first root.
+/// If something could not be undone, the text says what remains, and they are those of the last root.
 ///
-/// [`Debug`](fmt::Debug) says the same, for a `main` that returns it. No path is kept: name what was configured beside it.
+/// [`Debug`](fmt::Debug) prints the same text, because that is what a `main` prints that returns an error. The error keeps no path: print
+/// the configured one with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Error {
     pub(crate) step: Step,
     pub(crate) fault: Fault,
-    /// Of the descriptor, or the component of a path, that the fault is about.
+    /// The descriptor, component of a path, file or group that the fault is about.
     pub(crate) number: Option<i32>,
     pub(crate) traces: Residue,
-    /// Why each parent of the list would not do.
+    /// Why each parent of the list failed.
     pub(crate) tried: [Option<Fault>; PARENTS],
-    /// If several roots were tried, all of them.
+    /// All roots, if several were tried.
     pub(crate) attempts: [Option<Attempt>; 3],
     pub(crate) cause: Option<Cause>,
 }
 
 impl Error {
-    /// A refusal after the entry.
+    /// Makes an error without attempts.
     pub(crate) const fn inside(step: Step, fault: Fault, traces: Residue) -> Error {
         Error { step, fault, number: None, traces, tried: [None; PARENTS], attempts: [None; 3], cause: None }
     }
 
-    /// The step that failed. Costs no system call.
+    /// Returns the step that failed. Costs no system call.
     #[must_use]
     pub const fn step(&self) -> Step {
         self.step
     }
 
-    /// The errno of the call that failed; `None` if the call succeeded with an answer that does not do.
+    /// Returns the errno of the call that failed, or `None` if no call failed but a check did.
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
         match self.fault.errno() {
@@ -427,13 +427,13 @@ impl Error {
         }
     }
 
-    /// The descriptor that is open on a directory or an `io_uring`, or cannot be looked at, after [`Step::Descriptors`].
+    /// Returns the descriptor that is open on a directory or an `io_uring`, or that cannot be checked, after [`Step::Descriptors`].
     #[must_use]
     pub const fn fd(&self) -> Option<i32> {
         if let Step::Descriptors = self.step { self.number } else { None }
     }
 
-    /// Which component of the path of a directory is at fault, counted from 1, after [`Step::Directory`].
+    /// Returns the component of the path that is at fault, counted from 1, after [`Step::Directory`].
     #[must_use]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counted from 1, and a path is short")]
     pub const fn component(&self) -> Option<u16> {
@@ -443,7 +443,7 @@ impl Error {
         }
     }
 
-    /// Which of the [files](crate::Jail::files) is at fault, counted from 0, after [`Step::Files`] and [`Step::Fill`].
+    /// Returns the index of the [file](crate::Jail::files) that is at fault, after [`Step::Files`] and [`Step::Fill`].
     #[must_use]
     pub fn file(&self) -> Option<usize> {
         match (self.step, self.number) {
@@ -452,11 +452,11 @@ impl Error {
         }
     }
 
-    /// Whether something could not be undone: the process is in a new user namespace, or already has the new root, or
-    /// could not return to its working directory, or the new directory could not be removed. The text says which.
+    /// Returns whether something could not be undone. If false, the process is as it was.
     ///
-    /// When false, the process is as it was. After an error of what is done in the jail (`run_as`, `seal`, `verify`) it is true:
-    /// the process is in the jail.
+    /// The text says what remains: for example, the process is in a new user namespace, has the new root or another working directory, or the
+    /// new directory could not be removed. After an error of `run_as`, `seal` and `verify` it is always true, because the process is in the
+    /// jail.
     #[must_use]
     pub const fn is_partial(&self) -> bool {
         self.traces.any()
@@ -496,7 +496,7 @@ impl Error {
     }
 }
 
-/// Displayed as what failed and what remains, without the cause, which the launcher prints on a line of its own.
+/// Displays what failed and what remains, without the cause, which the launcher prints on its own line.
 pub struct Failure<'e>(pub &'e Error);
 
 impl fmt::Display for Failure<'_> {
@@ -553,7 +553,7 @@ impl core::error::Error for Error {}
 
 #[cfg(feature = "std")]
 impl From<Error> for std::io::Error {
-    /// Of the kind of the errno, with this error inside.
+    /// Makes an error of the kind of the errno, with this error inside.
     fn from(error: Error) -> Self {
         let kind = error
             .raw_os_error()

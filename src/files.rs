@@ -53,7 +53,7 @@ impl<'a> NamedFile<'a> {
 
     /// Copies the file at the path `source`, which is opened before the jail, to `path` in the root. Symbolic links are followed.
     ///
-    /// A device `null`, `zero`, `full`, `random` or `urandom` becomes the same device. That takes `CAP_MKNOD` and `CAP_SYS_ADMIN`.
+    /// The devices `null`, `zero`, `full`, `random` and `urandom` become devices. That requires `CAP_MKNOD` and `CAP_SYS_ADMIN`.
     pub const fn copy(source: &'a [u8], path: &'a [u8]) -> Self {
         NamedFile { path, source: Source::Path(source) }
     }
@@ -70,8 +70,8 @@ impl<'a> NamedFile<'a> {
         NamedFile { path, source: Source::Bytes(content) }
     }
 
-    /// Copies the file that this descriptor is open on, from its beginning, to `path` in the root. The descriptor stays open, at its
-    /// offset. Of a device, `O_PATH` will do.
+    /// Copies the file that this descriptor is open on, from its beginning, to `path` in the root. The descriptor stays open, and its
+    /// offset stays the same. For a device, a descriptor opened with `O_PATH` suffices.
     #[cfg(feature = "std")]
     pub fn descriptor(fd: BorrowedFd<'a>, path: &'a [u8]) -> Self {
         Self::raw_descriptor(fd.as_raw_fd(), path)
@@ -106,10 +106,10 @@ pub(crate) struct Copier {
     pub(crate) fill: Call<(OwnedFd, Contents)>,
 }
 
-/// What is read from, and what is filled.
+/// The files to read, and the tmpfs to fill.
 pub(crate) struct Sources {
     pub(crate) opened: [Option<OwnedFd>; NamedFile::MOST],
-    /// How large the tmpfs has to be.
+    /// The size of the tmpfs.
     pub(crate) bytes: u32,
     pub(crate) devices: bool,
     pub(crate) filling: Option<Filling>,
@@ -119,7 +119,7 @@ pub(crate) struct Sources {
 pub(crate) struct Filling {
     pub(crate) tmpfs: OwnedFd,
     pub(crate) root: OwnedFd,
-    /// The process was dumpable, and is to be so again.
+    /// The process was dumpable, and becomes so again.
     pub(crate) dumpable: bool,
 }
 
@@ -129,7 +129,7 @@ impl Sources {
     }
 }
 
-/// What a root with files holds.
+/// The contents of a root with files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Contents {
     /// How many files and directories there are, with the root.
@@ -166,7 +166,7 @@ fn check_path(path: &[u8]) -> Result<(), Fault> {
     if relative.split(|&byte| byte == b'/').all(is_name) { Ok(()) } else { Err(Fault::NoName) }
 }
 
-/// Whether the second path leads through the first.
+/// Returns whether the second path leads through the first.
 fn is_below(file: &[u8], path: &[u8]) -> bool {
     path.strip_prefix(file).is_some_and(|rest| rest.starts_with(b"/"))
 }

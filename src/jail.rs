@@ -1,4 +1,4 @@
-//! What the caller asks for.
+//! The description of a jail.
 
 use core::fmt;
 #[cfg(feature = "std")]
@@ -11,7 +11,7 @@ use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, FILES, LINUX, USERNS}
 use crate::files::Files;
 use crate::root::Root;
 
-/// A jail to enter: a description, made at compile time if need be, that changes nothing until [`enter`](Jail::enter).
+/// Describes a jail to [`enter`](Jail::enter). It can be a constant, and changes nothing by itself.
 ///
 /// ```
 /// use autochroot::Jail;
@@ -23,11 +23,11 @@ use crate::root::Root;
 pub struct Jail<'a> {
     /// The parent, or the directory that is to be the root.
     pub(crate) path: Option<&'a [u8]>,
-    /// What the root is to hold.
+    /// The files of the root.
     pub(crate) files: Option<Files<'a>>,
     /// Made by the word `auto`.
     pub(crate) auto: bool,
-    /// A list was made of what cannot be in one.
+    /// A list has a root that cannot be in a list.
     not_in_a_list: bool,
     pub(crate) plan: Plan,
 }
@@ -37,7 +37,7 @@ pub struct Jail<'a> {
 #[allow(clippy::struct_excessive_bools, reason = "independent choices")]
 pub(crate) struct Plan {
     pub(crate) roots: Roots,
-    /// The root is to hold files.
+    /// The root holds files.
     pub(crate) files: bool,
     pub(crate) demands: Demands,
     pub(crate) threads: bool,
@@ -45,9 +45,9 @@ pub(crate) struct Plan {
     pub(crate) bounding_set: bool,
     pub(crate) user_namespace: UserNamespace,
     pub(crate) id_map: IdMap,
-    /// May become dumpable to open the id maps.
+    /// The process may become dumpable to open the id maps.
     pub(crate) dumpable: bool,
-    /// Who has set `no_new_privs` may chroot, if the administrator lets him (FreeBSD).
+    /// A process that has set `no_new_privs` may chroot, if the administrator allows it (FreeBSD).
     pub(crate) no_new_privs_helps: bool,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
-    /// All that this build has, the best first.
+    /// All kinds that this build has, the best first.
     const AUTO: Roots = match (DETACHED, LINUX) {
         (true, _) => Roots { first: Root::Detached, then: [Some(Root::Unlinked), Some(Root::Failfs)] },
         (false, true) => Roots { first: Root::Unlinked, then: [Some(Root::Failfs), None] },
@@ -141,7 +141,7 @@ impl Roots {
     }
 }
 
-/// By what right a jail was entered (Linux).
+/// How a jail was entered (Linux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Entered {
@@ -215,7 +215,7 @@ impl Demands {
     }
 }
 
-/// Whether to enter through a new user namespace, which needs no privilege (Linux).
+/// When to enter through a new user namespace, which requires no privilege (Linux).
 #[cfg_attr(
     not(feature = "userns"),
     allow(dead_code, unreachable_pub, reason = "the machine knows it, the API does not")
@@ -223,15 +223,15 @@ impl Demands {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UserNamespace {
-    /// When `chroot` says `EPERM`.
+    /// If `chroot` fails with `EPERM`.
     Auto,
-    /// Never: without privilege the entry fails with the `EPERM` of `chroot`.
+    /// Never. Without privilege the entry fails with the `EPERM` of `chroot`.
     Never,
-    /// Always, even where the privilege is there.
+    /// Always, also with privilege.
     Always,
 }
 
-/// What is written to `uid_map` and `gid_map` of a new user namespace (Linux).
+/// The ids that a process has in a new user namespace (Linux).
 #[cfg_attr(
     not(feature = "userns"),
     allow(dead_code, unreachable_pub, reason = "the machine knows it, the API does not")
@@ -239,10 +239,10 @@ pub enum UserNamespace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IdMap {
-    /// The effective ids onto themselves, so that `geteuid()` and `getegid()` say what they said before. Needs `/proc`.
-    /// A map that cannot be written is an error.
+    /// The effective ids are kept: `geteuid()` and `getegid()` return the same as before. Requires `/proc`. A map that cannot be written
+    /// is an error.
     Identity,
-    /// Nothing: all ids show as the overflow id (65534), and cannot be set to what they were.
+    /// No map is written. All ids show as the overflow id (65534), and cannot be set.
     None,
 }
 
@@ -253,7 +253,7 @@ impl Default for Jail<'_> {
     }
 }
 
-/// With paths as `std` has them.
+/// Paths as `std` has them.
 #[cfg(feature = "std")]
 impl<'a> Jail<'a> {
     /// [`unlinked_in`](Jail::unlinked_in) for a `&str`, `Path`, `OsStr` or `String`.
@@ -268,7 +268,7 @@ impl<'a> Jail<'a> {
 }
 
 impl<'a> Jail<'a> {
-    /// The first of these roots that can be had, without a path.
+    /// The first of these roots that is available, without a path.
     pub(crate) const fn of(roots: Roots) -> Self {
         let user_namespace = if USERNS { UserNamespace::Auto } else { UserNamespace::Never };
         let plan = Plan {
@@ -286,25 +286,25 @@ impl<'a> Jail<'a> {
         Jail { path: None, files: None, auto: false, not_in_a_list: false, plan }
     }
 
-    /// An empty root of whatever kind this machine allows: on Linux [`detached`](Root::Detached), otherwise
-    /// [`unlinked`](Root::Unlinked), otherwise [`failfs`](Root::Failfs); elsewhere `unlinked`.
+    /// An empty root of the first kind that is available: on Linux [`detached`](Root::Detached), [`unlinked`](Root::Unlinked),
+    /// [`failfs`](Root::Failfs), elsewhere `unlinked`.
     pub const fn auto() -> Self {
         let mut jail = Self::of(Roots::AUTO);
         jail.auto = true;
         jail
     }
 
-    /// Tries the roots of `other` if none of this jail can be had: a list, such as `Jail::detached().or(Jail::unlinked())`.
+    /// Tries the roots of `other` if no root of this jail is available. Example: `Jail::detached().or(Jail::unlinked())`.
     ///
     /// If a kind of root is not available, [`enter`](Jail::enter) undoes what it did and tries the next one. The error of an entry
     /// that fails names every attempt. What cannot be undone ends the list:
     ///
     /// - After a new user namespace was created, no other root is tried.
-    /// - While `CAP_SYS_CHROOT` is held, a list creates no user namespace, unless that is demanded always.
-    /// - If user namespaces are demanded always, `failfs` is passed over.
+    /// - While `CAP_SYS_CHROOT` is held, a list creates no user namespace, except with `UserNamespace::Always`.
+    /// - With `UserNamespace::Always`, `failfs` is skipped.
     ///
-    /// All other options are those of the first jail; of `other` only the roots and a parent are used. A directory of the caller's and
-    /// "no jail" cannot be in a list: `enter` then fails at [`Step::Options`](crate::Step::Options).
+    /// All other options are those of the first jail. `other` only contributes its roots and its parent. A directory and "no jail" cannot
+    /// be in a list: `enter` then fails at [`Step::Options`](crate::Step::Options).
     pub const fn or(mut self, other: Jail<'a>) -> Self {
         self.auto = false;
         match self.plan.roots.or_all(other.plan.roots) {
@@ -318,18 +318,18 @@ impl<'a> Jail<'a> {
         self
     }
 
-    /// A directory that is made, opened and removed: empty, without a name, and nothing can be made in it.
+    /// A directory that is made, opened and removed. It is empty and has no name, and nothing can be created in it.
     ///
-    /// It is made in the first of `$TMPDIR`, `/dev/shm`, `/run`, `/tmp`, `/var/tmp` and `/` that can be written, and has a name there
-    /// between two system calls. `$TMPDIR` is looked at on Linux, with the feature `std`, unless threads are allowed, which might
-    /// change it meanwhile, and not in a set-id process, whose user does not choose where it makes directories.
+    /// It is made in the first of these that can be written: `$TMPDIR`, `/dev/shm`, `/run`, `/tmp`, `/var/tmp` and `/`. It has a name
+    /// there for the time of two system calls. `$TMPDIR` is used on Linux with the feature `std`, except if threads are allowed, which
+    /// might change it meanwhile, and except in a set-id process, whose caller must not choose the directory.
     pub const fn unlinked() -> Self {
         Self::of(Roots::one(Root::Unlinked))
     }
 
-    /// An [`unlinked`](Jail::unlinked) root that is made in `parent`, an absolute path, and nowhere else.
+    /// An [`unlinked`](Jail::unlinked) root that is made in `parent` and nowhere else.
     ///
-    /// A parent that everyone can write to must be sticky, like `/tmp`.
+    /// The path must be absolute. A parent that everyone can write to must be sticky, like `/tmp`.
     pub const fn unlinked_in(parent: &'a [u8]) -> Self {
         Self::unlinked().in_parent(parent)
     }
@@ -344,14 +344,14 @@ impl<'a> Jail<'a> {
         self
     }
 
-    /// This directory, an absolute path, as it is.
+    /// This directory, as it is. The path must be absolute.
     ///
-    /// A [seal](crate::Jailed::seal) leaves what is beneath it accessible.
+    /// A [seal](crate::Jailed::seal) keeps everything beneath it accessible.
     pub const fn directory(path: &'a [u8]) -> Self {
         Self::checked_directory(path, Demands::new())
     }
 
-    /// This directory, an absolute path, if it meets these demands. Otherwise [`enter`](Jail::enter) fails at
+    /// This directory, if it meets these demands. The path must be absolute. Otherwise [`enter`](Jail::enter) fails at
     /// [`Step::Directory`](crate::Step::Directory).
     pub const fn checked_directory(path: &'a [u8], demands: Demands) -> Self {
         let mut jail = Self::of(Roots::one(Root::Directory));
@@ -360,8 +360,8 @@ impl<'a> Jail<'a> {
         jail
     }
 
-    /// No jail: [`enter`](Jail::enter) succeeds without a system call, and the proof says so. For a configuration in which
-    /// the administrator decides.
+    /// No jail: [`enter`](Jail::enter) succeeds without a system call, and [`Jailed::root`](crate::Jailed::root) returns
+    /// [`Root::Unjailed`]. For programs whose administrator decides.
     pub const fn unjailed() -> Self {
         Self::of(Roots::one(Root::Unjailed))
     }
@@ -372,7 +372,7 @@ impl<'a> Jail<'a> {
         self.plan.roots.first
     }
 
-    /// An option that does not go with the root is an error, and not ignored.
+    /// Fails if an option does not go with the root: it is not ignored.
     pub(crate) fn check_options(&self) -> Result<(), Error> {
         let plan = self.plan;
         let fault = if self.not_in_a_list {
@@ -395,21 +395,22 @@ impl<'a> Jail<'a> {
         self.path
     }
 
-    /// Enter even if there are other threads.
+    /// Enters even if there are other threads. Saves two system calls.
     ///
-    /// A thread that does not share its root with this one (`CLONE_FS`) is then *not* jailed, a user namespace cannot be made (`unshare`
-    /// fails with `EINVAL`), and a root, working directory or table of descriptors that another process shares stays shared.
-    /// `$TMPDIR` is not looked at. [`Jailed::run_as`](crate::Jailed::run_as) and [`Jailed::seal`](crate::Jailed::seal) still refuse threads. Saves two system calls.
+    /// - A thread that does not share its root with this one (`CLONE_FS`) is *not* jailed.
+    /// - No user namespace can be created: `unshare` fails with `EINVAL`.
+    /// - A root, working directory or table of descriptors that another process shares stays shared.
+    /// - `$TMPDIR` is not used.
+    /// - [`Jailed::run_as`](crate::Jailed::run_as) and [`Jailed::seal`](crate::Jailed::seal) still refuse threads.
     pub const fn allow_threads(mut self) -> Self {
         self.plan.threads = true;
         self
     }
 
-    /// Enter even if a descriptor is open on a directory, through which a process leaves the jail (`fchdir`, `openat`), or on an
-    /// `io_uring`, in which a directory may be registered.
+    /// Enters even if a descriptor is open on a directory or an `io_uring`.
     ///
-    /// Saves the system calls of [`Step::Descriptors`](crate::Step::Descriptors): at least three, and one for
-    /// each number up to the last descriptor.
+    /// Through a directory the process can leave the jail (`fchdir`, `openat`). In an `io_uring` a directory may be registered. Saves the
+    /// system calls of [`Step::Descriptors`](crate::Step::Descriptors): at least three, and one for each number up to the last descriptor.
     pub const fn allow_open_directories(mut self) -> Self {
         self.plan.directories = true;
         self

@@ -1,4 +1,4 @@
-//! Proof of entry, and what can be asked and done inside.
+//! The proof of entry, and what a process can do inside.
 
 use rustix::fd::OwnedFd;
 use rustix::process::Pid;
@@ -15,12 +15,12 @@ use crate::root::Root;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod linux;
 
-/// Proof that the process is in a jail: only [`Jail::enter`](crate::Jail::enter) makes one.
+/// Proves that the process is in a jail. Only [`Jail::enter`](crate::Jail::enter) and its like return it.
 ///
-/// What must not be done later has no method later: [`run_as`](Jailed::run_as) comes before [`seal`](Jailed::seal).
+/// [`run_as`](Jailed::run_as) comes before [`seal`](Jailed::seal): a sealed jail has no `run_as`.
 ///
-/// Where a filter refuses `unshare`, it holds a descriptor of `/proc/self/stat` to see new threads by; a fork cannot use that one,
-/// and is refused what takes one thread.
+/// Where a filter refuses `unshare`, it holds a descriptor of `/proc/self/stat`, with which new threads are found. A fork cannot use that
+/// descriptor, so `run_as` and `seal` refuse a fork there.
 #[derive(Debug)]
 #[must_use = "it has run_as, seal and verify; without them the process is jailed, and no more"]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -30,7 +30,7 @@ pub struct Jailed {
     stat: Option<(Pid, OwnedFd)>,
     unshared: bool,
     keyring: SessionKeyring,
-    /// What `run_as` kept.
+    /// The capabilities that `run_as` kept.
     kept: Capabilities,
     directories: OpenDirectories,
     rings_checked: bool,
@@ -54,34 +54,36 @@ impl Jailed {
         }
     }
 
-    /// The directory in which the root was made, if the caller named none. Costs no system call.
+    /// Returns the directory in which the root was made, if the caller named none. Costs no system call.
     #[must_use]
     pub const fn parent(&self) -> Option<&'static str> {
         self.parent
     }
 
-    /// What kind of root the process has. Costs no system call.
+    /// Returns the kind of root. Costs no system call.
     #[must_use]
     pub const fn root(&self) -> Root {
         self.place.root
     }
 
-    /// What was seen of open directories before the jail was entered. Costs no system call.
+    /// Returns the result of the check for open directories. Costs no system call.
     #[must_use]
     pub const fn open_directories(&self) -> OpenDirectories {
         self.directories
     }
 
-    /// Checks once more that the jail holds: "/" is the directory that was made, and so are ".." and the working directory; it is empty,
-    /// has no name, and neither `mkdir` nor `creat` makes anything in it. Of a directory of the caller's only "/" and ".." are checked,
-    /// without a jail nothing.
+    /// Checks once more that the jail holds, and returns the changes to the root that are still possible.
     ///
-    /// Returns what can still be done to the root of a jail that holds. Changes nothing, not even the times of the root. Costs at
-    /// most 12 system calls.
+    /// - "/", ".." and the working directory are the root that was made.
+    /// - The root is empty and has no name.
+    /// - `mkdir` and `creat` fail in it.
+    ///
+    /// For a directory that the caller named, only "/" and ".." are checked. Without a jail, nothing is. The check changes nothing, not even
+    /// the times of the root. It costs at most 12 system calls.
     ///
     /// # Errors
     ///
-    /// [`Step::Verify`], which should not happen.
+    /// [`Step::Verify`]: the jail does not hold, which should not happen.
     pub fn verify(&self) -> Result<RootMutability, Error> {
         self.place.verify().map_err(|fault| Error::inside(Step::Verify, fault, self.traces(false)))
     }
@@ -90,7 +92,7 @@ impl Jailed {
         matches!(self.entered, Entered::UserNamespace)
     }
 
-    /// What is not as it was before the entry.
+    /// Returns what differs from before the entry.
     const fn traces(&self, privileges: bool) -> Residue {
         Residue {
             directory: false,

@@ -248,12 +248,12 @@ impl State {
         self
     }
 
-    /// Whether a tmpfs is to be mounted and is not yet.
+    /// Returns whether a tmpfs is to be mounted and is not yet.
     pub(crate) const fn wants_mount(&self) -> bool {
         matches!(self.root, Root::Detached) && !self.mounted
     }
 
-    /// Whether a process that has set `no_new_privs` may enter this root without privilege.
+    /// Returns whether a process that has set `no_new_privs` may enter this root without privilege.
     const fn no_new_privs_helps(&self, plan: Plan) -> bool {
         matches!(self.root, Root::Failfs) || plan.no_new_privs_helps
     }

@@ -6,23 +6,23 @@ use crate::features::{DETACHED, LINUX};
 use crate::jail::{Jail, Roots};
 use crate::root::Root;
 
-/// Why a text describes no jail.
+/// The reason why a text describes no jail.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// There is nothing.
+    /// The text is empty.
     Empty,
-    /// Neither one of the words nor an absolute path; or the parent is no absolute path.
+    /// The text is neither one of the words nor an absolute path, or the parent is no absolute path.
     NotAbsolute,
-    /// A NUL byte, which no path can have.
+    /// The path has a NUL byte.
     Nul,
-    /// A path of 4096 bytes or more.
+    /// The path has 4096 bytes or more.
     TooLong,
-    /// A parent follows a root that is made in none: only `auto` and `unlinked` have one.
+    /// A parent follows a root that has none. Only `auto` and `unlinked` have one.
     NoParent,
-    /// `detached` or `failfs`, which exist on Linux only, `detached` if it is part of the build.
+    /// The root is `detached` or `failfs`, which exist on Linux only, `detached` only if it is part of the build.
     NotHere,
-    /// A list with something else than `unlinked`, `detached` and `failfs`, or with one of them twice.
+    /// A list has something else than `unlinked`, `detached` and `failfs`, or one of them twice.
     BadList,
 }
 
@@ -54,12 +54,12 @@ impl<'a> Jail<'a> {
     ///
     /// - `auto`: [`Jail::auto`];
     /// - `unlinked`, `detached`, `failfs`: that kind of root (the last two on Linux only);
-    /// - a list of these, as `detached,unlinked`: the first that can be had, see [`Jail::or`];
+    /// - a list of these, such as `detached,unlinked`: the first that is available, see [`Jail::or`];
     /// - `/`: no jail;
     /// - any other absolute path: that directory.
     ///
-    /// After `auto`, `unlinked` and lists with `unlinked`, and blanks, the parent may follow. What comes before the word or after a path
-    /// is not cut off: no blank, no line end.
+    /// After `auto`, `unlinked` and lists with `unlinked`, the parent may follow, separated by blanks. Blanks before the word, and blanks or
+    /// a line end after a path, are not removed.
     ///
     /// ```
     /// use autochroot::{Jail, ParseError};
@@ -72,7 +72,7 @@ impl<'a> Jail<'a> {
     ///
     /// # Errors
     ///
-    /// [`ParseError`]. Whether a directory is there is not checked: see [`check`](Jail::check).
+    /// [`ParseError`]. [`check`](Jail::check) finds out whether a directory exists.
     pub fn parse(text: &'a [u8]) -> Result<Self, ParseError> {
         let (word, rest) = match text.iter().position(|&byte| byte == b' ' || byte == b'\t') {
             Some(end) if !text.starts_with(b"/") => text.split_at(end),
@@ -128,14 +128,13 @@ fn absolute(path: &[u8]) -> Result<&[u8], ParseError> {
 impl<'a> TryFrom<&'a str> for Jail<'a> {
     type Error = ParseError;
 
-    /// [`parse`](Jail::parse).
+    /// Calls [`parse`](Jail::parse).
     fn try_from(text: &'a str) -> Result<Self, ParseError> {
         Jail::parse(text.as_bytes())
     }
 }
 
-/// As [`parse`](Jail::parse) reads it, for a path that is UTF-8; what of it is not becomes U+FFFD. The other choices are not
-/// shown.
+/// Displays the jail as [`parse`](Jail::parse) reads it. Bytes of a path that are not UTF-8 become U+FFFD. Other options are not shown.
 impl fmt::Display for Jail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "";

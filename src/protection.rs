@@ -6,26 +6,26 @@ use rustix::io::Errno;
 
 use crate::text::Named;
 
-/// A protection that a seal puts in force where the kernel and the privilege allow it (Linux).
+/// A protection of a seal, if the kernel and the privilege allow it (Linux).
 ///
-/// Displayed and [read](Protection::named) by the names that the launcher uses.
+/// The names are those of the launcher's option `--require`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protection {
-    /// `bounding-set`: no program that is executed gains a capability that is not kept. Takes `CAP_SETPCAP`.
+    /// `bounding-set`: no program that is executed gains a capability that is not kept. Requires `CAP_SETPCAP`.
     BoundingSet,
-    /// `securebits`: uid 0 is an ordinary user, for good. Takes `CAP_SETPCAP`.
+    /// `securebits`: uid 0 is an ordinary user, for good. Requires `CAP_SETPCAP`.
     Securebits,
-    /// `landlock`: no access to file systems; from ABI 6 on no signals and abstract sockets to processes outside. Takes Linux 5.13.
+    /// `landlock`: no access to file systems; from ABI 6 on no signals and abstract sockets to processes outside. Requires Linux 5.13.
     Landlock,
-    /// `seccomp`: no system call that leads out in other ways. Takes Linux 4.14.
+    /// `seccomp`: no system call that leads out in other ways. Requires Linux 4.14.
     Seccomp,
     /// `keyring`: the keys of whoever started the process are out of reach.
     Keyring,
 }
 
 impl Protection {
-    /// All that there are.
+    /// All protections.
     pub const ALL: [Protection; 5] = [
         Protection::BoundingSet,
         Protection::Securebits,
@@ -44,7 +44,7 @@ impl Protection {
         Protection::ALL.into_iter().find(|protection| protection.name().as_bytes() == name)
     }
 
-    /// Returns its name, as in `seccomp`.
+    /// Returns the name, for example `seccomp`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -63,16 +63,16 @@ impl fmt::Display for Protection {
     }
 }
 
-/// Whose session keyring a process has.
+/// The session keyring that a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionKeyring {
-    /// Its own, which is empty: the keys of whoever started it cannot be found, read or cleared.
+    /// An empty one of its own: the keys of whoever started the process cannot be found, read or cleared.
     Own,
-    /// That of whoever started it. An entry by privilege leaves it so until `run_as` or `seal`.
+    /// The keyring of whoever started the process. An entry by privilege keeps it until `run_as` or `seal`.
     Inherited,
-    /// That of whoever started it: the kernel refused another one with this errno. `ENOSYS`: it has no keys. `EDQUOT`: a user may have
-    /// 200. `EPERM`: a seccomp filter refuses it, as Docker's does.
+    /// The keyring of whoever started the process, because the kernel refused another one with this errno. `ENOSYS`: the kernel has no
+    /// keys. `EDQUOT`: a user may have 200. `EPERM`: a seccomp filter refuses it, as Docker's does.
     Refused(i32),
 }
 
@@ -89,7 +89,7 @@ impl fmt::Display for SessionKeyring {
     }
 }
 
-/// Which protections a seal has put in force; `no_new_privs` always is.
+/// The protections that a seal has put in force. `no_new_privs` always is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InForce {
     pub(crate) bounding_set: bool,

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What kind of root directory a process has.
+/// The kind of root directory that a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Root {
@@ -12,14 +12,14 @@ pub enum Root {
     Detached,
     /// The empty root of the kernel itself, in which every path fails with `EOPNOTSUPP` (Linux 7.3).
     Failfs,
-    /// A directory of the caller's.
+    /// A directory that the caller names.
     Directory,
-    /// The one that it had: no jail was wanted.
+    /// The root that the process had before: no jail was asked for.
     Unjailed,
 }
 
 impl Root {
-    /// Returns its name: `unlinked`, `detached`, `failfs`, `directory`, `unjailed`.
+    /// Returns the name: `unlinked`, `detached`, `failfs`, `directory`, `unjailed`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Root {
         }
     }
 
-    /// Whether it is there for the jail alone, so that it is empty and takes nothing. Such kinds can be in a list.
+    /// Returns whether this kind is made for the jail, and therefore empty. Only such kinds can be in a list.
     #[doc(hidden)]
     #[must_use]
     pub const fn is_made(self) -> bool {

@@ -22,7 +22,7 @@ impl fmt::Display for Named {
     }
 }
 
-/// Write it in digits.
+/// Writes it in digits.
 pub fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
     if number > 9 {
         decimal(to, number / 10)?;

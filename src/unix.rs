@@ -23,7 +23,7 @@ pub(crate) const fn has_no_links(_: &Stat) -> bool {
     true
 }
 
-/// Whether another thread changes the environment meanwhile cannot be known.
+/// Returns whether another thread changes the environment meanwhile cannot be known.
 pub(crate) const fn open_tmpdir() -> Result<OwnedFd, Fault> {
     Err(Fault::Unset)
 }
@@ -50,7 +50,7 @@ pub(crate) const fn may_chroot_ever() -> bool {
     true
 }
 
-/// Whether this process may change the mode of what this is the status of: its owner may, and root.
+/// Returns whether this process may change the mode of what this is the status of: its owner may, and root.
 pub(crate) fn may_change_mode(stat: &Stat) -> bool {
     geteuid().is_root() || stat.st_uid == geteuid().as_raw()
 }

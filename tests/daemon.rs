@@ -14,7 +14,7 @@ use std::process::Stdio;
 use autochroot::{Entered, Jail};
 use common::*;
 
-/// Answer each client in a thread of its own with what it said, in capitals, until one says "end". `log` was opened before.
+/// Answers each client in a thread of its own with what it said, in capitals, until one says "end". `log` was opened before.
 fn serve(listener: &TcpListener, mut log: &fs::File) {
     for client in listener.incoming() {
         let mut client = client.unwrap();

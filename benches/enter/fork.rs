@@ -9,7 +9,7 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Become the user, dumpable as after an `execve`.
+/// Becomes the user, dumpable as after an `execve`.
 pub fn become_user(user: User) {
     if let Some(id @ 1..) = user {
         // SAFETY: no memory is passed.

@@ -9,17 +9,16 @@ use rustix::io::Errno;
 use crate::error::Fault;
 use crate::os;
 
-/// What is known of open directories.
+/// The result of the check for open directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpenDirectories {
-    /// Nothing: the caller allowed them.
+    /// The check was not made, because the caller allows open directories.
     NotChecked,
-    /// There were none.
+    /// No directory is open.
     None,
-    /// There were none among the descriptors below this number, the limit of open descriptors or
-    /// 65536. Without `/proc`, before
-    /// Linux 3.17, and elsewhere than on Linux, that is all that can be asked: a process may have lowered the limit before.
+    /// No directory is open among the descriptors below this number, which is the limit of open descriptors or 65536. A descriptor above
+    /// it is possible: the process may have lowered the limit. This is all that is known without `/proc`, and elsewhere than on Linux.
     NoneBelow(i32),
 }
 
@@ -33,10 +32,10 @@ impl fmt::Display for OpenDirectories {
     }
 }
 
-/// What was found out about the open descriptors.
+/// The result of the check of the open descriptors.
 pub(crate) struct Descriptors {
     pub(crate) directories: OpenDirectories,
-    /// There is no `io_uring` among them.
+    /// No descriptor is an `io_uring`.
     pub(crate) rings_checked: bool,
 }
 
@@ -44,7 +43,7 @@ impl Descriptors {
     pub(super) const NOT_CHECKED: Descriptors =
         Descriptors { directories: OpenDirectories::NotChecked, rings_checked: false };
 
-    /// Checks that none leads to a directory. `number` is left with the one at which that fails.
+    /// Checks that no descriptor leads to a directory. Leaves the first that does in `number`.
     pub(super) fn check(&mut self, threads: bool, number: &mut Option<i32>) -> Result<(), Fault> {
         self.rings_checked = true;
         self.directories = if os::each_open(threads, &mut |fd| self.is_no_directory(fd, number))? {
@@ -55,7 +54,7 @@ impl Descriptors {
         Ok(())
     }
 
-    /// Looks at each number that a descriptor can have.
+    /// Checks each number that a descriptor can have.
     fn check_below_the_limit(&mut self, number: &mut Option<i32>) -> Result<OpenDirectories, Fault> {
         const MOST: i32 = 1 << 16;
         let limit = os::descriptor_limit().and_then(|limit| i32::try_from(limit).ok()).unwrap_or(MOST).min(MOST);
@@ -63,7 +62,7 @@ impl Descriptors {
         Ok(OpenDirectories::NoneBelow(limit))
     }
 
-    /// Checks that this descriptor leads to no directory, by `openat` or by an `io_uring`, and returns whether it is open at all.
+    /// Checks that this descriptor leads to no directory, by `openat` or as an `io_uring`. Returns whether it is open.
     fn is_no_directory(&mut self, fd: i32, number: &mut Option<i32>) -> Result<bool, Fault> {
         let seen = match leads_to(fd) {
             Ok(LeadsTo::Directory) => Err(Fault::OpenDirectory),
@@ -81,24 +80,24 @@ impl Descriptors {
     }
 }
 
-/// Whether a process could open other files through a descriptor.
+/// The other files that a process can open through a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeadsTo {
-    /// A directory, also one that is open with `O_PATH`, and mounts.
+    /// A directory or a mount, also if it is open with `O_PATH`.
     Directory,
     /// An `io_uring`, in which directories may be registered.
     Ring,
-    /// What is no file of any kind. Whether it is an `io_uring` cannot be asked: a filter refuses it, and `/proc` is not there.
+    /// A descriptor without a file type, which may be an `io_uring`: a filter refuses the test, and `/proc` is missing.
     PerhapsARing,
-    /// Neither of these.
+    /// None.
     Neither,
 }
 
-/// Looks at a descriptor, whoever has opened it.
+/// Checks a descriptor, no matter who opened it.
 ///
 /// # Errors
 ///
-/// `EBADF`: it is not open. Others: nothing can be said of it.
+/// `EBADF`: it is not open. Others: nothing is known about it.
 #[allow(unsafe_code, reason = "a descriptor that is not ours is looked at")]
 pub fn leads_to(fd: i32) -> Result<LeadsTo, Errno> {
     if fd < 0 {
@@ -108,7 +107,7 @@ pub fn leads_to(fd: i32) -> Result<LeadsTo, Errno> {
     let mode = fstat(unsafe { BorrowedFd::borrow_raw(fd) })?.st_mode;
     Ok(match FileType::from_raw_mode(mode) {
         FileType::Directory => LeadsTo::Directory,
-        // Only what has no file behind it is of no type.
+        // A descriptor without a file has no file type.
         FileType::Unknown => match os::is_a_ring(fd)? {
             Some(true) => LeadsTo::Ring,
             Some(false) => LeadsTo::Neither,

@@ -9,7 +9,7 @@ use crate::error::Fault;
 use crate::jail::Demands;
 use crate::os;
 
-/// Open `path` if it meets the demands. `uid` is who we are.
+/// Opens `path` if it meets the demands. `uid` is who we are.
 pub(super) fn open(
     path: &[u8],
     demands: Demands,

@@ -19,7 +19,7 @@ pub(super) fn terminated(bytes: &[u8]) -> &CStr {
     CStr::from_bytes_with_nul(bytes).unwrap_or_default()
 }
 
-/// Open this directory, to hold it.
+/// Opens this directory, to hold it.
 pub(super) fn hold(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     openat(from, c_str(path, &mut [0; 4096])?, HELD | flags, Mode::empty())
 }

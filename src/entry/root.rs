@@ -9,10 +9,10 @@ use crate::files::Contents;
 use crate::os;
 use crate::root::Root;
 
-/// For all to read and search: after a later `setuid`, a lookup in the root says `ENOENT` and not `EACCES`.
+/// Everyone may read and search: after a later `setuid`, a lookup in the root fails with `ENOENT` and not with `EACCES`.
 pub(super) const MODE: Mode = Mode::from_raw_mode(0o555);
 
-/// Of which kind the root is, and what tells it from all other directories as long as it is in use.
+/// Identifies the root: its kind, and the numbers that no other directory has while it is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RootId {
     pub(crate) root: Root,
@@ -23,10 +23,10 @@ pub(crate) struct RootId {
 }
 
 impl RootId {
-    /// No jail: nowhere in particular.
+    /// There is no jail.
     pub(super) const ANYWHERE: RootId = RootId { root: Root::Unjailed, device: 0, inode: 0, contents: None };
 
-    /// There is but one, and nothing in it has a number.
+    /// The root of failfs, of which there is only one.
     pub(super) const FAILFS: RootId = RootId { root: Root::Failfs, device: 0, inode: 0, contents: None };
 
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the types differ from system to system")]
@@ -39,7 +39,7 @@ impl RootId {
         RootId { contents, ..self }
     }
 
-    /// Checks that `path` is this directory, and that it has no name if it should have none.
+    /// Checks that `path` is this root, and that an unlinked root has no name.
     pub(super) fn is_at(self, path: &CStr) -> Result<Stat, Fault> {
         let stat = statat(CWD, path, AtFlags::empty())?;
         let unnamed = match self.root {
@@ -53,7 +53,7 @@ impl RootId {
         }
     }
 
-    /// The checks of [`Jailed::verify`](crate::Jailed::verify). A directory of the caller's is not touched.
+    /// Makes the checks of [`Jailed::verify`](crate::Jailed::verify), which change nothing in a directory of the caller.
     pub(crate) fn verify(self) -> Result<RootMutability, Fault> {
         let untouched = RootMutability { nameless_files: true, mode: true };
         let read_only = match self.root {
@@ -89,13 +89,13 @@ impl RootId {
         }
         Ok(RootMutability {
             nameless_files: os::takes_nameless_files(),
-            // Not tried, or its times would change.
+            // Trying it would change the times of the root.
             mode: !read_only && os::may_change_mode(&root),
         })
     }
 }
 
-/// What can still be done to the root of a jail that holds: see [`Jailed::verify`](crate::Jailed::verify).
+/// The changes to the root that are still possible, from [`Jailed::verify`](crate::Jailed::verify).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RootMutability {
     nameless_files: bool,
@@ -103,16 +103,16 @@ pub struct RootMutability {
 }
 
 impl RootMutability {
-    /// Whether files without a name can be made in it, `open(2)` with `O_TMPFILE`: they take memory or disk space until
-    /// they are closed. On a tmpfs a root that keeps its capabilities can; an ordinary user can after a `chmod`.
-    /// Not ruled out where the root is the caller's own.
+    /// Returns whether nameless files can be created in the root, by `open(2)` with `O_TMPFILE`. They take memory or disk space until
+    /// they are closed. A process that keeps root's capabilities can create them on a tmpfs, an ordinary user after a `chmod`. For a
+    /// caller's own directory this is always true.
     #[must_use]
     pub const fn takes_nameless_files(&self) -> bool {
         self.nameless_files
     }
 
-    /// Whether its mode, times and extended attributes can be changed, as by its owner. Not ruled out where the root is
-    /// the caller's own.
+    /// Returns whether the mode, times and extended attributes of the root can be changed, for example by its owner. For a caller's own
+    /// directory this is always true.
     #[must_use]
     pub const fn mode_can_change(&self) -> bool {
         self.mode

@@ -1,4 +1,4 @@
-//! What only Linux has: becoming another user, the seal, and what is in force.
+//! Becoming another user, the seal, and the protections in force (Linux).
 
 mod enter_as;
 
@@ -11,39 +11,38 @@ use crate::protection::{InForce, Protection, SessionKeyring};
 
 /// Linux only.
 impl Jailed {
-    /// A step that failed, as an error; whether changes were made before it comes last.
+    /// Makes the error of a step that failed. The last part is whether a change was made before.
     fn refused(&self, (step, fault, changed): (impl Into<Step>, Fault, bool)) -> Error {
         explain(Error::inside(step.into(), fault, self.traces(changed)))
     }
 
-    /// By what right the jail was entered. Costs no system call.
+    /// Returns how the jail was entered. Costs no system call.
     #[must_use]
     pub const fn entered(&self) -> Entered {
         self.entered
     }
 
-    /// Whether `geteuid()` and `getegid()` say what they said before. Costs no system call.
+    /// Returns whether `geteuid()` and `getegid()` return the same ids as before. Costs no system call.
     #[must_use]
     pub const fn ids_kept(&self) -> bool {
         self.ids_kept
     }
 
-    /// Whose session keyring the process has. Costs no system call.
+    /// Returns the session keyring that the process has. Costs no system call.
     #[must_use]
     pub const fn session_keyring(&self) -> SessionKeyring {
         self.keyring
     }
 
-    /// Whether it is certain that no descriptor that was looked at is an `io_uring`: false where open directories are allowed, and
-    /// where a filter refuses `io_uring_enter` and `/proc` is not there to tell. Costs no system call.
+    /// Returns whether all descriptors were checked for an `io_uring`. False if open directories are allowed, or if a filter refuses
+    /// `io_uring_enter` and `/proc` is missing. Costs no system call.
     #[must_use]
     pub const fn rings_checked(&self) -> bool {
         self.rings_checked
     }
 
-    /// Whether it is certain that no other process shares the root, the working directory or the descriptors: false where threads are
-    /// allowed and where a filter refuses `unshare`. Another process that shares them could move the working directory out of the jail.
-    /// Costs no system call.
+    /// Returns whether it is certain that no other process shares the root, the working directory or the descriptors. Such a process could
+    /// move the working directory out of the jail. False if threads are allowed, or if a filter refuses `unshare`. Costs no system call.
     #[must_use]
     pub const fn is_unshared(&self) -> bool {
         self.unshared
@@ -55,11 +54,11 @@ impl Jailed {
     ///
     /// [`Jail::enter_as`](crate::Jail::enter_as) enters and does this in one call, and refuses before anything changes.
     ///
-    /// A process that entered through a user namespace cannot change its user: only its own ids are accepted, and no other groups. The
-    /// supplementary groups that it has stay in force there, and cannot be verified.
+    /// A process that entered through a user namespace cannot change its user: only its own ids are accepted, and no other groups. Its
+    /// supplementary groups stay in force, and cannot be verified.
     ///
-    /// The parent-death signal, which a change of ids clears, is set again; if the parent ended meanwhile, it is sent. A process that was
-    /// dumpable is not any more: others of the new user cannot look into it.
+    /// A change of ids clears the parent-death signal, so it is set again. If the parent ended meanwhile, the signal is sent. The process is
+    /// not dumpable afterwards: other processes of the new user cannot look into it.
     ///
     /// # Cost
     ///
@@ -67,11 +66,12 @@ impl Jailed {
     ///
     /// # Errors
     ///
-    /// [`Step::Threads`]: there is more than one thread, or this is a fork of the process that entered and a filter refuses `unshare`.
-    /// [`Step::CheckIds`]: 4294967295 is no id, more than 65536 groups, or ids that a user namespace does not have. Nothing has
-    /// changed since the entry then. [`Step::SetGroups`], [`Step::SetGid`],
-    /// [`Step::SetUid`], [`Step::DropCapabilities`]: the system call failed, with `EPERM` without `CAP_SETGID` and
-    /// `CAP_SETUID`. [`Step::Verify`]: ids, groups or capabilities are not what was asked for, or the way back is open.
+    /// - [`Step::Threads`]: there is more than one thread, or this is a fork of the process that entered, and a filter refuses `unshare`.
+    /// - [`Step::CheckIds`]: an id is 4294967295, there are more than 65536 groups, or a user namespace has other ids. Nothing has changed
+    ///   since the entry.
+    /// - [`Step::SetGroups`], [`Step::SetGid`], [`Step::SetUid`], [`Step::DropCapabilities`]: the system call failed, with `EPERM` if
+    ///   `CAP_SETGID` or `CAP_SETUID` is missing.
+    /// - [`Step::Verify`]: ids, groups or capabilities differ from what was asked for, or the old ids can be had again.
     ///
     /// # Source
     ///
@@ -80,13 +80,18 @@ impl Jailed {
         self.run_as_keeping(user, Capabilities::NONE)
     }
 
-    /// [`run_as`](Jailed::run_as), but keep these capabilities, also through an `execve` ([`Seal::allow_execute`]): for a
-    /// daemon that binds port 443 later. Costs six system calls more, and three for each of them.
+    /// [`run_as`](Jailed::run_as), but keeps these capabilities, also through an `execve` ([`Seal::allow_execute`]). Example: a daemon
+    /// that binds port 443 later.
+    ///
+    /// # Cost
+    ///
+    /// Six system calls more than `run_as`, and three for each capability.
     ///
     /// # Errors
     ///
-    /// Those of `run_as`, [`Step::CheckCapabilities`] for a capability that is not held, and
-    /// [`Step::CheckIds`] for uid 0, which keeps all its capabilities until a [`Seal`] drops them; nothing has changed since the entry then.
+    /// - Those of `run_as`.
+    /// - [`Step::CheckCapabilities`]: a capability is not held. Nothing has changed since the entry.
+    /// - [`Step::CheckIds`]: the user is root, which keeps all capabilities until a [`Seal`] drops them. Nothing has changed since the entry.
     pub fn run_as_keeping(self, user: &User<'_>, keep: Capabilities) -> Result<Jailed, Error> {
         self.become_user(user, Way { ids: true, groups: true }, keep)
     }
@@ -111,7 +116,7 @@ impl Jailed {
     ///
     /// # Errors
     ///
-    /// Those of `seal_with`.
+    /// The errors of `seal_with`.
     pub fn seal(self) -> Result<Sealed, Error> {
         self.seal_with(Seal::new())
     }
@@ -121,37 +126,47 @@ impl Jailed {
     /// - Capabilities: every one that is not kept, from the bounding, ambient, inheritable, permitted and effective sets.
     /// - The power of uid 0, of set-id programs and of file capabilities: securebits, all locked, and `no_new_privs`.
     /// - The keys of whoever started the process: an empty session keyring.
-    /// - By Landlock, to open, list, execute, make, remove, rename or truncate anything on a mounted file system, except to list the
-    ///   empty root and, if it has [files](crate::Jail::files), to read them and write to devices, also through a directory that is still open or comes over a socket; from ABI 9 on (Linux 7.1), to connect to a
-    ///   socket by its path through such a directory; and, from ABI 6 on (Linux 6.12), signals and abstract Unix
-    ///   sockets to processes outside.
-    /// - By a seccomp filter, the system calls that lead out in spite of all this, or into other processes of the user: `setns`,
+    /// - Access to file systems, by Landlock: to open, list, execute, create, remove, rename or truncate anything on a mounted file system,
+    ///   also through a directory that is still open or received over a socket. Exceptions: the empty root can be listed, and its
+    ///   [files](crate::Jail::files) can be read, its devices also written.
+    /// - By newer versions of Landlock: signals and abstract Unix sockets to processes outside (ABI 6, Linux 6.12), and connecting to a socket
+    ///   by path through an open directory (ABI 9, Linux 7.1).
+    /// - System calls that lead out in other ways, or into other processes of the user, by a seccomp filter. These fail with `EPERM`: `setns`,
     ///   `open_by_handle_at`, `mq_open`, `mq_unlink`, `add_key`, `keyctl`, `request_key`, `io_uring_setup`, `io_uring_enter`,
-    ///   `io_uring_register`, `bpf`, `perf_event_open`, `userfaultfd`, `prlimit64` with a pid other than 0, and `ioctl` with
-    ///   `TIOCSTI` or `TIOCLINUX` fail with `EPERM`. Without Landlock, so do `ptrace`, `process_vm_readv`, `process_vm_writev`
-    ///   and `pidfd_getfd`; without a jail, `unshare` and `clone` with `CLONE_NEWUSER`, while `clone3` fails with `ENOSYS`. On
-    ///   `x86_64` and aarch64 the filter holds for 32-bit programs too; calls of other ABIs, as x32, fail with `ENOSYS`.
+    ///   `io_uring_register`, `bpf`, `perf_event_open`, `userfaultfd`, `prlimit64` with a pid other than 0, and `ioctl` with `TIOCSTI` or
+    ///   `TIOCLINUX`.
+    /// - Without Landlock also: `ptrace`, `process_vm_readv`, `process_vm_writev` and `pidfd_getfd`.
+    /// - Without a jail also: `unshare` and `clone` with `CLONE_NEWUSER`. `clone3` fails with `ENOSYS`.
     ///
-    /// Through a directory that is still open, a process can still look (`stat`, `O_PATH`), before ABI 9 connect to a socket by path, and change
-    /// mode, owner, times and extended attributes where it has the right to: close it.
+    /// On `x86_64` and aarch64 the filter also holds for 32-bit programs. Calls of other ABIs, such as x32, fail with `ENOSYS`.
     ///
-    /// The network is left alone, and so is what is beneath a [`directory`](crate::Jail::directory) of the caller's.
-    /// [`Sealed`] reports the protections that are in force: bounding set and securebits take
-    /// `CAP_SETPCAP`, in a user namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set).
+    /// Close open directories. Through one, a process can still use `stat` and `O_PATH`, connect to a socket by path (before ABI 9), and
+    /// change mode, owner, times and extended attributes as its ids allow.
+    ///
+    /// The network is not restricted, nor is what is beneath a [`directory`](crate::Jail::directory) that the caller named. [`Sealed`] reports
+    /// the protections in force. Bounding set and securebits require `CAP_SETPCAP`, or in a user namespace
+    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set).
     ///
     /// # Cost
     ///
     /// 22 system calls and two for each capability that the kernel knows, after [`run_as`](Jailed::run_as) 18 and one
     /// for each, in a user namespace 18, and one for each if
-    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) was asked for. The filter takes two thirds of the time: the kernel
-    /// tries all its calls once. Later it costs each call of the process some nanoseconds.
+    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) was asked for. The filter takes two thirds of the time, because the
+    /// kernel tries each call once. Later it adds some nanoseconds to each call of the process.
     ///
     /// # Errors
     ///
-    /// [`Step::Threads`]: as of `run_as`. [`Step::CheckCapabilities`]: a capability to keep is not held.
-    /// [`Step::Ruleset`]: no descriptor is left. [`Step::Require`]: a required protection is missing. Nothing has changed
-    /// since the entry then. [`Step::Verify`]: something given up is still there, or a required protection could not be put in
-    /// force after all. All others: the system call failed; a part is given up.
+    /// Before anything has changed since the entry:
+    ///
+    /// - [`Step::Threads`]: see `run_as`.
+    /// - [`Step::CheckCapabilities`]: a capability to keep is not held.
+    /// - [`Step::Ruleset`]: no descriptor is left.
+    /// - [`Step::Require`]: a required protection is missing.
+    ///
+    /// Later, when a part is given up:
+    ///
+    /// - [`Step::Verify`]: something that was given up is still there, or a required protection is not in force.
+    /// - All others: the system call failed.
     ///
     /// # Source
     ///
@@ -169,7 +184,7 @@ impl Jailed {
     }
 }
 
-/// Proof that a jail is sealed, and of what that means on this kernel (Linux). `no_new_privs` is set in any case.
+/// Proves that the process is sealed, and reports the protections in force on this kernel (Linux). `no_new_privs` is always set.
 #[derive(Debug)]
 pub struct Sealed {
     jailed: Jailed,
@@ -177,46 +192,45 @@ pub struct Sealed {
     kept: Capabilities,
 }
 
-/// None of these costs a system call.
+/// No method costs a system call.
 impl Sealed {
-    /// The proof of entry.
+    /// Returns the proof of entry.
     pub const fn jailed(&self) -> &Jailed {
         &self.jailed
     }
 
-    /// The capabilities that are still held.
+    /// Returns the capabilities that are still held.
     #[must_use]
     pub const fn capabilities(&self) -> Capabilities {
         self.kept
     }
 
-    /// Whether this protection is in force.
+    /// Returns whether this protection is in force.
     #[must_use]
     pub const fn has(&self, protection: Protection) -> bool {
         self.in_force.has(protection)
     }
 
-    /// Whose session keyring the process has.
+    /// Returns the session keyring that the process has.
     #[must_use]
     pub const fn session_keyring(&self) -> SessionKeyring {
         self.in_force.keyring
     }
 
-    /// Whether no capability but those kept is in the bounding set.
+    /// Returns whether the bounding set is empty, except for the capabilities that are kept.
     #[must_use]
     pub const fn bounding_set_empty(&self) -> bool {
         self.in_force.bounding_set
     }
 
-    /// Whether the securebits are set and locked.
+    /// Returns whether the securebits are set and locked.
     #[must_use]
     pub const fn securebits_locked(&self) -> bool {
         self.in_force.securebits
     }
 
-    /// The version of Landlock that is in force, at most 9, the newest that is used; `None` if the kernel has none. From 6 on it holds
-    /// back signals and
-    /// abstract Unix sockets too.
+    /// Returns the version of Landlock in force, at most 9, or `None` if the kernel has none. From version 6 on it also restricts signals
+    /// and abstract Unix sockets.
     #[must_use]
     pub const fn landlock(&self) -> Option<i32> {
         self.in_force.landlock

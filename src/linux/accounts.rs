@@ -128,7 +128,7 @@ impl Line {
         false
     }
 
-    /// Whether the line is an account, and not a comment or an entry of NIS (`+`, `-`).
+    /// Returns whether the line is an account, and not a comment or an entry of NIS (`+`, `-`).
     fn is_entry(&self) -> bool {
         !matches!(self.name.bytes.first(), None | Some(0 | b'#' | b'+' | b'-'))
     }

@@ -119,7 +119,7 @@ pub(super) fn missing(needed: CapabilitySet) -> Option<Cause> {
     (!missing.is_empty()).then(|| Cause::MissingCapabilities(Capabilities::from_bits(missing.bits())))
 }
 
-/// Whether a seccomp filter is in force, which may fail any call with any errno.
+/// Returns whether a seccomp filter is in force, which may fail any call with any errno.
 fn filtered() -> bool {
     secure_computing_mode() == Ok(SecureComputingMode::Filter)
 }
@@ -181,7 +181,7 @@ fn is_chrooted() -> bool {
     })
 }
 
-/// Whether the user id or a group id is not mapped in the user namespace that the process is in.
+/// Returns whether the user id or a group id is not mapped in the user namespace that the process is in.
 pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
     let mut buffer = [0; 4096];
     // A map that does not fit is not known.
@@ -193,13 +193,13 @@ pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
     lacks(map, gid) || groups.iter().any(|one| lacks(map, one.as_raw()))
 }
 
-/// Whether an id that is not mapped may show as the overflow id: the user namespace that the process is in does not map all ids.
+/// Returns whether an id that is not mapped may show as the overflow id: the user namespace that the process is in does not map all ids.
 pub(super) fn may_show_overflow_ids() -> bool {
     let is_partial = |map| text(map, &mut [0; 64]).is_some_and(|map| !maps(map, u32::MAX - 1));
     is_partial(c"/proc/self/uid_map") || is_partial(c"/proc/self/gid_map")
 }
 
-/// Whether a line of the map holds the id: its first number is an id here, and its third is their count.
+/// Returns whether a line of the map holds the id: its first number is an id here, and its third is their count.
 fn maps(map: &[u8], id: u32) -> bool {
     map.split(|&byte| byte == b'\n').any(|line| {
         let mut numbers = line.split(u8::is_ascii_whitespace).filter_map(number);
@@ -210,7 +210,7 @@ fn maps(map: &[u8], id: u32) -> bool {
     })
 }
 
-/// Whether the user namespace that the process is in denies `setgroups`.
+/// Returns whether the user namespace that the process is in denies `setgroups`.
 pub(super) fn denies_setgroups() -> bool {
     text(c"/proc/self/setgroups", &mut [0; 8]).is_some_and(|text| text.starts_with(b"deny"))
 }

@@ -59,7 +59,7 @@ pub(crate) fn descriptor_limit() -> Option<u64> {
     soft_limit(RLIMIT_NOFILE).ok()
 }
 
-/// Whether a descriptor without a file type is an `io_uring`; `None` if that cannot be known. For all others, an `eventfd` for example, the call fails with
+/// Returns whether a descriptor without a file type is an `io_uring`; `None` if that cannot be known. For all others, an `eventfd` for example, the call fails with
 /// `EOPNOTSUPP`. It submits nothing and waits for nothing.
 #[allow(unsafe_code, reason = "a call that rustix does not have")]
 pub(crate) fn is_a_ring(fd: i32) -> Result<Option<bool>, Errno> {

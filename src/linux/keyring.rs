@@ -19,7 +19,7 @@ pub(crate) fn join() -> SessionKeyring {
     }
 }
 
-/// Whether the kernel has keyrings, and no filter refuses them: asks for the number of the one in use.
+/// Returns whether the kernel has keyrings, and no filter refuses them: asks for the number of the one in use.
 pub(super) fn is_available() -> bool {
     const KEYCTL_GET_KEYRING_ID: usize = 0;
     const KEY_SPEC_SESSION_KEYRING: usize = usize::MAX - 2; // -3

@@ -68,7 +68,7 @@ pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Let the file that `fd` is open on be executed, which is also to be read. A file of no mounted file system, as of
+/// Lets the file that `fd` is open on be executed, which is also to be read. A file of no mounted file system, as of
 /// `memfd_create`, can have no rule (`EBADFD`) and needs none.
 pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
     match allow(ruleset, fd, (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE).into()) {
@@ -85,7 +85,7 @@ pub(super) fn allow_contents(ruleset: &OwnedFd, root: c_int, contents: Option<Co
     allow(ruleset, root, (LANDLOCK_ACCESS_FS_READ_DIR | read | write).into())
 }
 
-/// Let everything be done beneath the directory that `fd` is open on.
+/// Lets everything be done beneath the directory that `fd` is open on.
 pub(super) fn allow_beneath(ruleset: &OwnedFd, fd: c_int, abi: c_int) -> Result<(), Errno> {
     allow(ruleset, fd, accesses(abi))
 }

@@ -1,4 +1,4 @@
-//! What only Linux lets a caller choose of a jail.
+//! The options of a jail that only Linux has.
 
 #[cfg(feature = "files")]
 use super::files::COPIER;
@@ -12,9 +12,10 @@ use crate::root::Root;
 
 /// Linux only.
 impl Jail<'_> {
-    /// A read-only tmpfs that is mounted nowhere: empty, without a name at any instant, `EROFS` for whatever would be made
-    /// in it. Needs no parent. In a user namespace it takes a mount namespace too. Before Linux 7.1 that is a copy, whose cost grows with
-    /// the number of mounts.
+    /// A read-only tmpfs that is mounted nowhere. It is empty and never has a name, and creating files fails with `EROFS`.
+    ///
+    /// It needs no parent. In a user namespace it needs a mount namespace too. Before Linux 7.1 that is a copy, whose cost grows with the
+    /// number of mounts.
     ///
     /// # Source
     ///
@@ -27,9 +28,9 @@ impl Jail<'_> {
 
     /// The empty root of the kernel itself (Linux 7.3): every path fails with `EOPNOTSUPP`, also "/", "." and "..".
     ///
-    /// Needs neither a parent nor a user namespace. Without `CAP_SYS_CHROOT` it sets `no_new_privs`, which cannot be undone: if the entry
-    /// then fails, the error says that it is set. A resolver that looks for `/etc/resolv.conf` may fail at once, as musl's does: it
-    /// takes only `ENOENT`, `ENOTDIR` and `EACCES` for "there is none".
+    /// It needs neither a parent nor a user namespace. Without `CAP_SYS_CHROOT` it sets `no_new_privs`, which cannot be undone: if the
+    /// entry fails later, the error says so. musl's resolver fails at once in this root, because it only takes `ENOENT`, `ENOTDIR` and
+    /// `EACCES` for "there is no /etc/resolv.conf".
     ///
     /// # Source
     ///
@@ -38,38 +39,42 @@ impl Jail<'_> {
         Jail::of(Roots::one(Root::Failfs))
     }
 
-    /// Whether to enter through a new user namespace. [`UserNamespace::Auto`] unless said.
+    /// Sets when to enter through a new user namespace. The default is [`UserNamespace::Auto`].
     #[cfg(feature = "userns")]
     pub const fn user_namespace(mut self, user_namespace: UserNamespace) -> Self {
         self.plan.user_namespace = user_namespace;
         self
     }
 
-    /// Which ids the process has in a new user namespace. [`IdMap::Identity`] unless said.
+    /// Sets the ids that the process has in a new user namespace. The default is [`IdMap::Identity`].
     #[cfg(feature = "userns")]
     pub const fn id_map(mut self, id_map: IdMap) -> Self {
         self.plan.id_map = id_map;
         self
     }
 
-    /// Lets a process that is not dumpable open its id maps, which belong to root otherwise: for that moment it is dumpable, and other
-    /// processes of its user can open its memory in `/proc` and trace it, for as long as they like. For a process that holds no secret.
+    /// Makes a process that is not dumpable so for a moment, in which it opens its id maps. Otherwise they belong to root.
     ///
-    /// A process is not dumpable after a `setuid`, with file capabilities, and if its program cannot be read. Without this,
-    /// [`enter`](Jail::enter) refuses such a process at [`Step::Proc`](crate::Step::Proc), before anything has changed; it can enter
-    /// before the `setuid`, or go without id maps.
+    /// In that moment other processes of its user can open its memory in `/proc` and start to trace it. Use it in a process that holds no
+    /// secret.
+    ///
+    /// A process is not dumpable after a `setuid`, with file capabilities, and if its program cannot be read. Without this option
+    /// [`enter`](Jail::enter) refuses such a process at [`Step::Proc`](crate::Step::Proc), before anything has changed. Alternatives: enter
+    /// before the `setuid`, or use [`IdMap::None`].
     #[cfg(feature = "userns")]
     pub const fn allow_dumpable(mut self) -> Self {
         self.plan.dumpable = true;
         self
     }
 
-    /// In a user namespace, empty the bounding set and lock the securebits, for [`Jailed::seal`](crate::Jailed::seal) to find them so.
+    /// Empties the bounding set and locks the securebits in a user namespace, so that a [seal](crate::Jailed::seal) reports them.
     ///
-    /// That takes a capability of the user namespace, which is gone when [`enter`](Jail::enter) returns. Nothing that
-    /// is known depends on it: without a capability held and with `no_new_privs`, which `enter` sets in a user namespace, no
-    /// `execve` gives one. It costs a system call for each capability that the kernel knows (41 on Linux 6.18) and three more, half
-    /// as much time as all the rest.
+    /// This requires a capability of the user namespace, which is dropped before [`enter`](Jail::enter) returns. No known attack depends on
+    /// it: the process holds no capability, and with `no_new_privs`, which `enter` sets in a user namespace, no `execve` gives one.
+    ///
+    /// # Cost
+    ///
+    /// Three system calls, and one for each capability that the kernel knows (41 on Linux 6.18): half of the time of the entry.
     #[cfg(feature = "userns")]
     pub const fn empty_bounding_set(mut self) -> Self {
         self.plan.bounding_set = true;
@@ -80,14 +85,14 @@ impl Jail<'_> {
 /// Linux only.
 #[cfg(feature = "files")]
 impl<'a> Jail<'a> {
-    /// Puts these files, and nothing else, into a [`detached`](Jail::detached) root: for a program that needs a few, such as
-    /// `/etc/resolv.conf`. Of a list with a detached root, as [`auto`](Jail::auto) is, that root alone remains.
+    /// Puts copies of these files, and nothing else, into a [`detached`](Jail::detached) root. Example: `/etc/resolv.conf`.
     ///
-    /// The sources are opened first, with the rights that the process has then, and copied from the descriptors: changes made later
-    /// are not seen inside. Files that were given before are replaced. The files are 0444 in directories that are 0555, whatever the sources were, and the file system is made
-    /// read-only before it is entered. A [`Seal`](crate::Seal) lets them be read and listed; devices can be written to.
-    ///
-    /// At most 32 files of at most 16 MiB. A path is absolute, of at most 255 bytes, without empty names, "." and "..".
+    /// - Of a list with a detached root, such as [`auto`](Jail::auto), only that root remains.
+    /// - The sources are opened first, with the rights that the process has then. Later changes to them are not seen inside.
+    /// - Every user can read the copies: files have the mode 0444, directories 0555. The root is read-only.
+    /// - In a [seal](crate::Seal) the files can be read and listed. Devices can also be written to.
+    /// - At most 32 files of at most 16 MiB each. A path is absolute, has at most 255 bytes, and no empty name, "." or "..".
+    /// - Files of an earlier call are replaced.
     ///
     /// # Cost
     ///
@@ -99,9 +104,9 @@ impl<'a> Jail<'a> {
     ///
     /// - [`Step::Options`](crate::Step::Options): the root is not detached.
     /// - [`Step::Files`](crate::Step::Files): a path is invalid, or a source cannot be opened, is neither a file nor one of the devices,
-    ///   or too large. [`Error::file`](crate::Error::file) tells which. Nothing has changed.
+    ///   or too large. [`Error::file`](crate::Error::file) returns which. Nothing has changed.
     /// - [`Step::Proc`](crate::Step::Proc): without [`IdMap::Identity`] no file can be made in a user namespace.
-    /// - [`Step::Fill`](crate::Step::Fill): a file cannot be copied, or has changed meanwhile. In a user namespace
+    /// - [`Step::Fill`](crate::Step::Fill): a file cannot be copied, or it changed meanwhile. In a user namespace
     ///   [`Error::is_partial`](crate::Error::is_partial) is true.
     ///
     /// # Source

@@ -39,7 +39,7 @@ pub(crate) fn held_of(keep: Capabilities) -> Result<(), Fault> {
     }
 }
 
-/// Whether `CAP_SETPCAP` is held, which it takes to change the bounding set and the securebits.
+/// Returns whether `CAP_SETPCAP` is held, which it takes to change the bounding set and the securebits.
 pub(crate) fn may_set_privileges() -> Result<bool, Errno> {
     Ok(capabilities(None)?.effective.contains(CapabilitySet::SETPCAP))
 }
@@ -117,7 +117,7 @@ const fn set(capabilities: Capabilities) -> CapabilitySet {
     CapabilitySet::from_bits_retain(capabilities.bits())
 }
 
-/// Whether the securebits are set and locked. Not part of the API.
+/// Returns whether the securebits are set and locked. Not part of the API.
 ///
 /// # Errors
 ///
@@ -142,7 +142,7 @@ pub(crate) fn verify_no_new_privs() -> Result<(), Fault> {
     if no_new_privs()? { Ok(()) } else { Err(Fault::NoNewPrivs) }
 }
 
-/// Whether `CAP_SYS_CHROOT` can still be had: it is in the bounding set.
+/// Returns whether `CAP_SYS_CHROOT` can still be had: it is in the bounding set.
 pub(crate) fn may_chroot_ever() -> bool {
     capability_is_in_bounding_set(CapabilitySet::SYS_CHROOT) == Ok(true)
 }

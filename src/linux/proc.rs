@@ -39,7 +39,7 @@ pub(super) fn read_start(file: &OwnedFd, text: &mut [u8]) -> Result<(), Errno> {
     pread(file, text, 0).map(drop)
 }
 
-/// Whether there is such a file.
+/// Returns whether there is such a file.
 pub(super) fn exists(path: &CStr) -> bool {
     statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).is_ok()
 }

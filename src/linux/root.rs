@@ -43,7 +43,7 @@ pub(crate) fn see_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether this process may change the mode of what this is the status of: its owner may, and `CAP_FOWNER`.
+/// Returns whether this process may change the mode of what this is the status of: its owner may, and `CAP_FOWNER`.
 pub(crate) fn may_change_mode(stat: &Stat) -> bool {
     stat.st_uid == geteuid().as_raw()
         || capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::FOWNER))

@@ -25,7 +25,7 @@ pub(super) struct Leave {
     pub(super) user_namespaces: bool,
 }
 
-/// Whether the kernel has filters of this kind, asked without an effect.
+/// Returns whether the kernel has filters of this kind, asked without an effect.
 pub(super) fn is_available() -> bool {
     const SECCOMP_GET_ACTION_AVAIL: usize = 2;
     let action = REFUSE & 0xffff_0000;

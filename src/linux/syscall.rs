@@ -48,7 +48,7 @@ pub(crate) fn soft_limit(resource: u32) -> Result<u64, Errno> {
     Ok(soft)
 }
 
-/// Whether the process got privilege from the file of its program: a set-id bit or file capabilities.
+/// Returns whether the process got privilege from the file of its program: a set-id bit or file capabilities.
 #[must_use]
 pub fn is_secure_execution() -> bool {
     const AT_SECURE: c_ulong = 23;

@@ -52,7 +52,7 @@ pub(crate) fn unshare_root_and_descriptors() -> Result<bool, Errno> {
     }
 }
 
-/// Whether more than one thread of the process lives; `None` where `/proc` does not tell.
+/// Returns whether more than one thread of the process lives; `None` where `/proc` does not tell.
 pub(crate) fn another_thread_lives() -> Option<bool> {
     let tasks = proc::open_directory(CWD, c"/proc/self/task").ok()?;
     let mut living = 0_u32;
@@ -86,7 +86,7 @@ pub(super) fn other_threads() -> ThreadNames {
     names
 }
 
-/// Whether the thread with this directory is not about to end: whoever joins a thread goes on when the kernel has set `PF_EXITING`, its
+/// Returns whether the thread with this directory is not about to end: whoever joins a thread goes on when the kernel has set `PF_EXITING`, its
 /// state may still be anything. A thread without a file has ended.
 fn lives(task: BorrowedFd<'_>) -> bool {
     const PF_EXITING: u32 = 4; // linux/sched.h
@@ -113,12 +113,12 @@ pub(super) fn still_alone(stat: Option<&(Pid, OwnedFd)>) -> Result<(), Fault> {
     }
 }
 
-/// Whether even an `unshare` of nothing is refused, which the kernel itself never does.
+/// Returns whether even an `unshare` of nothing is refused, which the kernel itself never does.
 pub(crate) fn unshare_is_filtered() -> bool {
     unshare(Share::Nothing).is_err()
 }
 
-/// Whether `stat` counts one thread.
+/// Returns whether `stat` counts one thread.
 fn is_alone(stat: &OwnedFd) -> bool {
     field(stat, 20) == Ok(Some(1))
 }

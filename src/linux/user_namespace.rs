@@ -127,7 +127,7 @@ impl IdMaps {
     }
 }
 
-/// Whether it is tried after this kind of root, next or last of the three.
+/// Returns whether it is tried after this kind of root, next or last of the three.
 fn failfs_follows(plan: Plan, root: Root) -> bool {
     let next = plan.root_after(root);
     next == Some(Root::Failfs) || next.and_then(|next| plan.root_after(next)) == Some(Root::Failfs)

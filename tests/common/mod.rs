@@ -55,7 +55,7 @@ pub fn plain() -> User {
     *users().last().unwrap()
 }
 
-/// Say why a test does not run. Where `CI` is set that is a failure: CI is given all that a test can need.
+/// Says why a test does not run. Where `CI` is set that is a failure: CI is given all that a test can need.
 pub fn skipped(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
     let line = format!("{} skipped: {why}\n", std::thread::current().name().unwrap_or("?"));
@@ -64,7 +64,7 @@ pub fn skipped(why: &str) {
     assert_eq!(usize::try_from(written), Ok(line.len()));
 }
 
-/// Return from a test that only root can run, and say so.
+/// Returns from a test that only root can run, and say so.
 #[macro_export]
 macro_rules! root_only {
     () => {
@@ -74,7 +74,7 @@ macro_rules! root_only {
     };
 }
 
-/// Run `body` in a process of its own as `user`; if it panics there, so does the caller here.
+/// Runs `body` in a process of its own as `user`; if it panics there, so does the caller here.
 #[track_caller]
 pub fn as_user(user: User, body: impl FnOnce()) {
     as_user_watched(user, body, |_| ());
@@ -154,7 +154,7 @@ thread_local! {
     static REPORT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Keep what a fork panics with, for its report. Set before any fork, since the hook has a lock.
+/// Keeps what a fork panics with, for its report. Set before any fork, since the hook has a lock.
 fn report_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -20,7 +20,7 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
-/// Have it start as `user`.
+/// Has it start as `user`.
 pub fn start_as(command: &mut Command, user: User) {
     if let (User::Plain(id), true) = (user, is_root()) {
         command.uid(id).gid(id);
@@ -88,7 +88,7 @@ pub fn compile_go() -> Option<&'static Path> {
     BUILT.get_or_init(build).as_deref()
 }
 
-/// Whether `rustc` can build for this target.
+/// Returns whether `rustc` can build for this target.
 pub fn have_target(target: &str) -> bool {
     let output = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
         .args(["--print", "target-libdir", "--target", target])
@@ -125,7 +125,7 @@ pub fn copy_program(program: &Path, copy: &Path, mode: u32) {
     std::fs::set_permissions(copy, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Whether there is such a program.
+/// Returns whether there is such a program.
 pub fn have(program: &str) -> bool {
     Command::new("sh").args(["-c", &format!("command -v {program}")]).output().is_ok_and(|found| found.status.success())
 }

@@ -71,7 +71,7 @@ pub fn raw(file: &impl AsRawFd) -> i32 {
     file.as_raw_fd()
 }
 
-/// Whether the kernel has failfs: an `fchroot` with unknown flags is then invalid.
+/// Returns whether the kernel has failfs: an `fchroot` with unknown flags is then invalid.
 pub fn failfs() -> bool {
     let returned = unsafe { libc::syscall(libc::SYS_close_range + 36, -10004, u32::MAX) };
     returned == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)

@@ -49,7 +49,7 @@ fn assert_fails(output: &Output, status: i32, message: &str) {
     assert_eq!(text(&output.stdout), "");
 }
 
-/// Give the file all capabilities that the process itself may pass on, or these.
+/// Gives the file all capabilities that the process itself may pass on, or these.
 fn busybox() -> Option<&'static str> {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists())?;
     let output = run(plain(), [busybox, "true"]);

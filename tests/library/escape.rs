@@ -227,7 +227,7 @@ enum Kind {
     SealedAsRoot,
 }
 
-/// Whether the attack gets anywhere from that jail.
+/// Returns whether the attack gets anywhere from that jail.
 fn gets_out(user: User, kind: Kind, root: Root, attack: Attack) -> bool {
     powerful_payloads(); // not in the fork
     let parent = Scratch::new();
@@ -280,7 +280,7 @@ fn out_of_a_plain_jail(attack: Attack) -> Vec<(User, Kind)> {
 /// Those that no plain jail lets through: the kernel refuses them to every chrooted process.
 const REFUSED_BY_THE_KERNEL: [&str; 1] = ["userns"];
 
-/// Whether Landlock, if it takes Landlock, is there and new enough to hold the attack back. A set-uid program gives nothing to uid 0.
+/// Returns whether Landlock, if it takes Landlock, is there and new enough to hold the attack back. A set-uid program gives nothing to uid 0.
 fn is_held_back(name: &str, is_root: bool) -> bool {
     match name {
         "setuid" if is_root => landlock_abi().is_some(),

@@ -37,7 +37,7 @@ fn traced(subject: Subject, user: User, root: &str, log: &Path, options: &[&str]
     run_as(strace, user)
 }
 
-/// Run it as `user`, in "/", without input.
+/// Runs it as `user`, in "/", without input.
 fn run_as(mut strace: Command, user: User) -> Option<Output> {
     start_as(&mut strace, user);
     match strace.current_dir("/").stdin(Stdio::null()).output() {
@@ -124,7 +124,7 @@ fn jail(root: &str) -> Jail<'_> {
     if root == "files" { Jail::detached().files(FILES) } else { Jail::try_from(root).unwrap() }
 }
 
-/// Do what a daemon does, between two calls that mark it in the trace. Returns 0 in a jail, 1 after an error that is true.
+/// Does what a daemon does, between two calls that mark it in the trace. Returns 0 in a jail, 1 after an error that is true.
 fn once(jail: Jail<'_>) -> i32 {
     let (before, powers) = (what_a_process_is(), held());
     let (uid, gid) = if is_root() { (12345, 12345) } else { unsafe { (libc::geteuid(), libc::getegid()) } };
@@ -152,7 +152,7 @@ fn once(jail: Jail<'_>) -> i32 {
     }
 }
 
-/// Enter as many times, each in a fork, and say how often there was a jail and how often a clean error.
+/// Enters as many times, each in a fork, and say how often there was a jail and how often a clean error.
 fn many(entries: usize, jail: Jail<'_>) -> i32 {
     let mut outcomes = [0; 2];
     for _ in 0..entries {
@@ -186,7 +186,7 @@ fn root_in(kind: &str, parent: &Scratch) -> String {
     if kind == "unlinked" { format!("unlinked {}", parent.0.display()) } else { kind.to_owned() }
 }
 
-/// Fail each call of `subject` once with each of several errnos, and have `judge` say whether what came of it will do.
+/// Fails each call of `subject` once with each of several errnos, and have `judge` say whether what came of it will do.
 fn fail_each_call(subject: Subject, judge: impl Fn(&Output) -> bool) {
     let mut injected = 0;
     for (user, kind) in ways() {

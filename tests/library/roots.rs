@@ -11,7 +11,7 @@ use autochroot::{Demands, Entered, Jail, Root, Step, UserNamespace};
 use rustix::io::Errno;
 use rustix::process::{Uid, geteuid};
 
-/// Become the ordinary user again for whom mounts were made as root.
+/// Becomes the ordinary user again for whom mounts were made as root.
 fn become_plain(id: u32) {
     let uid = Uid::from_raw(id);
     rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();

@@ -36,7 +36,7 @@ fn assert_powerless(sealed: &Sealed) {
     assert_eq!(sealed.session_keyring(), SessionKeyring::Own);
 }
 
-/// Whether a call that the filter refuses, and that could do nothing, is refused.
+/// Returns whether a call that the filter refuses, and that could do nothing, is refused.
 fn is_filtered() -> bool {
     unsafe { libc::setns(-1, 0) };
     std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)

@@ -40,7 +40,7 @@ fn mkdirat_of(args: [usize; 4]) -> i64 {
     make(&in_the_parent(args[1]))
 }
 
-/// Enter in a parent of one's own where these calls have stand-ins.
+/// Enters in a parent of one's own where these calls have stand-ins.
 fn entering(user: User, stands: &[(libc::c_long, Stand)], judge: impl Fn(Result<autochroot::Jailed, Error>, &Path)) {
     let parent = Scratch::new();
     as_user(user, || {

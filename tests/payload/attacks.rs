@@ -346,7 +346,7 @@ fn new_user_namespace(_: &Outside) -> bool {
     unsafe { unshare(CLONE_NEWUSER) == 0 }
 }
 
-/// Whether the payload, executed now, has what it looks for.
+/// Returns whether the payload, executed now, has what it looks for.
 fn is_powerful(program: c_int, look: &CStr) -> bool {
     unsafe {
         let pid = fork();

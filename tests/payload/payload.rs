@@ -86,7 +86,7 @@ fn main() {
     }
 }
 
-/// Whether it is the device 1:3.
+/// Returns whether it is the device 1:3.
 fn is_null(fd: i32) -> bool {
     use std::os::unix::fs::MetadataExt;
     let file = std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });

@@ -53,7 +53,7 @@ impl Kept {
         }
     }
 
-    /// See that they are open, before anything of ours is, and that none is a directory. `All` is not for here: the jail
+    /// Checks that they are open, before anything of ours is, and that none is a directory. `All` is not for here: the jail
     /// looks at every descriptor then.
     pub(crate) fn check(&self) -> Result<(), c_int> {
         if let Kept::Listed(list) = self {
@@ -95,7 +95,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Whether PROGRAM keeps this standard descriptor.
+    /// Returns whether PROGRAM keeps this standard descriptor.
     fn keeps(&self, standard: c_int) -> bool {
         matches!(self, Kept::All) || self.next(standard) == Some(standard)
     }

@@ -64,7 +64,7 @@ pub(crate) fn execute(_: &OwnedFd, _: &Strings, _: &Strings) -> Errno {
     Errno::NOSYS
 }
 
-/// Make the process the program that `program` is open on. Returns only if that fails.
+/// Makes the process the program that `program` is open on. Returns only if that fails.
 #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
 pub(crate) fn execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Errno {
     // SAFETY: both are arrays of C strings that end with a null pointer.

@@ -219,22 +219,22 @@ fn warn(sealed: &Sealed) {
     }
 }
 
-/// Whether these capabilities are effective.
+/// Returns whether these capabilities are effective.
 fn holds(needed: CapabilitySet) -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
-/// Whether no mode of a file keeps this process from reading it.
+/// Returns whether no mode of a file keeps this process from reading it.
 pub(crate) fn may_read_all() -> bool {
     holds(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH)
 }
 
-/// Whether the file is on a mount that forbids to execute.
+/// Returns whether the file is on a mount that forbids to execute.
 pub(crate) fn is_noexec(program: &OwnedFd) -> bool {
     fstatvfs(program).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
-/// Whether the file of a program grants capabilities.
+/// Returns whether the file of a program grants capabilities.
 pub(crate) fn has_file_capabilities(program: &OwnedFd) -> bool {
     fgetxattr(program, c"security.capability", &mut [0_u8; 64][..]).is_ok()
 }
@@ -307,7 +307,7 @@ pub(crate) fn report_entered(jailed: &Jailed, stream: &mut Stream) {
     stream.line("entered", &Shown(jailed.entered()));
 }
 
-/// Whether the ids mean what they say.
+/// Returns whether the ids mean what they say.
 pub(crate) const fn ids_kept(jailed: &Jailed) -> bool {
     jailed.ids_kept()
 }

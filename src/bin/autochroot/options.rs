@@ -292,7 +292,7 @@ impl Options {
         self.files.into_iter().flatten()
     }
 
-    /// Take the options from the front of `args`; what is left are PROGRAM and its arguments. If there is nothing more to
+    /// Takes the options from the front of `args`; what is left are PROGRAM and its arguments. If there is nothing more to
     /// do, or an option is bad, the exit status.
     pub(crate) fn parse(args: &mut Strings) -> Result<Options, c_int> {
         let mut options = Options {

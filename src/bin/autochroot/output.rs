@@ -10,7 +10,7 @@ use rustix::io::{Errno, write};
 
 use autochroot::text::{Named, decimal};
 
-/// Print the line that a failure is, and return its exit status.
+/// Prints the line that a failure is, and return its exit status.
 macro_rules! fail {
     ($status:expr, $text:literal $(, $part:expr)*) => {{
         const PARTS: &[&str] = &[$(stringify!($part)),*];
@@ -104,7 +104,7 @@ impl Stream {
         }
     }
 
-    /// Whether all was written so far.
+    /// Returns whether all was written so far.
     pub(crate) fn flush(&mut self) -> bool {
         let mut rest = self.buffer.get(..self.length).unwrap_or_default();
         while !rest.is_empty() {

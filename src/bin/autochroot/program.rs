@@ -24,7 +24,7 @@ pub(crate) enum Unfit {
     Because(&'static str),
 }
 
-/// Open the program `name`, which without a slash is looked up in `path`, as a shell does: what is there but cannot be run
+/// Opens the program `name`, which without a slash is looked up in `path`, as a shell does: what is there but cannot be run
 /// is only an error if nothing better comes after it, and a directory that may not be searched holds nothing.
 pub(crate) fn open(name: &CStr, path: Option<&[u8]>) -> Result<OwnedFd, Unfit> {
     if name.is_empty() || name.to_bytes().contains(&b'/') {

@@ -15,7 +15,7 @@ pub(crate) fn refused(status: c_int) -> c_int {
     if Stream::out().put("jailed: no\n", &[]).flush() { 1 } else { status }
 }
 
-/// Print `key: value` lines, the last of which says whether the process is in a jail; return whether it is.
+/// Prints `key: value` lines, the last of which says whether the process is in a jail; return whether it is.
 pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream: Stream) -> Result<bool, c_int> {
     let jailed = inside.jailed();
     let parent = options.jail.path().or(jailed.parent().map(str::as_bytes)).unwrap_or_default();

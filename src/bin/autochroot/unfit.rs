@@ -60,7 +60,7 @@ pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'st
     })
 }
 
-/// Whether the mode of the file keeps this user from executing it, whose supplementary groups are not looked at.
+/// Returns whether the mode of the file keeps this user from executing it, whose supplementary groups are not looked at.
 fn may_not_execute(program: &OwnedFd) -> bool {
     fstat(program).is_ok_and(|stat| {
         let mode = Mode::from_raw_mode(stat.st_mode);
@@ -121,7 +121,7 @@ fn content(program: &OwnedFd) -> Content {
     if (0..count).any(is_interpreter) { Content::Dynamic } else { Content::Static }
 }
 
-/// Whether it is an ELF file of another machine.
+/// Returns whether it is an ELF file of another machine.
 fn is_foreign(program: &OwnedFd) -> bool {
     let mut header = [0; 20];
     pread(program, &mut header, 0).is_ok_and(|length| length == header.len())

@@ -50,7 +50,7 @@ pub(crate) fn enter(
     jail.enter().map(Inside).map_err(|error| refused(Part::Entry, error))
 }
 
-/// Whether no mode of a file keeps this process from reading it.
+/// Returns whether no mode of a file keeps this process from reading it.
 pub(crate) fn may_read_all() -> bool {
     geteuid().is_root()
 }

@@ -100,7 +100,7 @@ impl Jail<'_> {
         self.enter().map_err(changed)
     }
 
-    /// Whether the process enters through a user namespace, or not at all.
+    /// Returns whether the process enters through a user namespace, or not at all.
     fn needs_namespace(&self) -> bool {
         let mut needed = CapabilitySet::SYS_CHROOT;
         // In a list, a root that needs no mount comes after it.
