@@ -110,11 +110,11 @@ impl Jail<'_> {
 /// The report of the fork, in memory that both processes see.
 struct Report {
     answer: MaybeUninit<Result<Check, Error>>,
-    /// 1 once the answer is there, whole.
+    /// 1 when the answer is complete.
     committed: AtomicU32,
 }
 
-/// Ends a fork in whatever way it leaves this scope: it must not unwind into the caller's code.
+/// Ends the fork when it leaves this scope, also by a panic: it must not unwind into the caller's code.
 struct Exit;
 
 impl Drop for Exit {
@@ -153,7 +153,7 @@ fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<
                 Ok(Some((_, status))) if status.signaled() => {
                     break Ok(Fault::killed(status.terminating_signal().unwrap_or_default()));
                 }
-                // Reaped by somebody else, or by the kernel where SIGCHLD is ignored: it has ended all the same.
+                // Somebody else reaped it, or the kernel because SIGCHLD is ignored. It has ended.
                 Ok(_) | Err(_) => break Ok(Fault::Silent),
             }
         },

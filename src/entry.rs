@@ -1,4 +1,4 @@
-//! What each step asks of the system: the one door to it.
+//! The system calls of each step of an entry.
 
 use core::ffi::CStr;
 
@@ -29,14 +29,14 @@ pub use descriptors::{LeadsTo, OpenDirectories, leads_to};
 pub(crate) use root::RootId;
 pub use root::RootMutability;
 
-/// That of the directory in the parent, with places for random letters, and as the system calls want it.
+/// The name of the new directory: random letters take the place of the dots. It ends with a NUL, for the system calls.
 const NAME: [u8; 28] = *b"autochroot-................\0";
 
-/// The system, and what an entry holds of it; dropped, it closes every descriptor that it opened.
+/// The descriptors and facts of an entry. Dropping it closes every descriptor that it opened.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Entry {
     pub(crate) descriptors: Descriptors,
-    /// Tells of threads where `unshare` does not.
+    /// `/proc/self/stat` and its process, to find threads where a filter refuses `unshare`.
     pub(crate) stat: Option<(Pid, OwnedFd)>,
     /// No other process shares the root, the working directory or the descriptors.
     pub(crate) unshared: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Entry {
     name: [u8; NAME.len()],
     directory: Option<OwnedFd>,
     sources: Sources,
-    /// The umask took a part of its mode.
+    /// The umask removed a part of the mode of the directory.
     umasked: bool,
     /// The descriptor, or the component of a path, at which a step failed.
     pub(crate) number: Option<i32>,
@@ -62,7 +62,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(jail: Jail<'_>) -> Self {
-        // Nobody asks without a jail.
+        // Without a jail the ids are not used.
         let (uid, sets_no_new_privs) = if jail.root() == Root::Unjailed { (Uid::ROOT, false) } else { os::user() };
         Entry {
             descriptors: Descriptors::NOT_CHECKED,
@@ -85,17 +85,17 @@ impl Entry {
         }
     }
 
-    /// Why the parents of the list that were tried would not do.
+    /// Returns why the parents of the list failed that were tried.
     pub(crate) const fn tried(&self) -> [Option<Fault>; PARENTS] {
         self.tried
     }
 
-    /// The name of the parent with this index, if the root is in one of the list.
+    /// Returns the name of the parent with this index, if the root was made in a parent of the list.
     pub(crate) fn parent_of_the_list(&self, jail: Jail<'_>, index: usize) -> Option<&'static str> {
         if jail.path.is_none() && self.place.root == Root::Unlinked { Some(parent(index)) } else { None }
     }
 
-    /// Does what `state` asks for.
+    /// Makes the system calls of the state.
     pub(crate) fn perform(&mut self, jail: Jail<'_>, state: &State) -> Result<(), Fault> {
         let plan = jail.plan;
         let outcome = match state.now {
@@ -106,7 +106,7 @@ impl Entry {
             Action::OpenRoot => self.open(),
             Action::Unlink | Action::Discard => self.unlink(),
             Action::VerifyUnlinked => self.see_unlinked(),
-            // The condition always holds. Without it, a program that names no directory would have this code too.
+            // The condition always holds. It lets a program that names no directory leave this code out.
             Action::Directory if jail.root() == Root::Directory => self.open_directory(jail),
             Action::Fchdir => Ok(fchdir(held(&self.directory))?),
             Action::Failfs if LINUX => self.find_failfs(),
@@ -119,7 +119,7 @@ impl Entry {
             Action::Threads => self.see_no_thread(),
             Action::Unshare => self.unshare(),
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
-            // What only Linux has, and a build may leave out: nothing leads there then.
+            // Only Linux has these, and a build may leave them out. Then no state leads there.
             Action::Files if FILES => {
                 let Files { named, copier } = jail.files.ok_or(Errno::NOSYS)?;
                 (copier.open)(&mut self.sources, named, &mut self.number)
@@ -138,7 +138,7 @@ impl Entry {
             Action::MapGid if USERNS => self.maps.map_gid(),
             Action::DropNamespaceCapabilities if USERNS => os::drop_capabilities(plan),
             Action::Keyring if USERNS => {
-                // A kernel that refuses another keyring is no reason to refuse the entry: `Jailed` reports it.
+                // If the kernel refuses another keyring, the entry goes on, and `Jailed` reports it.
                 self.keyring = os::join_keyring();
                 Ok(())
             }
@@ -203,8 +203,8 @@ impl Entry {
         Ok(())
     }
 
-    /// A working directory that may not be searched can neither be opened nor returned to. It is no reason to refuse:
-    /// only if the entry fails later is it missed, and the error says so.
+    /// Opens the working directory, to return to it after a failure. A directory that may not be searched cannot be opened. The entry goes
+    /// on then; if it fails later, the error says that the working directory has changed.
     fn save_cwd(&mut self) -> Result<(), Fault> {
         match openat(CWD, c".", HELD, Mode::empty()) {
             Ok(cwd) => self.cwd = Some(cwd),
@@ -214,7 +214,7 @@ impl Entry {
         Ok(())
     }
 
-    /// The list is of C strings, so that a program that names no parent does without the code of `hold`.
+    /// Opens the parent. The list has C strings, so that a program that names no parent is linked without `hold`.
     fn open_parent(&mut self, jail: Jail<'_>, index: usize) -> Result<(), Fault> {
         let parent = match (jail.path, index) {
             (Some([]), _) => return Err(Errno::NOENT.into()),
@@ -236,7 +236,7 @@ impl Entry {
         Ok(mkdirat(held(&self.parent), self.name(), MODE)?)
     }
 
-    /// The name is secret only so that nobody can take it first: the directory is new, or `mkdirat` fails.
+    /// Makes a random name, so that nobody can take it first. The name need not be secret: if it is taken, `mkdirat` fails.
     fn draw_name(&mut self) -> Result<(), Errno> {
         let letters = &mut self.name[11..27];
         os::fill_with_random(&mut *letters)?;
@@ -266,7 +266,7 @@ impl Entry {
         Ok(())
     }
 
-    /// Returns whether the umask took away what it takes to open the directory.
+    /// Returns whether the umask removed the rights that opening the directory requires.
     fn is_umasked(&self) -> Result<bool, Errno> {
         let stat = statat(held(&self.parent), self.name(), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(!Mode::from_raw_mode(stat.st_mode).contains(Mode::RUSR | Mode::XUSR))
@@ -276,8 +276,8 @@ impl Entry {
         Ok(unlinkat(held(&self.parent), self.name(), AtFlags::REMOVEDIR)?)
     }
 
-    /// That `unlinkat` removed *this* directory, and not one that took its place: nothing can be made in it any more.
-    /// That is so for good, and is asked before anything in the process has changed.
+    /// Checks that `unlinkat` removed *this* directory, and not one that took its place: nothing can be created in it. That is permanent, and
+    /// is checked before anything in the process has changed.
     fn see_unlinked(&mut self) -> Result<(), Fault> {
         let directory = held(&self.directory);
         let alive = !os::has_no_links(&fstat(directory)?);
@@ -290,11 +290,11 @@ impl Entry {
                 return Err(Fault::Alive);
             }
         }
-        // Not before it is known to be ours, and nobody else's that took its place.
+        // Only now it is certain that this is our directory, and not one that took its place.
         if self.umasked { Ok(fchmod(directory, MODE)?) } else { Ok(()) }
     }
 
-    /// That "/" is the directory whose name was removed, and that nothing was gained or lost on the way to it.
+    /// Checks that "/" is the root that was made, and that ids and capabilities are as they should be.
     fn verify(&self, plan: Plan, state: &State) -> Result<(), Fault> {
         match self.place.root {
             Root::Failfs => os::verify_failfs()?,
@@ -307,7 +307,7 @@ impl Entry {
                     os::see_inodes(contents.inodes)?;
                 }
             }
-            // That an unlinked one takes no entries was tried before, where all could be undone.
+            // That nothing can be created in an unlinked root was checked before, when everything could be undone.
             Root::Unlinked | Root::Directory | Root::Unjailed => _ = self.place.is_at(c"/")?,
         }
         if USERNS && state.has.user_namespace {
@@ -328,7 +328,7 @@ impl Entry {
     }
 }
 
-/// A descriptor that an earlier step has left, or one with which every call is `EBADF`.
+/// Returns a descriptor that an earlier step has opened, or one with which every call fails with `EBADF`.
 #[allow(clippy::ref_option, reason = "an Option<&OwnedFd> takes more code to make")]
 fn held(fd: &Option<OwnedFd>) -> BorrowedFd<'_> {
     fd.as_ref().map_or(ABS, AsFd::as_fd)

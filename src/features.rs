@@ -1,6 +1,6 @@
-//! What this build has: the Cargo features, and the systems that they are for.
+//! The Cargo features of this build, and the systems that have them.
 
-/// What only Linux has.
+/// The features of Linux.
 pub(crate) const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// A detached root.
@@ -12,5 +12,5 @@ pub(crate) const FILES: bool = DETACHED && cfg!(feature = "files");
 /// Entry without privilege, in a user namespace.
 pub(crate) const USERNS: bool = LINUX && cfg!(feature = "userns");
 
-/// A process that has set `no_new_privs` may chroot, if the administrator lets it.
+/// A process that has set `no_new_privs` may chroot, if the administrator allows it.
 pub(crate) const CHROOT_AFTER_NO_NEW_PRIVS: bool = cfg!(target_os = "freebsd");

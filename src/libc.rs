@@ -1,4 +1,4 @@
-//! The errno of the C library, for library and launcher: not part of the API.
+//! The errno of the C library, for the library and the launcher. Not part of the API.
 #![allow(unsafe_code, reason = "the C library is reached in no other way")]
 
 use core::ffi::c_int;
@@ -12,7 +12,7 @@ unsafe extern "C" {
     fn __errno_location() -> *mut c_int;
 }
 
-/// Why the last call of the C library failed.
+/// Returns why the last call of the C library failed.
 #[must_use]
 pub fn errno() -> Errno {
     // SAFETY: the pointer leads to the errno of this thread, which lives as long as the thread.

@@ -1,14 +1,14 @@
-//! The state machine of an entry: which step comes next, given what the last one said.
+//! The state machine of an entry: which step comes next, given the outcome of the last one.
 //!
-//! It is pure: it makes no system call. [`State::run`] hands each state to `perform` and feeds the outcome to
-//! [`State::next`], until the entry is `Inside` or `Refused`.
+//! It makes no system call. [`State::run`] passes each state to `perform` and the outcome to [`State::next`], until the entry is
+//! `Inside` or `Refused`.
 
 use crate::error::{Fault, Residue, Step};
 use crate::features::FILES;
 use crate::jail::{Entered, IdMap, Plan, UserNamespace};
 use crate::root::Root;
 
-/// What to do next. Every match on an action lists all of them, so that the compiler names the places a new one needs.
+/// The next action. Every match on an action lists all of them, so that the compiler finds each place that a new one needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     // The steps on the way in.
@@ -48,12 +48,12 @@ pub(crate) enum Action {
     // The ends.
     /// The jail is entered and verified.
     Inside,
-    /// It is not, and what can be undone is undone.
+    /// The jail is not entered, and everything that can be undone is undone.
     Refused,
 }
 
 impl Action {
-    /// The step that an error names.
+    /// Returns the step that an error names.
     pub(crate) const fn step(self) -> Step {
         match self {
             Threads => Step::Threads,
@@ -87,7 +87,7 @@ impl Action {
     }
 }
 
-/// What is tried once all is undone.
+/// What is tried after everything is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
     /// Another name in the same parent.
@@ -96,7 +96,7 @@ enum Again {
     Root,
 }
 
-/// A kind of root that could not be had: which step failed, and why.
+/// A kind of root that is not available, the step that failed, and the reason.
 pub(crate) type Attempt = (Root, Action, Fault);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,15 +105,15 @@ pub(crate) struct State {
     pub(crate) has: Residue,
     /// The index of the parent that is in use.
     pub(crate) parent: usize,
-    /// One more than the last.
+    /// The number of parents.
     parents: usize,
-    /// Which kind of root is being made: the first of the list, then the next one.
+    /// The kind of root that is being made: the first of the list, then the next one.
     pub(crate) root: Root,
     /// The kinds that were given up.
     pub(crate) attempts: [Option<Attempt>; 2],
-    /// By what right the root is entered.
+    /// How the root is entered.
     pub(crate) entered: Entered,
-    /// The tmpfs is there.
+    /// The tmpfs is mounted.
     mounted: bool,
     /// An entry by privilege sets `no_new_privs`.
     sets_no_new_privs: bool,
@@ -122,7 +122,7 @@ pub(crate) struct State {
     /// How many more calls may be interrupted.
     interruptions: u8,
     again: Option<Again>,
-    /// Why the entry is refused: set at the failure, so there all the way back.
+    /// The reason of the refusal, which is set at the failure and kept on the way back.
     pub(crate) refused: Option<(Action, Fault)>,
 }
 
@@ -136,8 +136,8 @@ use Action::{
 const NAMES: u8 = 16;
 
 impl State {
-    /// The first state, where there are so many parents to try and an entry by privilege has to set `no_new_privs` or not. Without a jail
-    /// it is also the last.
+    /// Returns the first state, for this number of parents, and for whether an entry by privilege has to set `no_new_privs`. Without a
+    /// jail the first state is also the last.
     pub(crate) fn start(plan: Plan, parents: usize, sets_no_new_privs: bool) -> State {
         let root = plan.roots.first();
         let now = match root {
@@ -162,8 +162,8 @@ impl State {
         }
     }
 
-    /// From this state to the last. The plan is beside the state and not in it, so that where it is known at compile time, what it
-    /// leaves out is left out of the program: 2 KB.
+    /// Goes from this state to the last. The plan is an argument and not part of the state, so that the compiler can leave out what a
+    /// constant plan does not use: 2 KB.
     pub(crate) fn run(mut self, plan: Plan, mut perform: impl FnMut(&State) -> Result<(), Fault>) -> State {
         while !matches!(self.now, Inside | Refused) {
             self = self.next(plan, perform(&self));
@@ -171,7 +171,7 @@ impl State {
         self
     }
 
-    /// The whole machine: the state that follows, given the outcome of what this one asked for.
+    /// Returns the next state, given the outcome of this one. This is the whole machine.
     #[rustfmt::skip]
     fn next(mut self, plan: Plan, outcome: Result<(), Fault>) -> State {
         let in_namespace = self.has.user_namespace;
@@ -180,7 +180,7 @@ impl State {
         let files = FILES && plan.files;
         let back_to = if self.wants_mount() { Mount } else { Chroot };
         self.now = match (self.now, outcome) {
-            // The way in: one line for what follows each action.
+            // The way in: one line for each action.
             (Threads, Ok(()))                           => Unshare,
             (Unshare, Ok(()))                           => after_threads(plan),
             (Descriptors, Ok(()))                       => WorkingDirectory,
@@ -213,13 +213,13 @@ impl State {
             (Keyring, Ok(()))                           => Verify,
             (Verify, Ok(()))                            => Inside,
 
-            // The detour, where it is not permitted to chroot or to mount. A namespace that would be no help is not made.
+            // The detour through a user namespace, if chroot or mounting is not permitted. It is not made where it would not help.
             (Chroot | Mount, Err(Fault::PERM)) if detour => Proc,
             (Chroot, Err(Fault::PERM)) if self.no_new_privs_helps(plan) && !self.has.no_new_privs => NoNewPrivs,
             (Proc, Err(Fault::MayChroot)) => self.again(plan, Again::Root, back_to, Fault::PERM),
             (Proc, Err(Fault::Restricted)) => self.again(plan, Again::Root, NewUserNamespace, Fault::Restricted),
 
-            // Once more: an interrupted call, unless it has left half of the files; a name that is taken, a directory that somebody got at.
+            // Another try: an interrupted call, except while files are copied; a name that is taken; a directory that somebody changed.
             (action, Err(Fault::INTR)) if self.interruptions > 0 && action != Fill => { self.interruptions -= 1; action }
             (action @ (OpenRoot | Unlink), Err(fault)) if fault.is_moved() => {
                 (self.has.directory, self.has.left) = (false, true);
@@ -241,7 +241,7 @@ impl State {
             (DropNamespaceCapabilities, Err(_)) if self.refused.is_some() => Refused,
             (end @ (Inside | Refused), _) => end,
 
-            // Whatever else fails on the way in ends it, unless it is about this kind of root alone.
+            // Any other failure on the way in ends the entry, unless it is about this kind of root alone.
             (action @ (OpenRoot | Unlink | Mount | Failfs | Fchdir | Chroot | Proc | NewUserNamespace), Err(fault)) => self.again(plan, Again::Root, action, fault),
             (action @ (Threads | Unshare | Descriptors | WorkingDirectory | Files | Fill | Directory | NoNewPrivs | OpenMaps | MapUid | DenySetgroups | MapGid | ChdirRoot | DropNamespaceCapabilities | Keyring | Verify), Err(fault)) => self.refuse(action, fault),
         };
@@ -268,8 +268,8 @@ impl State {
         }
     }
 
-    /// Note what is tried next, and begin to undo: another name, where there is none another parent, then another kind of root. In a new
-    /// user namespace there is no other kind: it cannot be left.
+    /// Notes what is tried next, and begins to undo: another name, otherwise another parent, otherwise another kind of root. A new user
+    /// namespace cannot be left, so no other kind is tried there.
     fn again(&mut self, plan: Plan, again: Again, action: Action, fault: Fault) -> Action {
         if again == Again::Name && self.names > 0 {
             self.names -= 1;
@@ -289,13 +289,13 @@ impl State {
         self.back()
     }
 
-    /// Note the reason, and begin to undo.
+    /// Notes the reason, and begins to undo.
     const fn refuse(&mut self, action: Action, fault: Fault) -> Action {
         self.refused = Some((action, fault));
         self.back()
     }
 
-    /// The next thing that can be undone, then what is tried again. A new root cannot be undone: then the process stays in it.
+    /// Returns the next thing to undo, then what is tried again. A new root cannot be undone.
     const fn back(&mut self) -> Action {
         let has = self.has;
         let returns = has.cwd && !has.root;
@@ -316,7 +316,7 @@ impl State {
     }
 }
 
-/// What comes once nothing else shares the process, or threads are allowed.
+/// Returns the action after the check for threads.
 const fn after_threads(plan: Plan) -> Action {
     if plan.directories { WorkingDirectory } else { Descriptors }
 }

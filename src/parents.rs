@@ -1,8 +1,7 @@
 //! The parents that are tried if the caller names none.
 
-/// Where the directory is made if the caller names no parent. What is usually a tmpfs comes first: an entry takes
-/// half the time there that it does on a disk (`benches/enter`). "/" is for an initramfs that has nothing else. Each as the system
-/// calls want it, with a NUL.
+/// Returns a parent of the list, with a NUL for the system calls. A tmpfs comes first: an entry takes half as long there as on a disk
+/// (`benches/enter`). "/" is for an initramfs that has nothing else.
 pub(crate) const fn listed(index: usize) -> &'static str {
     match index {
         TMPDIR => "$TMPDIR\0",
@@ -14,14 +13,14 @@ pub(crate) const fn listed(index: usize) -> &'static str {
     }
 }
 
-/// The index of the one that the environment names.
+/// The index of the parent that the environment names.
 pub(crate) const TMPDIR: usize = 0;
 
-/// What it is called.
+/// Returns the name of a parent.
 pub(crate) fn parent(index: usize) -> &'static str {
     let path = listed(index);
     path.get(..path.len() - 1).unwrap_or_default()
 }
 
-/// How many there are.
+/// The number of parents.
 pub(crate) const PARENTS: usize = 6;

@@ -1,13 +1,13 @@
-//! Names of errnos, and decimal numbers, for the library and the launcher: no part of the public API.
+//! Names of errnos, and decimal numbers, for the library and the launcher. Not part of the API.
 //!
-//! `core` could print and read them, in some kilobytes more.
+//! `core` could print and read numbers, but takes some kilobytes more.
 
 use core::ffi::CStr;
 use core::fmt;
 
 use rustix::io::Errno;
 
-/// Displayed as `EPERM (operation not permitted)`, one that is not in the list as `errno 999`.
+/// Displays an errno as `EPERM (operation not permitted)`, and an unknown one as `errno 999`.
 pub struct Named(pub Errno);
 
 impl fmt::Display for Named {
@@ -22,7 +22,7 @@ impl fmt::Display for Named {
     }
 }
 
-/// Writes it in digits.
+/// Writes a number in decimal digits.
 pub fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
     if number > 9 {
         decimal(to, number / 10)?;
@@ -30,7 +30,7 @@ pub fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
     to.write_char(char::from(b'0' + (number % 10) as u8))
 }
 
-/// The number that these are the digits of; `None` if there is anything else, or it has more than 32 bits.
+/// Reads a number of decimal digits. Returns `None` for anything else, and for more than 32 bits.
 #[must_use]
 pub fn number(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() {
@@ -50,7 +50,7 @@ pub(crate) fn c_str<'b>(bytes: &[u8], buffer: &'b mut [u8]) -> Result<&'b CStr, 
     CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)
 }
 
-/// A number in eleven places, with spaces before it.
+/// Returns a number in eleven places, with spaces before it.
 pub(crate) fn digits(number: u32) -> [u8; 11] {
     let (mut digits, mut rest) = ([b' '; 11], number);
     for place in digits.iter_mut().rev() {
@@ -63,7 +63,7 @@ pub(crate) fn digits(number: u32) -> [u8; 11] {
     digits
 }
 
-/// What the man pages of our calls list.
+/// The errnos that the man pages of our system calls list.
 const ERRNOS: [(Errno, &str); 32] = [
     (Errno::PERM, "EPERM (operation not permitted)"),
     (Errno::NOENT, "ENOENT (no such file or directory)"),

@@ -1,4 +1,4 @@
-//! What takes the place of Linux's own calls on other Unixes.
+//! Other Unixes: what takes the place of `src/linux`.
 
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
@@ -18,12 +18,12 @@ pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// Not every file system here counts links like Linux; that nothing can be made in the directory is asked all the same.
+/// Not every file system here counts links as on Linux. That nothing can be created in the directory is checked anyway.
 pub(crate) const fn has_no_links(_: &Stat) -> bool {
     true
 }
 
-/// Returns whether another thread changes the environment meanwhile cannot be known.
+/// It cannot be known whether another thread changes the environment meanwhile.
 pub(crate) const fn open_tmpdir() -> Result<OwnedFd, Fault> {
     Err(Fault::Unset)
 }
@@ -34,12 +34,12 @@ pub(crate) const fn see_empty_root() -> Result<(), Fault> {
     Ok(())
 }
 
-/// To list a directory takes an allocation here: it is refused to ask.
+/// Listing a directory would allocate here, so the check is refused.
 pub(crate) const fn see_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
     Err(Fault::of(Errno::NOSYS))
 }
 
-/// There is no call that tells whether there are threads, and none is needed: all share one root directory.
+/// No check is needed: all threads share one root directory.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
 pub(crate) const fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
     Ok(None)
@@ -50,7 +50,7 @@ pub(crate) const fn may_chroot_ever() -> bool {
     true
 }
 
-/// Returns whether this process may change the mode of what this is the status of: its owner may, and root.
+/// Returns whether this process may change the mode of a file with this status: its owner may, and root.
 pub(crate) fn may_change_mode(stat: &Stat) -> bool {
     geteuid().is_root() || stat.st_uid == geteuid().as_raw()
 }
@@ -66,7 +66,7 @@ pub(crate) const fn takes_nameless_files() -> bool {
     false
 }
 
-/// What only Linux has.
+/// The answer of steps that only Linux has.
 const NOT_HERE: Fault = Fault::of(Errno::NOSYS);
 
 pub(crate) const fn find_failfs() -> Result<(), Fault> {
@@ -93,12 +93,12 @@ pub(crate) const fn drop_capabilities(_: Plan) -> Result<(), Fault> {
     Err(NOT_HERE)
 }
 
-/// The effective user id, and whether an entry by privilege has to set `no_new_privs`, which most do not have.
+/// Returns the effective user id, and whether an entry by privilege has to set `no_new_privs`.
 pub(crate) fn user() -> (Uid, bool) {
     (geteuid(), false)
 }
 
-/// No call tells here.
+/// No call reports it here.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
 pub(crate) const fn verify_no_new_privs() -> Result<(), Fault> {
     Ok(())
@@ -118,7 +118,7 @@ pub(crate) fn descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// `/proc` tells nothing here.
+/// There is no list of descriptors here.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
 pub(crate) fn each_open(_: bool, _: &mut dyn FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
     Ok(false)

@@ -1,4 +1,4 @@
-//! A directory of the caller's as the root: opened once, and looked at through that descriptor.
+//! A root that the caller names: opened once, and checked by that descriptor.
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, statat};
@@ -9,7 +9,7 @@ use crate::error::Fault;
 use crate::jail::Demands;
 use crate::os;
 
-/// Opens `path` if it meets the demands. `uid` is who we are.
+/// Opens `path` if it meets the demands. `uid` is the effective user.
 pub(super) fn open(
     path: &[u8],
     demands: Demands,
@@ -35,7 +35,7 @@ pub(super) fn open(
     Ok((directory, stat))
 }
 
-/// Opens it at once. If that fails, `number` is left with the first component at which it does.
+/// Opens the path in one call. If that fails, leaves the number of the first component at fault in `number`.
 fn open_whole(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Errno> {
     let opened = hold(CWD, path, OFlags::empty());
     if opened.is_err() {
@@ -44,14 +44,14 @@ fn open_whole(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Errno> {
     opened
 }
 
-/// None of the components may be a symbolic link, or belong to or be writable by any but root.
+/// Opens a path whose components all belong to root, are writable by root only, and are no symbolic links.
 fn open_safely(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Fault> {
     open_each(path, OFlags::NOFOLLOW, number, |stat| {
         if stat.st_uid != 0 || is_writable_by_others(stat) { Err(Fault::Unsafe) } else { Ok(()) }
     })
 }
 
-/// Opens each component in the one before, and checks it. `number` is left with the one at which that fails.
+/// Opens each component in the one before, and checks it. Leaves the number of the component at fault in `number`.
 fn open_each(
     path: &[u8],
     flags: OFlags,

@@ -1,4 +1,4 @@
-//! Paths as the system calls want them, and directories opened by them.
+//! Paths for system calls, and opening directories.
 
 use core::ffi::CStr;
 
@@ -14,12 +14,12 @@ pub(super) fn absolute(path: &[u8]) -> Result<&[u8], Fault> {
     if path.starts_with(b"/") { Ok(path) } else { Err(Fault::Relative) }
 }
 
-/// These bytes, which end with their only NUL.
+/// Returns the C string in these bytes, which end with their only NUL.
 pub(super) fn terminated(bytes: &[u8]) -> &CStr {
     CStr::from_bytes_with_nul(bytes).unwrap_or_default()
 }
 
-/// Opens this directory, to hold it.
+/// Opens this directory for `fchdir` and the `…at` calls.
 pub(super) fn hold(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     openat(from, c_str(path, &mut [0; 4096])?, HELD | flags, Mode::empty())
 }

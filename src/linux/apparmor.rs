@@ -2,7 +2,7 @@
 
 use super::proc::{number_in, text};
 
-/// Returns whether the sysctl restricts them for processes that no profile allows them.
+/// Returns whether the sysctl restricts user namespaces to processes whose profile allows them.
 pub(super) fn restricts_user_namespaces() -> bool {
     number_in(c"/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)
 }
@@ -12,7 +12,7 @@ pub(super) fn confines_this_process() -> bool {
     text(c"/proc/self/attr/current", &mut [0; 256]).is_some_and(|name| name.trim_ascii_end().ends_with(b" (enforce)"))
 }
 
-/// Returns whether it restricts them for this process, which has no profile.
+/// Returns whether user namespaces are restricted for this process, which has no profile.
 pub(super) fn restricts_this_process() -> bool {
     restricts_user_namespaces()
         && text(c"/proc/self/attr/current", &mut [0; 32]).is_some_and(|name| name.starts_with(b"unconfined"))

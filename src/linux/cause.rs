@@ -17,10 +17,12 @@ use crate::protection::Protection;
 use crate::text::number;
 
 impl Error {
-    /// Returns why the step failed, if that is known: nothing is guessed. The text of the error ends with it.
+    /// Returns why the step failed, if that is certain. The text of the error ends with it.
     ///
-    /// It was found out when the step failed, with up to about ten system calls: it reads `/proc/sys`, `/proc/self`, `/sys` and tries an
-    /// `unshare` that changes nothing. To return it costs none.
+    /// # Cost
+    ///
+    /// None. The cause was found when the step failed, with about ten system calls: reads of `/proc/sys`, `/proc/self` and `/sys`, and an
+    /// `unshare` that changes nothing.
     ///
     /// # Source
     ///
@@ -150,7 +152,7 @@ impl Protection {
     }
 }
 
-/// What is certain comes first. A filter makes everything else uncertain.
+/// Returns why no user namespace can be created. Certain causes come first, because a filter makes all others uncertain.
 fn no_user_namespace(errno: Errno) -> Option<Cause> {
     let is_zero = |sysctl| number_in(sysctl) == Some(0);
     match errno {
@@ -173,7 +175,7 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
     }
 }
 
-/// "/" is then not the root of a mount. Older kernels than 5.8 do not tell.
+/// Returns whether the process is in a chroot: "/" is not the root of a mount. Kernels before 5.8 do not report it.
 fn is_chrooted() -> bool {
     const MOUNT_ROOT: u64 = 0x2000;
     statx(CWD, c"/", AtFlags::empty(), StatxFlags::empty()).is_ok_and(|root| {
@@ -193,7 +195,7 @@ pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
     lacks(map, gid) || groups.iter().any(|one| lacks(map, one.as_raw()))
 }
 
-/// Returns whether an id that is not mapped may show as the overflow id: the user namespace that the process is in does not map all ids.
+/// Returns whether the user namespace that the process is in leaves ids unmapped, which show as the overflow id.
 pub(super) fn may_show_overflow_ids() -> bool {
     let is_partial = |map| text(map, &mut [0; 64]).is_some_and(|map| !maps(map, u32::MAX - 1));
     is_partial(c"/proc/self/uid_map") || is_partial(c"/proc/self/gid_map")

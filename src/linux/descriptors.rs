@@ -14,7 +14,7 @@ use crate::error::Fault;
 use crate::text::{c_str, digits, number};
 
 /// Calls `each` with every number that may be an open descriptor, until it fails: with the first numbers until as many are open as
-/// `/proc` counts, or else with all that it lists. `each` returns whether the descriptor is open. Returns false if `/proc` does not tell.
+/// `/proc` counts, or else with all that it lists. `each` returns whether the descriptor is open. Returns false if `/proc` does not list them.
 ///
 /// `/proc/self` is the first thread, which may have descriptors of its own.
 pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
@@ -59,7 +59,8 @@ pub(crate) fn descriptor_limit() -> Option<u64> {
     soft_limit(RLIMIT_NOFILE).ok()
 }
 
-/// Returns whether a descriptor without a file type is an `io_uring`; `None` if that cannot be known. For all others, an `eventfd` for example, the call fails with
+/// Returns whether a descriptor without a file type is an `io_uring`, or `None` if that cannot be known. For all others, such as an
+/// `eventfd`, the call fails with
 /// `EOPNOTSUPP`. It submits nothing and waits for nothing.
 #[allow(unsafe_code, reason = "a call that rustix does not have")]
 pub(crate) fn is_a_ring(fd: i32) -> Result<Option<bool>, Errno> {
@@ -67,7 +68,7 @@ pub(crate) fn is_a_ring(fd: i32) -> Result<Option<bool>, Errno> {
     match unsafe { call(__NR_io_uring_enter, [fd.unsigned_abs() as usize, 0, 0, 0]) } {
         Err(Errno::OPNOTSUPP) => Ok(Some(false)),
         Err(Errno::BADF) => Err(Errno::BADF),
-        // The kernel has no rings or a filter refuses the call: the name of the file tells too.
+        // The kernel has no rings, or a filter refuses the call. The name of the file shows it too.
         Err(errno @ (Errno::NOSYS | Errno::PERM | Errno::ACCESS)) => Ok(match is_named_a_ring(fd) {
             None if errno == Errno::NOSYS => Some(false),
             named => named,

@@ -27,7 +27,7 @@ const PAGE: u32 = 1 << 16;
 /// The minor numbers of the devices null, zero, full, random and urandom, whose major number is 1.
 const DEVICES: [u32; 5] = [3, 5, 7, 8, 9];
 
-/// What [`Jail::files`](crate::Jail::files) brings with it.
+/// The code that [`Jail::files`](crate::Jail::files) links.
 pub(crate) static COPIER: Copier = Copier { open: open_all, mount, fill };
 
 /// A source, looked at.
@@ -150,7 +150,7 @@ fn copy_all(
 ///
 /// # Errors
 ///
-/// Those of [`Step::Files`].
+/// The errors of [`Step::Files`].
 pub fn open_source(path: &[u8]) -> Result<OwnedFd, Error> {
     open(path).map(|(opened, _)| opened).map_err(|fault| Error::inside(Step::Files, fault, Residue::default()))
 }
@@ -212,7 +212,7 @@ fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr) -> Result<(), F
     let to = create(root, path)?;
     let mut buffer = [0; 8192];
     let mut copied = 0;
-    // One that has no size is read to its end. Those of /sys have one, and end before it.
+    // A file without a size is read to its end. The files of /sys have a size, and end before it.
     while size == 0 || copied < size {
         let length = pread(from, &mut buffer, copied.into())?;
         if length == 0 {

@@ -1,4 +1,4 @@
-//! The session keyring: whoever starts a program shares it with the program, and with it all keys in it (Linux).
+//! The session keyring, which a program shares with whoever started it, and all keys in it (Linux).
 #![allow(unsafe_code, reason = "a call that rustix does not have")]
 
 use linux_raw_sys::general::__NR_keyctl;
@@ -19,7 +19,7 @@ pub(crate) fn join() -> SessionKeyring {
     }
 }
 
-/// Returns whether the kernel has keyrings, and no filter refuses them: asks for the number of the one in use.
+/// Returns whether the kernel has keyrings, and no filter refuses them, by the number of the keyring in use.
 pub(super) fn is_available() -> bool {
     const KEYCTL_GET_KEYRING_ID: usize = 0;
     const KEY_SPEC_SESSION_KEYRING: usize = usize::MAX - 2; // -3

@@ -19,7 +19,7 @@ use crate::files::Contents;
 /// The newest version that is used in full: what later ones add is not requested, and not reported.
 const NEWEST: c_int = 9;
 
-/// The first version that logs what it refuses to a program executed later, if it is told to (Linux 6.15).
+/// The first version that can log what it refuses to a program executed later (Linux 6.15).
 pub(super) const LOGS: c_int = 7;
 
 /// Returns the version of the kernel's Landlock, as far as it is used; `None` if there is none, or if it is left out of this build.
@@ -68,7 +68,7 @@ pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Lets the file that `fd` is open on be executed, which is also to be read. A file of no mounted file system, as of
+/// Allows to execute, and therefore to read, the file that `fd` is open on. A file of no mounted file system, as of
 /// `memfd_create`, can have no rule (`EBADFD`) and needs none.
 pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
     match allow(ruleset, fd, (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE).into()) {
@@ -85,7 +85,7 @@ pub(super) fn allow_contents(ruleset: &OwnedFd, root: c_int, contents: Option<Co
     allow(ruleset, root, (LANDLOCK_ACCESS_FS_READ_DIR | read | write).into())
 }
 
-/// Lets everything be done beneath the directory that `fd` is open on.
+/// Allows everything beneath the directory that `fd` is open on.
 pub(super) fn allow_beneath(ruleset: &OwnedFd, fd: c_int, abi: c_int) -> Result<(), Errno> {
     allow(ruleset, fd, accesses(abi))
 }

@@ -1,6 +1,6 @@
-//! What a process holds and gives up: capability sets, the bounding set, securebits (Linux).
+//! Capability sets, the bounding set and securebits (Linux).
 //!
-//! The calls are those for one thread: whoever makes them checks first that there is but one.
+//! The calls change one thread. The callers check first that there is only one.
 
 use rustix::io::Errno;
 use rustix::process::Uid;
@@ -17,7 +17,7 @@ use crate::error::Fault;
 /// `NOROOT`, `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, not `KEEP_CAPS`, and the lock of each.
 const SECUREBITS: u32 = 0b1110_1111;
 
-/// What the process holds in its effective and permitted sets.
+/// Returns the effective and permitted capabilities.
 pub(crate) fn held() -> Result<Capabilities, Errno> {
     let now = capabilities(None)?;
     Ok(Capabilities::from_bits((now.effective | now.permitted).bits()))
@@ -39,7 +39,7 @@ pub(crate) fn held_of(keep: Capabilities) -> Result<(), Fault> {
     }
 }
 
-/// Returns whether `CAP_SETPCAP` is held, which it takes to change the bounding set and the securebits.
+/// Returns whether `CAP_SETPCAP` is held, which changing the bounding set and the securebits requires.
 pub(crate) fn may_set_privileges() -> Result<bool, Errno> {
     Ok(capabilities(None)?.effective.contains(CapabilitySet::SETPCAP))
 }
@@ -121,7 +121,7 @@ const fn set(capabilities: Capabilities) -> CapabilitySet {
 ///
 /// # Errors
 ///
-/// Those of `prctl`.
+/// The errors of `prctl`.
 pub fn securebits_are_locked() -> Result<bool, Errno> {
     Ok(capabilities_secure_bits()?.bits() & 0xff == SECUREBITS)
 }
@@ -142,7 +142,7 @@ pub(crate) fn verify_no_new_privs() -> Result<(), Fault> {
     if no_new_privs()? { Ok(()) } else { Err(Fault::NoNewPrivs) }
 }
 
-/// Returns whether `CAP_SYS_CHROOT` can still be had: it is in the bounding set.
+/// Returns whether `CAP_SYS_CHROOT` is in the bounding set, so that the process can still gain it.
 pub(crate) fn may_chroot_ever() -> bool {
     capability_is_in_bounding_set(CapabilitySet::SYS_CHROOT) == Ok(true)
 }

@@ -22,7 +22,7 @@ use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step};
 use crate::protection::SessionKeyring;
 
-/// What no id may be: to the system calls it means "leave it as it is".
+/// Not a valid id: to the system calls it means "leave it as it is".
 const NO_ID: u32 = u32::MAX;
 const NGROUPS_MAX: usize = 65536;
 
@@ -64,7 +64,7 @@ impl From<Become> for Step {
     }
 }
 
-/// What is known of the process that becomes another user.
+/// The state of the process that becomes another user.
 #[derive(Clone, Copy)]
 pub(crate) struct Before<'a> {
     pub(crate) in_user_namespace: bool,
@@ -196,7 +196,7 @@ impl<'a> RunAs<'a> {
         if ids != [uid, uid, gid, gid] {
             return Err(Fault::Ids);
         }
-        // A user namespace shows groups that it does not map as the overflow id: nothing can be said of them.
+        // Groups that a user namespace does not map show as the overflow id, so they cannot be verified there.
         if !self.before.in_user_namespace && self.way.groups && !groups_are(self.user.groups())? {
             return Err(Fault::Groups);
         }

@@ -67,21 +67,20 @@ impl Seal<'_> {
         self
     }
 
-    /// Leaves `io_uring` usable, which the filter refuses otherwise: for a program whose runtime is built on it. Operations that the
-    /// kernel does in a ring are not seen by the filter.
+    /// Allows `io_uring`, for a program whose runtime is built on it. The filter does not see the operations that the kernel does in a ring.
     pub const fn allow_io_uring(mut self) -> Self {
         self.rings = true;
         self
     }
 
-    /// Has the kernel log what Landlock refuses to a program that is executed later, in the audit log. Takes Linux 6.15: on older kernels
-    /// the seal fails before anything has changed.
+    /// Makes the kernel write to the audit log what Landlock refuses to a program that is executed later. Requires Linux 6.15: on older
+    /// kernels the seal fails before anything has changed.
     pub const fn log_denials(mut self) -> Self {
         self.log = true;
         self
     }
 
-    /// Makes it an error if this protection cannot be put in force. What can be known before is an error before anything has changed.
+    /// Makes it an error if this protection cannot be put in force. If possible, the error comes before anything has changed.
     pub const fn require(mut self, protection: Protection) -> Self {
         self.required |= 1 << protection as u8;
         self
@@ -171,7 +170,8 @@ impl<'s> Sealing<'s> {
         Give::Verify,
     ];
 
-    /// Of a process with this root, what it holds, and this session keyring; `stat` tells of threads where `unshare` does not.
+    /// Prepares the seal of a process with this root, these files and this session keyring. `stat` is `/proc/self/stat`, to find threads
+    /// where a filter refuses `unshare`.
     pub(crate) const fn new(
         seal: Seal<'s>,
         keep: Capabilities,
@@ -206,12 +206,12 @@ impl<'s> Sealing<'s> {
         }
     }
 
-    /// What the program executed next is to hold: nothing, if none may be executed.
+    /// Returns the capabilities that the next program gets: none, if none may be executed.
     const fn through_exec(&self) -> Capabilities {
         if self.seal.execute.is_some() { self.keep } else { Capabilities::NONE }
     }
 
-    /// Made before anything is changed, so that a lack of descriptors is found in time.
+    /// Makes the ruleset before anything is changed, so that a lack of descriptors is found in time.
     fn make_ruleset(&mut self) -> Result<(), Fault> {
         let abi = landlock::abi();
         if self.seal.log && abi < Some(landlock::LOGS) {
@@ -236,7 +236,7 @@ impl<'s> Sealing<'s> {
         Ok(())
     }
 
-    /// What is required and can be known to be missing is an error before anything has changed.
+    /// Checks that the required protections can be put in force, before anything has changed.
     fn check_required(&self) -> Result<(), Fault> {
         for protection in self.seal.required() {
             let can_be = match protection {

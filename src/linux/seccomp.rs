@@ -14,18 +14,18 @@ use crate::error::Fault;
 use calls::Answer;
 use program::{ALLOW, LENGTH, MISSING, PROGRAM, REFUSE};
 
-/// What a filter leaves.
+/// What a filter allows.
 #[derive(Clone, Copy)]
 pub(super) struct Leave {
     /// `io_uring`.
     pub(super) rings: bool,
-    /// `ptrace` and its like, which Landlock holds back more precisely.
+    /// `ptrace` and its like, which Landlock restricts more precisely.
     pub(super) tracing: bool,
     /// New user namespaces, which the kernel refuses to every process in a chroot.
     pub(super) user_namespaces: bool,
 }
 
-/// Returns whether the kernel has filters of this kind, asked without an effect.
+/// Returns whether the kernel has filters of this kind, by a call without effect.
 pub(super) fn is_available() -> bool {
     const SECCOMP_GET_ACTION_AVAIL: usize = 2;
     let action = REFUSE & 0xffff_0000;
@@ -33,7 +33,7 @@ pub(super) fn is_available() -> bool {
     unsafe { call(__NR_seccomp, [SECCOMP_GET_ACTION_AVAIL, 0, &raw const action as usize, 0]) }.is_ok()
 }
 
-/// Installs the filter, for good. Needs `no_new_privs`. Returns false if the kernel has no filters, or an outer filter refuses another.
+/// Installs the filter, for good. Requires `no_new_privs`. Returns false if the kernel has no filters, or an outer filter refuses another.
 pub(super) fn install(leave: Leave) -> Result<bool, Fault> {
     const SECCOMP_SET_MODE_FILTER: usize = 1;
     /// Without it, kernels before 5.16 slow the whole program down, against attacks on its speculation (Linux 4.17).

@@ -22,7 +22,7 @@ unsafe extern "C" {
 ///
 /// # Errors
 ///
-/// Those of the call.
+/// The errors of the call.
 ///
 /// # Safety
 ///
@@ -38,7 +38,7 @@ pub unsafe fn call(number: u32, args: [usize; 4]) -> Result<c_int, Errno> {
     }
 }
 
-/// Returns the soft limit of a resource, `RLIM_INFINITY` included. The wrapper of rustix takes it for granted that the call succeeds, but a
+/// Returns the soft limit of a resource, `RLIM_INFINITY` included. The wrapper of rustix assumes that the call succeeds, but a
 /// filter can refuse it.
 pub(crate) fn soft_limit(resource: u32) -> Result<u64, Errno> {
     let mut limit = [0_u64; 2];
@@ -56,7 +56,7 @@ pub fn is_secure_execution() -> bool {
     unsafe { getauxval(AT_SECURE) != 0 }
 }
 
-/// The value of this environment variable.
+/// Returns the value of this environment variable.
 ///
 /// # Safety
 ///
@@ -79,18 +79,18 @@ pub fn supplementary_groups(list: &mut [u32]) -> Result<usize, Errno> {
     usize::try_from(count).map_err(|_| errno())
 }
 
-/// The real, effective and saved user ids.
+/// Returns the real, effective and saved user ids.
 pub(crate) fn user_ids() -> [u32; 3] {
-    // Nobody's, for the case that a filter refuses the call: then nothing is taken for ours.
+    // An id of nobody, in case a filter refuses the call: then no file is taken for ours.
     let [mut real, mut effective, mut saved] = [u32::MAX - 1; 3];
     // SAFETY: each pointer leads to a place for one user id.
     unsafe { getresuid(&raw mut real, &raw mut effective, &raw mut saved) };
     [real, effective, saved]
 }
 
-/// The real, effective and saved group ids.
+/// Returns the real, effective and saved group ids.
 pub(crate) fn group_ids() -> [u32; 3] {
-    // As for user_ids.
+    // See user_ids.
     let [mut real, mut effective, mut saved] = [u32::MAX - 1; 3];
     // SAFETY: each pointer leads to a place for one group id.
     unsafe { getresgid(&raw mut real, &raw mut effective, &raw mut saved) };

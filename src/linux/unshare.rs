@@ -1,9 +1,9 @@
-//! `unshare(2)`, with what this crate gives it and nothing else (Linux).
+//! `unshare(2)`, with the arguments that this crate uses (Linux).
 
 use rustix::io::Errno;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-/// What this crate unshares: none of it takes a descriptor away from a thread that uses it.
+/// What this crate unshares. None of it takes a descriptor away from a thread that uses it.
 #[derive(Clone, Copy)]
 pub(super) enum Share {
     /// Nothing, which the kernel itself never refuses.
@@ -17,7 +17,7 @@ pub(super) enum Share {
     UserAndEmptyMountNamespace,
 }
 
-/// `unshare(2)`, which rustix has as an unsafe function only.
+/// Calls `unshare(2)`, which rustix has as an unsafe function only.
 #[allow(unsafe_code, reason = "rustix has no safe one")]
 pub(super) fn unshare(share: Share) -> Result<(), Errno> {
     const CLONE_VM: u32 = 0x100; // linux/sched.h; rustix has no name for it

@@ -41,12 +41,11 @@ impl IdMaps {
         IdMaps { uid, gid: 0, no_setfcap: false, proc: None, uid_map: None, setgroups: None, gid_map: None }
     }
 
-    /// Opens `/proc/self` before the user namespace is made, so that what stands in the way of the id maps is found while everything can
-    /// be undone.
+    /// Opens `/proc/self` before the user namespace is created, so that obstacles to the id maps are found while everything can be undone.
     ///
-    /// A namespace that would be no help is not made: if the process holds the capability that the failing call takes, something else
-    /// refused it; in a list, another root needs only `CAP_SYS_CHROOT`. Where `AppArmor` would take away what the namespace gives, and
-    /// failfs follows in the list, that is tried next.
+    /// A namespace that would not help is not created. If the process holds the capability that the failing call requires, something else
+    /// refused it. In a list, another root may need only `CAP_SYS_CHROOT`. If `AppArmor` would remove the capabilities of the namespace,
+    /// and failfs follows in the list, failfs is tried next.
     pub(crate) fn open_proc(&mut self, plan: Plan, root: Root, to_mount: bool) -> Result<(), Fault> {
         let held = capabilities(None)?.effective;
         let needed = if to_mount && plan.roots.is_one() { CapabilitySet::SYS_ADMIN } else { CapabilitySet::SYS_CHROOT };
@@ -133,13 +132,13 @@ fn failfs_follows(plan: Plan, root: Root) -> bool {
     next == Some(Root::Failfs) || next.and_then(|next| plan.root_after(next)) == Some(Root::Failfs)
 }
 
-/// A descriptor that an earlier step has left, or one with which every call is `EBADF`.
+/// Returns a descriptor that an earlier step has opened, or one with which every call fails with `EBADF`.
 #[allow(clippy::ref_option, reason = "an Option<&OwnedFd> takes more code to make")]
 fn held(fd: &Option<OwnedFd>) -> BorrowedFd<'_> {
     fd.as_ref().map_or(ABS, AsFd::as_fd)
 }
 
-/// Maps an id onto itself. The kernel passes over the spaces before a number.
+/// Maps an id onto itself. The kernel skips spaces before a number.
 fn write_map(file: BorrowedFd<'_>, id: u32) -> Result<(), Fault> {
     let number = digits(id);
     write_whole(file, [number, number, *b"          1"].as_flattened())
@@ -149,8 +148,8 @@ fn write_whole(file: BorrowedFd<'_>, content: &[u8]) -> Result<(), Fault> {
     if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
 }
 
-/// Creates the user namespace, and for a tmpfs a mount namespace that belongs to it. Returns whether that is an empty one, in which the
-/// root and the working directory of the process are others.
+/// Creates the user namespace, and for a tmpfs a mount namespace that belongs to it. Returns whether the mount namespace is empty: then
+/// the root and the working directory of the process have changed.
 pub(crate) fn new(to_mount: bool) -> Result<bool, Fault> {
     if !to_mount {
         unshare(Share::UserNamespace)?;
@@ -166,8 +165,8 @@ pub(crate) fn new(to_mount: bool) -> Result<bool, Fault> {
     }
 }
 
-/// With the user namespace came a full bounding set, from which an `execve` would fill the other sets: that of a program
-/// with file capabilities, or any that uid 0 makes. `no_new_privs` closes both, in one call.
+/// The user namespace gave a full bounding set, from which an `execve` could fill the other sets: of a program with file capabilities, or
+/// of any program for uid 0. `no_new_privs` prevents both, in one call.
 pub(crate) fn drop_capabilities(plan: Plan) -> Result<(), Fault> {
     if plan.bounding_set {
         empty_bounding_set(Capabilities::NONE)?;

@@ -25,13 +25,13 @@ pub(crate) struct Way {
 impl Way {
     /// Returns the error if the process cannot become the user.
     ///
-    /// A process that has the ids of the user may lack groups. One that has groups which the user is not in must leave them.
+    /// A process that has the ids of the user may lack groups of the user. Groups that the user is not in must be left.
     pub(crate) fn find(user: &User<'_>) -> Result<Way, Error> {
         let (uids, gids) = (user_ids(), group_ids());
         let (uid, gid) = (user.uid().as_raw(), user.gid().as_raw());
         let (other, lacks) = with_groups(|list| compare(list, user.gid(), user.groups()))
             .map_err(|errno| refused(Fault::of(errno), None))?;
-        // What looks like this user may be somebody else. With privilege the ids are set, without it they are tried.
+        // What looks like this user may be somebody else. With privilege the ids are set. Without it, setting them is the test.
         let is_unsure = (uid == OVERFLOW || gid == OVERFLOW) && may_show_overflow_ids();
         let missing_to_set = if is_unsure { missing(CapabilitySet::SETUID | CapabilitySet::SETGID) } else { None };
         let ids = uids != [uid; 3] || gids != [gid; 3] || is_unsure && missing_to_set.is_none();

@@ -397,7 +397,7 @@ fn a_process_that_is_not_dumpable_is_refused_before_anything_changed_unless_allo
             assert_eq!(
                 error.to_string(),
                 "cannot open /proc/self: the process is not dumpable, so the id maps belong to root; hint: enter before the \
-                 process changes its user, or go without id maps (IdMap::None, --id-map none)"
+                 process changes its user, allow it (Jail::allow_dumpable), or go without id maps (IdMap::None, --id-map none)"
             );
             assert_eq!(error.known_cause(), Some(autochroot::Cause::NotDumpable));
             assert_eq!(fs::read_link("/proc/self/ns/user").unwrap(), namespace);

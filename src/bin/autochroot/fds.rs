@@ -25,7 +25,7 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    /// By default the standard ones and those of socket activation, `sd_listen_fds(3)`, if they are meant for this process.
+    /// By default the standard descriptors and those of socket activation, `sd_listen_fds(3)`, if they are for this process.
     pub(crate) fn of(list: Option<&'static [u8]>, environment: &Strings) -> Result<Kept, c_int> {
         let pid = environment.variable(b"LISTEN_PID").and_then(descriptor);
         Ok(match list {
@@ -53,7 +53,7 @@ impl Kept {
         }
     }
 
-    /// Checks that they are open, before anything of ours is, and that none is a directory. `All` is not for here: the jail
+    /// Checks that the descriptors are open, before the launcher opens any, and that none is a directory. `All` is not for here: the jail
     /// looks at every descriptor then.
     pub(crate) fn check(&self) -> Result<(), c_int> {
         if let Kept::Listed(list) = self {
@@ -129,7 +129,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Closes all others but `program` and those of the files, which the `execve` closes.
+    /// Closes all other descriptors, except `program` and the files, which the `execve` closes.
     pub(crate) fn close_others(&self, program: Option<c_int>, files: &Files) -> Result<(), c_int> {
         if let Kept::All = self {
             return Ok(());

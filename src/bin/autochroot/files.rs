@@ -47,7 +47,7 @@ impl Files {
         Ok(Files { named, count, opened })
     }
 
-    /// Those that are open, all above the standard ones.
+    /// The open files, whose descriptors are all above the standard ones.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = c_int> {
         self.opened.iter().flatten().map(AsRawFd::as_raw_fd)
     }

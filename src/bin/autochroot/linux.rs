@@ -39,7 +39,7 @@ pub(crate) const NULL_DEVICE: Option<(u32, u32)> = Some((1, 3));
 /// More supplementary groups than this are not looked at.
 pub(crate) const GROUPS: usize = 256;
 
-/// A jail, sealed unless the options say otherwise.
+/// A jail, which is sealed except with `--no-seal`.
 pub(crate) enum Inside {
     Jailed(Jailed),
     Sealed(Sealed),
@@ -54,7 +54,7 @@ impl Inside {
     }
 }
 
-/// Checks the options that only Linux has, and returns the jail with those of user namespaces.
+/// Checks the options that only Linux has, and returns the jail with its options of user namespaces.
 pub(crate) fn jail(options: &Options, jail: Jail<'static>) -> Result<Jail<'static>, c_int> {
     let jail = with_user_namespace(options, jail)?;
     if !options.seal && options.caps.is_some() {
@@ -246,7 +246,7 @@ pub(crate) fn hint(error: &Error, stream: &mut Stream) {
     }
 }
 
-/// Ambient capabilities are not from the file: whoever starts the launcher holds them.
+/// Returns whether the launcher has capabilities from its own file. Ambient ones are from whoever starts it.
 pub(crate) fn has_capabilities_from_the_file() -> bool {
     let permitted = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted);
     let is_from_the_file = |one: u32| {
@@ -279,7 +279,7 @@ pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
 }
 
 /// Closes descriptors one by one, where `close_range` is missing (before Linux 5.9) or a filter refuses it. Without a list of them some
-/// might stay open, whatever their limit says now.
+/// might stay open, whatever the limit is now.
 pub(crate) fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let list = openat(CWD, c"/proc/self/fd", flags, Mode::empty());
@@ -307,7 +307,7 @@ pub(crate) fn report_entered(jailed: &Jailed, stream: &mut Stream) {
     stream.line("entered", &Shown(jailed.entered()));
 }
 
-/// Returns whether the ids mean what they say.
+/// Returns whether the ids are the same as before the entry.
 pub(crate) const fn ids_kept(jailed: &Jailed) -> bool {
     jailed.ids_kept()
 }
@@ -366,7 +366,7 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
     let jailed = inside.jailed();
     let keyring = sealed.map_or(jailed.session_keyring(), Sealed::session_keyring);
     stream.line("keyring", &Shown(keyring));
-    // Without a jail and a seal nobody looks.
+    // Without a jail and a seal nothing is checked.
     let alone = sealed.is_some() || jailed.root() != Root::Unjailed;
     stream.line("threads", &if alone { "1" } else { NOT_CHECKED });
     stream.line("shared", &if jailed.is_unshared() { "no" } else { NOT_CHECKED });

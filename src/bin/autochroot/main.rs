@@ -128,8 +128,8 @@ fn run(
     Err(CANNOT_RUN)
 }
 
-/// A launcher that is set-id or has file capabilities would give whoever starts it what root alone may do: to choose the root directory
-/// of a set-id program, for one.
+/// Refuses to run set-id or with file capabilities: anybody could then do what only root may do, for example choose the root directory of a
+/// set-id program.
 fn refuse_privilege_from_the_file() -> Result<(), c_int> {
     if getuid() == geteuid() && getgid() == getegid() && !os::has_capabilities_from_the_file() {
         return Ok(());
@@ -161,7 +161,7 @@ fn enter(
     os::enter(options, files.put_into(jail), user, program, refused)
 }
 
-/// What was refused.
+/// The part that was refused.
 #[derive(Clone, Copy)]
 #[cfg_attr(
     not(any(target_os = "linux", target_os = "android")),

@@ -23,7 +23,7 @@ enum In {
 struct Row {
     letter: Option<u8>,
     name: &'static str,
-    /// What stands for its value in `--help`; without a value, nothing.
+    /// The name of its value in `--help`, or nothing if it has no value.
     value: &'static str,
     in_: In,
     help: &'static str,
@@ -256,7 +256,7 @@ fn help(stream: &mut Stream) {
     stream.put("Exit status: PROGRAM's; 125: refused; 126: cannot be executed; 127: not found.\n", &[]);
 }
 
-/// What is printed is all that is to be done.
+/// Prints, and ends the launcher.
 fn print_and_exit(print: fn(&mut Stream)) -> Result<(), c_int> {
     let mut stream = Stream::out();
     print(&mut stream);
@@ -287,7 +287,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// What `--file` named, each time.
+    /// The values of `--file`.
     pub(crate) fn files(&self) -> impl Iterator<Item = &'static [u8]> {
         self.files.into_iter().flatten()
     }

@@ -10,7 +10,7 @@ use rustix::io::{Errno, write};
 
 use autochroot::text::{Named, decimal};
 
-/// Prints the line that a failure is, and return its exit status.
+/// Prints the message of a failure, and returns its exit status.
 macro_rules! fail {
     ($status:expr, $text:literal $(, $part:expr)*) => {{
         const PARTS: &[&str] = &[$(stringify!($part)),*];
@@ -43,7 +43,7 @@ pub(crate) fn error_copy() -> Option<c_int> {
     Some(ERRORS.load(Ordering::Relaxed)).filter(|fd| *fd != 2)
 }
 
-/// One line on standard error.
+/// Prints one line on standard error.
 pub(crate) fn failure(text: &str, parts: &[&dyn Show]) {
     Stream::err().put("autochroot: ", &[]).put(text, parts).put("\n", &[]).flush();
 }
@@ -62,7 +62,7 @@ impl Stream {
         Stream { fd, length: 0, written: true, buffer: [0; 1024] }
     }
 
-    /// What is lost of standard error is no reason to fail.
+    /// Returns whether this is standard error. A failure to write there is ignored.
     pub(crate) const fn is_err(&self) -> bool {
         self.fd != 1
     }
@@ -104,7 +104,7 @@ impl Stream {
         }
     }
 
-    /// Returns whether all was written so far.
+    /// Writes what is not written yet. Returns whether everything was written.
     pub(crate) fn flush(&mut self) -> bool {
         let mut rest = self.buffer.get(..self.length).unwrap_or_default();
         while !rest.is_empty() {
@@ -141,7 +141,7 @@ impl Show for &str {
     }
 }
 
-/// What somebody else wrote: on one line, and without what a terminal would obey.
+/// Shows text of somebody else on one line, without control characters that a terminal would obey.
 impl Show for &[u8] {
     fn show(&self, stream: &mut Stream) {
         for &byte in *self {
@@ -169,7 +169,7 @@ impl Show for Errno {
     }
 }
 
-/// What the library displays.
+/// Shows what the library displays.
 pub(crate) struct Shown<D>(pub(crate) D);
 
 impl<D: Display> Show for Shown<D> {

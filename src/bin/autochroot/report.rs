@@ -15,7 +15,7 @@ pub(crate) fn refused(status: c_int) -> c_int {
     if Stream::out().put("jailed: no\n", &[]).flush() { 1 } else { status }
 }
 
-/// Prints `key: value` lines, the last of which says whether the process is in a jail; return whether it is.
+/// Prints `key: value` lines. Returns whether the process is in a jail, which the last line says.
 pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream: Stream) -> Result<bool, c_int> {
     let jailed = inside.jailed();
     let parent = options.jail.path().or(jailed.parent().map(str::as_bytes)).unwrap_or_default();
@@ -50,7 +50,7 @@ pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream
         false => "fixed",
     };
     stream.line("mode", &mode);
-    // The jail was told not to look if all that PROGRAM would keep has been looked at.
+    // The library makes no check if the launcher has checked every descriptor that PROGRAM keeps.
     match jailed.open_directories() {
         OpenDirectories::NotChecked if root != Root::Unjailed => stream.line("open-directories", &"none"),
         told => stream.line("open-directories", &Shown(told)),

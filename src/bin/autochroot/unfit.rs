@@ -85,7 +85,7 @@ const MACHINE: Option<u64> = match () {
     () => None,
 };
 
-/// What the file of a program holds.
+/// What the file of a program is.
 enum Content {
     Script,
     /// An ELF file that names an interpreter, which is its dynamic loader.
@@ -121,7 +121,7 @@ fn content(program: &OwnedFd) -> Content {
     if (0..count).any(is_interpreter) { Content::Dynamic } else { Content::Static }
 }
 
-/// Returns whether it is an ELF file of another machine.
+/// Returns whether the file is an ELF file of another machine.
 fn is_foreign(program: &OwnedFd) -> bool {
     let mut header = [0; 20];
     pread(program, &mut header, 0).is_ok_and(|length| length == header.len())

@@ -1,4 +1,4 @@
-//! What takes the place of `linux.rs` elsewhere: there is only the entry by privilege.
+//! Other Unixes: what takes the place of `linux.rs`. There is only the entry by privilege.
 #![allow(unsafe_code, reason = "descriptors that others have opened")]
 #![allow(clippy::unnecessary_wraps, reason = "on Linux they fail")]
 
@@ -55,7 +55,7 @@ pub(crate) fn may_read_all() -> bool {
     geteuid().is_root()
 }
 
-/// Not every system tells.
+/// Not every system reports it.
 pub(crate) const fn is_noexec(_: &OwnedFd) -> bool {
     false
 }

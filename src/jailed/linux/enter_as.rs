@@ -42,7 +42,7 @@ impl Jail<'_> {
     ///
     /// # Requirements
     ///
-    /// Those of `enter`. To become another user, `CAP_SETUID` and `CAP_SETGID`. A process that becomes the user before it enters is not
+    /// The requirements of `enter`. To become another user, `CAP_SETUID` and `CAP_SETGID`. A process that becomes the user before it enters is not
     /// dumpable then, so it also needs [`allow_dumpable`](Jail::allow_dumpable) or [`IdMap::None`].
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Jail<'_> {
     ///
     /// # Errors
     ///
-    /// Those of `enter_as`, and [`Step::CheckCapabilities`], before anything changes, if a capability is not held or the entry needs a user
+    /// The errors of `enter_as`. [`Step::CheckCapabilities`], before anything changes: a capability is not held, or the entry needs a user
     /// namespace, in which none can be kept.
     pub fn enter_as_keeping(self, user: &User<'_>, keep: Capabilities) -> Result<Jailed, Error> {
         self.check_options()?;

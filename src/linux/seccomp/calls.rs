@@ -1,4 +1,4 @@
-//! The calls that the filter knows: their numbers in each ABI, and what is refused of each.
+//! The calls that the filter knows: their numbers in each ABI, and which uses are refused.
 
 use linux_raw_sys::general::{
     __NR_add_key, __NR_bpf, __NR_clone, __NR_clone3, __NR_io_uring_enter, __NR_io_uring_register, __NR_io_uring_setup,
@@ -68,7 +68,7 @@ const NATIVE: Calls = Calls {
     userfaultfd: __NR_userfaultfd,
 };
 
-/// Of a 64-bit kernel that also runs 32-bit programs, the ABIs are filtered both: here is the one that this program is not built for.
+/// The other ABI of a 64-bit kernel that also runs 32-bit programs. Both are filtered.
 const X86_64: Calls = Calls {
     add_key: 248,
     bpf: 321,
@@ -163,7 +163,7 @@ const _: () = {
     assert!(!cfg!(target_arch = "arm") || NATIVE.are(ARM));
 };
 
-/// An ABI, as `seccomp_data` tells it: the machine's number in ELF, and the bits of `linux/audit.h`.
+/// An ABI, as in `seccomp_data`: the number of the machine in ELF, and the bits of `linux/audit.h`.
 pub(super) struct Abi {
     pub(super) audit_arch: u32,
     pub(super) calls: Calls,
@@ -231,13 +231,13 @@ pub(super) const X32: u32 = 0x4000_0000;
 /// How many calls have a rule.
 const COUNT: usize = 22;
 
-/// What is refused of a call.
+/// Which uses of a call are refused.
 #[derive(Clone, Copy)]
 pub(super) enum Rule {
     Always(Answer),
     /// `ioctl`: what types into a terminal.
     Terminals,
-    /// `prlimit64`: of any process but oneself, which is 0.
+    /// `prlimit64` with a pid other than 0, which is the caller.
     OtherProcesses,
     /// A new user namespace, in the argument with this number.
     NewUser {
@@ -257,7 +257,7 @@ impl Calls {
         n == ours.len()
     }
 
-    /// What is refused, in the order of the numbers.
+    /// The refused uses, in the order of the numbers.
     pub(super) const fn rules(self) -> [(u32, Rule); COUNT] {
         let clone_flags = if cfg!(target_arch = "s390x") { 1 } else { 0 };
         let refuse = Rule::Always(Answer::Refuse);

@@ -108,7 +108,7 @@ impl Assembler {
 const fn assemble() -> Assembler {
     const NONE: sock_filter = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
     let mut program = Assembler { code: [NONE; MOST], start: MOST };
-    // The answers, the last one first: `fill_in` gives those that depend on the seal what they say.
+    // The answers, the last one first. `fill_in` completes those that depend on the seal.
     program.put(BPF_RET | BPF_K, ALLOW, 0, 0);
     program.put(BPF_RET | BPF_K, REFUSE, 0, 0);
     program.put(BPF_RET | BPF_K, MISSING, 0, 0);
