@@ -8,8 +8,8 @@ use crate::text::decimal;
 
 /// A set of capabilities, see [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html) (Linux).
 ///
-/// `|` returns the union of two sets, `&` the intersection, `-` the difference. A set is displayed, and read, as
-/// `net_bind_service,sys_time`; the empty set as `none`.
+/// `|` returns the union of two sets, `&` the intersection, `-` the difference. A set is displayed,
+/// and read, as `net_bind_service,sys_time`; the empty set as `none`.
 ///
 /// ```
 /// # #[cfg(target_os = "linux")] {
@@ -94,7 +94,8 @@ impl Capabilities {
     /// The empty set.
     pub const NONE: Capabilities = Capabilities(0);
 
-    /// Returns the set with these bits: bit n stands for capability number n, whether it has a name or not.
+    /// Returns the set with these bits: bit n stands for capability number n, whether it has a name
+    /// or not.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Capabilities {
         Capabilities(bits)
@@ -106,7 +107,8 @@ impl Capabilities {
         self.0
     }
 
-    /// Returns the capability of this name, `net_bind_service` or `CAP_NET_BIND_SERVICE`, or `None` if there is no such name.
+    /// Returns the capability of this name, `net_bind_service` or `CAP_NET_BIND_SERVICE`, or `None`
+    /// if there is no such name.
     #[must_use]
     pub fn named(name: &[u8]) -> Option<Capabilities> {
         let is = |text: &[u8], known: &str| text.iter().map(u8::to_ascii_lowercase).eq(known.bytes());

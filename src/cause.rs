@@ -4,8 +4,8 @@ use core::fmt::{self, Write as _};
 
 use crate::capabilities::Capabilities;
 
-/// The reason why the kernel refused a step, from [`Error::known_cause`](crate::Error::known_cause) (Linux). It is displayed as one line
-/// that says what to change.
+/// The reason why the kernel refused a step, from [`Error::known_cause`](crate::Error::known_cause)
+/// (Linux). It is displayed as one line that says what to change.
 ///
 /// | cause | the kernel's answer, and what makes it certain | test |
 /// | --- | --- | --- |
@@ -42,7 +42,8 @@ use crate::capabilities::Capabilities;
 pub enum Cause {
     /// There is more than one thread. These are the names of others, if `/proc` shows them.
     Threads(ThreadNames),
-    /// Another process shares the memory of this one: it was made by `vfork`, or by `clone` with `CLONE_VM`.
+    /// Another process shares the memory of this one: it was made by `vfork`, or by `clone` with
+    /// `CLONE_VM`.
     SharedMemory,
     /// A descriptor is open on a directory.
     OpenDirectory,
@@ -80,7 +81,8 @@ pub enum Cause {
     NoUserNamespaces,
     /// The sysctl `kernel.apparmor_restrict_unprivileged_userns` is 1 (Ubuntu).
     AppArmor,
-    /// A profile of `AppArmor` is enforced on the process, which refuses the user namespace or the files of `/proc`.
+    /// A profile of `AppArmor` is enforced on the process, which refuses the user namespace or the
+    /// files of `/proc`.
     AppArmorProfile,
     /// `SELinux` is enforcing, and refused the call with `EACCES`.
     SeLinux,
@@ -88,7 +90,8 @@ pub enum Cause {
     NoProc,
     /// `/proc` is mounted read-only.
     ReadOnlyProc,
-    /// The process is not dumpable: it has changed its user, has file capabilities, or its program cannot be read.
+    /// The process is not dumpable: it has changed its user, has file capabilities, or its program
+    /// cannot be read.
     NotDumpable,
     /// Uid 0 does not hold `CAP_SETFCAP`, without which it is not mapped (Linux 5.12).
     NoSetfcap,
@@ -135,14 +138,14 @@ impl fmt::Display for Cause {
             Cause::Threads(names) => {
                 f.write_str("the process has other threads")?;
                 fmt::Display::fmt(names, f)?;
-                ": enter before starting any, for example before the tokio runtime"
+                ": enter and seal before starting any, for example before the tokio runtime"
             }
             Cause::SharedMemory => {
-                "another process shares the memory (vfork, clone with CLONE_VM): enter in one that has its own"
+                "another process shares the memory (vfork, clone with CLONE_VM): enter in a process with its own"
             }
-            Cause::OpenDirectory => "close that directory: a process leaves the jail through it",
+            Cause::OpenDirectory => "close the directory: the process could leave the jail through it",
             Cause::OpenRing => {
-                "close that io_uring: a process opens files through a directory that is registered in it"
+                "close the io_uring: the process could open files through a directory that is registered in it"
             }
             Cause::NoDescriptors => "the limit of open files is reached: raise it (ulimit -n, LimitNOFILE= in systemd)",
             Cause::NoPrivilege => {
@@ -159,14 +162,14 @@ impl fmt::Display for Cause {
                 "a seccomp filter is in force, which may have refused it (systemd: SystemCallFilter=; containers: the profile)"
             }
             Cause::UnprivilegedUsernsClone => "set the sysctl kernel.unprivileged_userns_clone, which is 0, to 1",
-            Cause::Chrooted => "already in a chroot, where no user namespace can be made: run as root or outside of it",
+            Cause::Chrooted => {
+                "already in a chroot, where no user namespace can be created: run as root, or outside the chroot"
+            }
             Cause::UnmappedId => {
                 "the user or group id is not mapped in this user namespace: map it in uid_map and gid_map"
             }
-            Cause::UnmappedUser => {
-                "an id to become is not mapped in this user namespace: map it in uid_map and gid_map"
-            }
-            Cause::SetgroupsDenied => "this user namespace denies setgroups: start with the groups that are wanted",
+            Cause::UnmappedUser => "the id is not mapped in this user namespace: map it in uid_map and gid_map",
+            Cause::SetgroupsDenied => "this user namespace denies setgroups: start with the user's groups",
             Cause::NoMoreUserNamespaces => "raise the sysctl user.max_user_namespaces, which is 0",
             Cause::NoMoreMountNamespaces => "raise the sysctl user.max_mnt_namespaces, which is 0",
             Cause::UserNamespaceLimit => {
@@ -192,13 +195,13 @@ impl fmt::Display for Cause {
             Cause::NoSetfcap => {
                 "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps (IdMap::None, --id-map none)"
             }
-            Cause::NothingKept => "in a user namespace no capability is kept: enter with privilege",
+            Cause::NothingKept => "in a user namespace no capability can be kept: enter with privilege",
             Cause::NoLandlock => "this kernel has no Landlock (Linux 5.13, CONFIG_SECURITY_LANDLOCK)",
             Cause::LandlockDisabled => "Landlock is disabled: add landlock to the boot parameter lsm=",
             Cause::LandlockLayers => "16 layers of Landlock are in force already, and there cannot be more",
             Cause::ProcessLimit => "that user has as many processes as RLIMIT_NPROC permits",
-            Cause::NoFailfs => "failfs takes Linux 7.3: use another root, or a list such as detached,unlinked",
-            Cause::NoDetachedMount => "a detached mount takes Linux 5.2: name a directory that can be written",
+            Cause::NoFailfs => "failfs requires Linux 7.3: use another root, or a list such as detached,unlinked",
+            Cause::NoDetachedMount => "a detached mount requires Linux 5.2: name a directory that can be written",
         };
         f.write_str(text)
     }

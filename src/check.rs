@@ -56,8 +56,8 @@ impl Check {
         self.entered
     }
 
-    /// Returns whether the administrator should be advised to configure a jail: the process is root and could enter one, but none is asked
-    /// for.
+    /// Returns whether the administrator should be advised to configure a jail: the process is root
+    /// and could enter one, but none is asked for.
     #[must_use]
     pub const fn is_jail_advisable(&self) -> bool {
         self.advisable
@@ -65,10 +65,13 @@ impl Check {
 }
 
 impl Jail<'_> {
-    /// Tries in a fork whether and how [`enter`](Jail::enter) would succeed now, for a daemon's check of its configuration.
+    /// Tries in a fork whether and how [`enter`](Jail::enter) would succeed now, for a daemon's
+    /// check of its configuration.
     ///
-    /// The process itself does not change. A handler of `SIGCHLD` sees the child. If it, or another thread, reaps the child first, the
-    /// result is the same.
+    /// It does not try to become a user: call [`User::find`](crate::User::find) too.
+    ///
+    /// The process itself does not change. A handler of `SIGCHLD` sees the child. If it, or another
+    /// thread, reaps the child first, the result is the same.
     ///
     /// # Cost
     ///
@@ -76,8 +79,9 @@ impl Jail<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`enter`](Jail::enter). [`Error::is_partial`] is only true if a directory could not be removed, because everything else
-    /// ended with the child. [`Step::Fork`]: the fork failed, for lack of memory or processes.
+    /// Those of [`enter`](Jail::enter). [`Error::is_partial`] is only true if a directory could not
+    /// be removed, because everything else ended with the child. [`Step::Fork`]: the fork failed,
+    /// for lack of memory or processes.
     ///
     /// # Source
     ///
@@ -114,7 +118,8 @@ struct Report {
     committed: AtomicU32,
 }
 
-/// Ends the fork when it leaves this scope, also by a panic: it must not unwind into the caller's code.
+/// Ends the fork when it leaves this scope, also by a panic: it must not unwind into the caller's
+/// code.
 struct Exit;
 
 impl Drop for Exit {
@@ -124,23 +129,24 @@ impl Drop for Exit {
     }
 }
 
-/// Returns what `enter` returned in a fork. If the fork ends before it has answered, the error says how it ended.
+/// Returns what `enter` returned in a fork. If the fork ends before it has answered, the error says
+/// how it ended.
 fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Check, Error>, Fault> {
     let length = size_of::<Report>();
     // SAFETY: a new mapping, which nothing else uses.
     let memory =
         unsafe { mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
     let report = memory.cast::<Report>();
-    // SAFETY: a page is aligned for any type and full of zeros, which both fields may be. No reference leads to the answer, which
-    // the other process writes; the word is atomic.
+    // SAFETY: a page is aligned for any type and full of zeros, which both fields may be. No
+    // reference leads to the answer, which the other process writes; the word is atomic.
     let (answer, committed) = unsafe { (&raw mut (*report).answer, &(*report).committed) };
-    // SAFETY: in a fork of a process with threads, which are allowed then, `enter` makes system calls alone: it waits for none,
-    // allocates nothing and does not read the environment.
+    // SAFETY: in a fork of a process with threads, which are allowed then, `enter` makes system
+    // calls alone: it waits for none, allocates nothing and does not read the environment.
     let child = unsafe { fork() };
     if child == 0 {
         let _exit = Exit;
-        // SAFETY: the other process does not read it yet. It is Copy: numbers, and references to constants, which are the same in
-        // both processes.
+        // SAFETY: the other process does not read it yet. It is Copy: numbers, and references to
+        // constants, which are the same in both processes.
         unsafe { answer.write(MaybeUninit::new(enter())) };
         committed.store(1, Ordering::Release);
     }

@@ -13,40 +13,47 @@ use crate::os;
 use crate::parents::PARENTS;
 
 impl Jail<'_> {
-    /// Enters the jail. Afterwards "/" is the root that was asked for, and it is the working directory.
+    /// Enters the jail. Afterwards "/" is the root that was asked for, and it is the working
+    /// directory.
     ///
     /// - Open descriptors stay open.
-    /// - Unless the real, effective and saved user ids are all 0, `no_new_privs` is set, for good. Otherwise a set-id program could load a
-    ///   library that somebody put into the new root.
-    /// - A process that entered through a user namespace has an empty session keyring, if the kernel allows it
-    ///   ([`Jailed::session_keyring`]).
+    /// - Unless the real, effective and saved user ids are all 0, `no_new_privs` is set, for good.
+    ///   Otherwise a set-id program could load a library that somebody put into the new root.
+    /// - A process that entered through a user namespace has an empty session keyring, if the
+    ///   kernel allows it ([`Jailed::session_keyring`]).
     ///
     /// # Cost
     ///
-    /// 23 system calls with privilege, 46 in a user namespace, and one for each number up to the last descriptor; with `$TMPDIR` four
-    /// more. The [crate page](crate) lists them. Allocates nothing.
+    /// 23 system calls with privilege, 46 in a user namespace, and one for each number up to the
+    /// last descriptor; with `$TMPDIR` four more. The [crate page](crate) lists them. Allocates
+    /// nothing.
     ///
     /// # Requirements
     ///
-    /// - One thread, and memory that no other process shares. If a thread was just joined, which the kernel still counts, `enter` waits for
-    ///   at most 50 ms.
+    /// - One thread, and memory that no other process shares. If a thread was just joined, which
+    ///   the kernel still counts, `enter` waits for at most 50 ms.
     /// - No descriptor that is open on a directory or an `io_uring`.
-    /// - For [`unlinked`](Jail::unlinked), a parent that can be written, and a umask that leaves the owner the right to read and search.
+    /// - For [`unlinked`](Jail::unlinked), a parent that can be written, and a umask that leaves
+    ///   the owner the right to read and search.
     /// - For [`detached`](Jail::detached), Linux 5.2, and `CAP_SYS_ADMIN` or a user namespace.
-    /// - `CAP_SYS_CHROOT` (elsewhere than on Linux: root), or on Linux the right to create user namespaces.
-    /// - For a user namespace, `/proc`, unless the map is [`IdMap::None`]. With a map the process must be dumpable, or
-    ///   [allow](Jail::allow_dumpable) to be made so for a moment. Uid 0 also needs `CAP_SETFCAP` (Linux 5.12).
+    /// - `CAP_SYS_CHROOT` (elsewhere than on Linux: root), or on Linux the right to create user
+    ///   namespaces.
+    /// - For a user namespace, `/proc`, unless the map is [`IdMap::None`]. With a map the process
+    ///   must be dumpable, or [allow](Jail::allow_dumpable) to be made so for a moment. Uid 0 also
+    ///   needs `CAP_SETFCAP` (Linux 5.12).
     ///
-    /// If another process shares the root, the working directory or the table of descriptors (`clone` with `CLONE_FS` or
-    /// `CLONE_FILES`), this process gets its own, and the other one stays outside. That is the one change that a refusal may
-    /// leave, and it shows only to that other process.
+    /// If another process shares the root, the working directory or the table of descriptors
+    /// (`clone` with `CLONE_FS` or `CLONE_FILES`), this process gets its own, and the other one
+    /// stays outside. That is the one change that a refusal may leave, and it shows only to that
+    /// other process.
     ///
     /// # Errors
     ///
     /// [`Step::Options`]: an option does not go with the root.
     ///
-    /// All others: the step failed. `enter` has undone what it did: the working directory is the same, and nothing is left in the parent.
-    /// If something could not be undone, [`Error::is_partial`] is true, and the text says what remains.
+    /// All others: the step failed. `enter` has undone what it did: the working directory is the
+    /// same, and nothing is left in the parent. If something could not be undone,
+    /// [`Error::is_partial`] is true, and the text says what remains.
     ///
     /// # Source
     ///

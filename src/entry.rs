@@ -29,7 +29,8 @@ pub use descriptors::{LeadsTo, OpenDirectories, leads_to};
 pub(crate) use root::RootId;
 pub use root::RootMutability;
 
-/// The name of the new directory: random letters take the place of the dots. It ends with a NUL, for the system calls.
+/// The name of the new directory: random letters take the place of the dots. It ends with a NUL,
+/// for the system calls.
 const NAME: [u8; 28] = *b"autochroot-................\0";
 
 /// The descriptors and facts of an entry. Dropping it closes every descriptor that it opened.
@@ -90,7 +91,8 @@ impl Entry {
         self.tried
     }
 
-    /// Returns the name of the parent with this index, if the root was made in a parent of the list.
+    /// Returns the name of the parent with this index, if the root was made in a parent of the
+    /// list.
     pub(crate) fn parent_of_the_list(&self, jail: Jail<'_>, index: usize) -> Option<&'static str> {
         if jail.path.is_none() && self.place.root == Root::Unlinked { Some(parent(index)) } else { None }
     }
@@ -106,7 +108,8 @@ impl Entry {
             Action::OpenRoot => self.open(),
             Action::Unlink | Action::Discard => self.unlink(),
             Action::VerifyUnlinked => self.see_unlinked(),
-            // The condition always holds. It lets a program that names no directory leave this code out.
+            // The condition always holds. It lets a program that names no directory leave this code
+            // out.
             Action::Directory if jail.root() == Root::Directory => self.open_directory(jail),
             Action::Fchdir => Ok(fchdir(held(&self.directory))?),
             Action::Failfs if LINUX => self.find_failfs(),
@@ -138,7 +141,8 @@ impl Entry {
             Action::MapGid if USERNS => self.maps.map_gid(),
             Action::DropNamespaceCapabilities if USERNS => os::drop_capabilities(plan),
             Action::Keyring if USERNS => {
-                // If the kernel refuses another keyring, the entry goes on, and `Jailed` reports it.
+                // If the kernel refuses another keyring, the entry goes on, and `Jailed` reports
+                // it.
                 self.keyring = os::join_keyring();
                 Ok(())
             }
@@ -203,8 +207,9 @@ impl Entry {
         Ok(())
     }
 
-    /// Opens the working directory, to return to it after a failure. A directory that may not be searched cannot be opened. The entry goes
-    /// on then; if it fails later, the error says that the working directory has changed.
+    /// Opens the working directory, to return to it after a failure. A directory that may not be
+    /// searched cannot be opened. The entry goes on then; if it fails later, the error says that
+    /// the working directory has changed.
     fn save_cwd(&mut self) -> Result<(), Fault> {
         match openat(CWD, c".", HELD, Mode::empty()) {
             Ok(cwd) => self.cwd = Some(cwd),
@@ -214,7 +219,8 @@ impl Entry {
         Ok(())
     }
 
-    /// Opens the parent. The list has C strings, so that a program that names no parent is linked without `hold`.
+    /// Opens the parent. The list has C strings, so that a program that names no parent is linked
+    /// without `hold`.
     fn open_parent(&mut self, jail: Jail<'_>, index: usize) -> Result<(), Fault> {
         let parent = match (jail.path, index) {
             (Some([]), _) => return Err(Errno::NOENT.into()),
@@ -236,7 +242,8 @@ impl Entry {
         Ok(mkdirat(held(&self.parent), self.name(), MODE)?)
     }
 
-    /// Makes a random name, so that nobody can take it first. The name need not be secret: if it is taken, `mkdirat` fails.
+    /// Makes a random name, so that nobody can take it first. The name need not be secret: if it is
+    /// taken, `mkdirat` fails.
     fn draw_name(&mut self) -> Result<(), Errno> {
         let letters = &mut self.name[11..27];
         os::fill_with_random(&mut *letters)?;
@@ -276,8 +283,9 @@ impl Entry {
         Ok(unlinkat(held(&self.parent), self.name(), AtFlags::REMOVEDIR)?)
     }
 
-    /// Checks that `unlinkat` removed *this* directory, and not one that took its place: nothing can be created in it. That is permanent, and
-    /// is checked before anything in the process has changed.
+    /// Checks that `unlinkat` removed *this* directory, and not one that took its place: nothing
+    /// can be created in it. That is permanent, and is checked before anything in the process has
+    /// changed.
     fn see_unlinked(&mut self) -> Result<(), Fault> {
         let directory = held(&self.directory);
         let alive = !os::has_no_links(&fstat(directory)?);
@@ -294,7 +302,8 @@ impl Entry {
         if self.umasked { Ok(fchmod(directory, MODE)?) } else { Ok(()) }
     }
 
-    /// Checks that "/" is the root that was made, and that ids and capabilities are as they should be.
+    /// Checks that "/" is the root that was made, and that ids and capabilities are as they should
+    /// be.
     fn verify(&self, plan: Plan, state: &State) -> Result<(), Fault> {
         match self.place.root {
             Root::Failfs => os::verify_failfs()?,
@@ -307,7 +316,8 @@ impl Entry {
                     os::see_inodes(contents.inodes)?;
                 }
             }
-            // That nothing can be created in an unlinked root was checked before, when everything could be undone.
+            // That nothing can be created in an unlinked root was checked before, when everything
+            // could be undone.
             Root::Unlinked | Root::Directory | Root::Unjailed => _ = self.place.is_at(c"/")?,
         }
         if USERNS && state.has.user_namespace {
@@ -328,7 +338,8 @@ impl Entry {
     }
 }
 
-/// Returns a descriptor that an earlier step has opened, or one with which every call fails with `EBADF`.
+/// Returns a descriptor that an earlier step has opened, or one with which every call fails with
+/// `EBADF`.
 #[allow(clippy::ref_option, reason = "an Option<&OwnedFd> takes more code to make")]
 fn held(fd: &Option<OwnedFd>) -> BorrowedFd<'_> {
     fd.as_ref().map_or(ABS, AsFd::as_fd)

@@ -22,8 +22,8 @@ pub enum Step {
     Options,
     /// Linux: check that there is no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Threads,
-    /// Linux: stop sharing the root, the working directory and the descriptors with another process,
-    /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
+    /// Linux: stop sharing the root, the working directory and the descriptors with another
+    /// process, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Unshare,
     /// Check that no descriptor is open on a directory or an `io_uring`.
     Descriptors,
@@ -72,7 +72,8 @@ pub enum Step {
     DropNamespaceCapabilities,
     /// Linux: replace the session keyring by an empty one, [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html).
     Keyring,
-    /// Check the result: "/" is the directory that was made, nothing can be created in it, and ids and capabilities are as asked for.
+    /// Check the result: "/" is the directory that was made, nothing can be created in it, and ids
+    /// and capabilities are as asked for.
     Verify,
     /// Fork a process that tries to enter, for [`Jail::check`](crate::Jail::check).
     Fork,
@@ -162,7 +163,8 @@ impl Step {
     }
 }
 
-/// The reason why a step failed, in two bytes: the errno of a system call or, below zero, one of the answers below.
+/// The reason why a step failed, in two bytes: the errno of a system call or, below zero, one of
+/// the answers below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault(i16);
 
@@ -190,6 +192,7 @@ const fn with_files(text: &'static str) -> &'static str {
 
 answers! {
     Relative => "the path is not absolute",
+    RelativeInRoot => with_files("its path in the root does not begin with \"/\""),
     NotSticky => "everyone can write to it and it is not sticky",
     OtherOwner => "it belongs to another user: the file system gives it another owner, or somebody replaced it",
     Umask => "the umask takes away the right to read or search it",
@@ -202,7 +205,7 @@ answers! {
     /// Uid 0 does not hold `CAP_SETFCAP`.
     NoSetfcap => "EPERM (operation not permitted)",
     Capabilities => "capabilities are held that should not be",
-    NoJail => "it is the root directory already; \"/\" says that no jail is wanted",
+    NoJail => "it is the root directory already; write \"/\" for no jail",
     Owner => "it belongs neither to root nor to us",
     Writable => "its group or everyone can write to it",
     NotEmpty => "it is not empty",
@@ -211,13 +214,13 @@ answers! {
     OpenRing => " is an io_uring",
     NoSuchId => "4294967295 is no user or group id",
     TooManyGroups => "there are more than 65536 groups",
-    NotOwnId => "a user namespace has no ids but one's own, and no groups",
-    NotPrivileged => "it takes capabilities that are not held",
+    NotOwnId => "a user namespace has no other users and groups",
+    NotPrivileged => "the process is neither that user nor privileged",
     UnmappedId => "an id is not mapped in this user namespace",
     SetgroupsDenied => "this user namespace denies setgroups",
     OtherGroup => " of the process is not a group of the user",
     NothingKept => "the entry needs a user namespace, in which none can be kept",
-    Reversible => "the old ids can be had again",
+    Reversible => "the old ids can be set again",
     NoNewPrivs => "no_new_privs is not set",
     /// `$TMPDIR` is not set.
     Unset => "it is not set",
@@ -230,14 +233,14 @@ answers! {
     SamePath => with_files("an earlier file has the same path in the root"),
     BelowAFile => with_files("one of its path and that of an earlier file leads through the other"),
     NotAFile => with_files("it is neither a file nor one of the devices null, zero, full, random and urandom"),
-    NoDevice => with_files("to make a device takes CAP_MKNOD and CAP_SYS_ADMIN, and that no user namespace was entered before"),
+    NoDevice => with_files("a device requires CAP_MKNOD and CAP_SYS_ADMIN, outside a user namespace"),
     LargeFile => with_files("it is larger than 16 MiB"),
     Changed => with_files("it changed while it was copied"),
     OtherFiles => with_files("the root holds other files"),
     NotInAList => "only the roots unlinked, detached and failfs can be in a list",
     NoNamespaceForFailfs => "failfs is not entered through a user namespace",
     NothingToEnter => "a user namespace can only be demanded for a jail",
-    RootKeepsAll => "uid 0 keeps all its capabilities: name those to keep to the seal",
+    RootKeepsAll => "root keeps all its capabilities: pass those to keep to the seal",
     Groups => "the supplementary groups are not those that were set",
     NoLog => "denials are logged from Linux 6.15 on, by Landlock",
     NoFilter => "the seccomp filter is not in force",
@@ -297,7 +300,8 @@ impl Fault {
         }
     }
 
-    /// Returns whether somebody else moved, removed or replaced the new directory. What has its name now, if anything, is not ours.
+    /// Returns whether somebody else moved, removed or replaced the new directory. What has its
+    /// name now, if anything, is not ours.
     pub(crate) fn is_moved(self) -> bool {
         [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::MLINK].into_iter().any(|errno| self == Fault::of(errno))
     }
@@ -356,7 +360,8 @@ pub(crate) struct Residue {
     pub(crate) capabilities: bool,
     /// The root directory has changed.
     pub(crate) root: bool,
-    /// A directory of ours that somebody moved or filled could not be removed, and another was made in its place.
+    /// A directory of ours that somebody moved or filled could not be removed, and another was made
+    /// in its place.
     pub(crate) left: bool,
     /// Ids or capabilities were changed in the jail.
     pub(crate) privileges: bool,
@@ -386,12 +391,14 @@ pub(crate) type Attempt = (Root, Step, Fault);
 
 /// A refused entry: the step, the errno, and what could not be undone.
 ///
-/// The text is, for example, `cannot create a user namespace: EPERM (operation not permitted)`. If several roots or parents were tried,
-/// the text names each with its reason, and [`step`](Error::step) and [`raw_os_error`](Error::raw_os_error) are those of the first root.
-/// If something could not be undone, the text says what remains, and they are those of the last root.
+/// The text is, for example, `cannot create a user namespace: EPERM (operation not permitted)`. If
+/// several roots or parents were tried, the text names each with its reason, and
+/// [`step`](Error::step) and [`raw_os_error`](Error::raw_os_error) are those of the first root.
+/// If something could not be undone, the text says what remains, and they are those of the last
+/// root.
 ///
-/// [`Debug`](fmt::Debug) prints the same text, because that is what a `main` prints that returns an error. The error keeps no path: print
-/// the configured one with it.
+/// [`Debug`](fmt::Debug) prints the same text, because that is what a `main` prints that returns an
+/// error. The error keeps no path: print the configured one with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Error {
     pub(crate) step: Step,
@@ -427,13 +434,15 @@ impl Error {
         }
     }
 
-    /// Returns the descriptor that is open on a directory or an `io_uring`, or that cannot be checked, after [`Step::Descriptors`].
+    /// Returns the descriptor that is open on a directory or an `io_uring`, or that cannot be
+    /// checked, after [`Step::Descriptors`].
     #[must_use]
     pub const fn fd(&self) -> Option<i32> {
         if let Step::Descriptors = self.step { self.number } else { None }
     }
 
-    /// Returns the component of the path that is at fault, counted from 1, after [`Step::Directory`].
+    /// Returns the component of the path that is at fault, counted from 1, after
+    /// [`Step::Directory`].
     #[must_use]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counted from 1, and a path is short")]
     pub const fn component(&self) -> Option<u16> {
@@ -443,7 +452,8 @@ impl Error {
         }
     }
 
-    /// Returns the index of the [file](crate::Jail::files) that is at fault, after [`Step::Files`] and [`Step::Fill`].
+    /// Returns the index of the [file](crate::Jail::files) that is at fault, counted from 0, after
+    /// [`Step::Files`] and [`Step::Fill`]. The text counts from 1.
     #[must_use]
     pub fn file(&self) -> Option<usize> {
         match (self.step, self.number) {
@@ -454,9 +464,9 @@ impl Error {
 
     /// Returns whether something could not be undone. If false, the process is as it was.
     ///
-    /// The text says what remains: for example, the process is in a new user namespace, has the new root or another working directory, or the
-    /// new directory could not be removed. After an error of `run_as`, `seal` and `verify` it is always true, because the process is in the
-    /// jail.
+    /// The text says what remains: for example, the process is in a new user namespace, has the new
+    /// root or another working directory, or the new directory could not be removed. After an error
+    /// of `run_as`, `seal` and `verify` it is always true, because the process is in the jail.
     #[must_use]
     pub const fn is_partial(&self) -> bool {
         self.traces.any()
@@ -496,7 +506,8 @@ impl Error {
     }
 }
 
-/// Displays what failed and what remains, without the cause, which the launcher prints on its own line.
+/// Displays what failed and what remains, without the cause, which the launcher prints on its own
+/// line.
 pub struct Failure<'e>(pub &'e Error);
 
 impl fmt::Display for Failure<'_> {

@@ -51,14 +51,17 @@ impl<'a> NamedFile<'a> {
     /// The most files that a root can have.
     pub const MOST: usize = 32;
 
-    /// Copies the file at the path `source`, which is opened before the jail, to `path` in the root. Symbolic links are followed.
+    /// Copies the file at the path `source`, which is opened before the jail, to `path` in the
+    /// root. Symbolic links are followed.
     ///
-    /// The devices `null`, `zero`, `full`, `random` and `urandom` become devices. That requires `CAP_MKNOD` and `CAP_SYS_ADMIN`.
+    /// The devices `null`, `zero`, `full`, `random` and `urandom` become devices. That requires
+    /// `CAP_MKNOD` and `CAP_SYS_ADMIN`.
     pub const fn copy(source: &'a [u8], path: &'a [u8]) -> Self {
         NamedFile { path, source: Source::Path(source) }
     }
 
-    /// [`copy`](NamedFile::copy) for a source that is a `&str`, `Path`, `OsStr` or `String`. The path in the root is the same.
+    /// [`copy`](NamedFile::copy) for a source that is a `&str`, `Path`, `OsStr` or `String`. The
+    /// path in the root is the same.
     #[cfg(feature = "std")]
     pub fn copy_path<P: AsRef<Path> + ?Sized>(source: &'a P) -> Self {
         let source = source.as_ref().as_os_str().as_bytes();
@@ -70,21 +73,23 @@ impl<'a> NamedFile<'a> {
         NamedFile { path, source: Source::Bytes(content) }
     }
 
-    /// Copies the file that this descriptor is open on, from its beginning, to `path` in the root. The descriptor stays open, and its
-    /// offset stays the same. For a device, a descriptor opened with `O_PATH` suffices.
+    /// Copies the file that this descriptor is open on, from its beginning, to `path` in the root.
+    /// The descriptor stays open, and its offset stays the same. For a device, a descriptor opened
+    /// with `O_PATH` suffices.
     #[cfg(feature = "std")]
     pub fn descriptor(fd: BorrowedFd<'a>, path: &'a [u8]) -> Self {
         Self::raw_descriptor(fd.as_raw_fd(), path)
     }
 
-    /// [`descriptor`](NamedFile::descriptor) without `std`. A descriptor that is not open is an error of
-    /// [`Step::Files`](crate::Step::Files).
+    /// [`descriptor`](NamedFile::descriptor) without `std`. A descriptor that is not open is an
+    /// error of [`Step::Files`](crate::Step::Files).
     pub const fn raw_descriptor(fd: i32, path: &'a [u8]) -> Self {
         NamedFile { path, source: Source::Descriptor(fd) }
     }
 }
 
-/// The jail's files, and what copies them: a program that has none is linked without that code, which is 11 KB.
+/// The jail's files, and what copies them: a program that has none is linked without that code,
+/// which is 11 KB.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Files<'a> {
     pub(crate) named: &'a [NamedFile<'a>],
@@ -99,10 +104,12 @@ type Call<T> = fn(&mut Sources, &[NamedFile<'_>], &mut Option<i32>) -> Result<T,
 pub(crate) struct Copier {
     /// Opens and checks all sources.
     pub(crate) open: Call<()>,
-    /// Mounts the tmpfs, sized to what comes into it. From here to the end of `fill` the process is not dumpable: others of its user
-    /// could open the tmpfs through `/proc`, and put files of theirs into it.
+    /// Mounts the tmpfs, sized to what comes into it. From here to the end of `fill` the process is
+    /// not dumpable: others of its user could open the tmpfs through `/proc`, and put files of
+    /// theirs into it.
     pub(crate) mount: fn(&mut Sources) -> Result<(), Fault>,
-    /// Copies the files, which are 0444 in directories that are 0555, and makes the file system read-only. Returns its root.
+    /// Copies the files, which are 0444 in directories that are 0555, and makes the file system
+    /// read-only. Returns its root.
     pub(crate) fill: Call<(OwnedFd, Contents)>,
 }
 
@@ -158,7 +165,7 @@ pub(crate) fn check(files: &[NamedFile<'_>]) -> Result<(), (usize, Fault)> {
 
 /// An absolute path of plain names, each after one slash.
 fn check_path(path: &[u8]) -> Result<(), Fault> {
-    let Some(relative) = path.strip_prefix(b"/") else { return Err(Fault::Relative) };
+    let Some(relative) = path.strip_prefix(b"/") else { return Err(Fault::RelativeInRoot) };
     if path.len() > MOST_PATH {
         return Err(Fault::LongPath);
     }
@@ -182,7 +189,7 @@ mod tests {
         };
         assert_eq!(check(&["/a", "/b/c", "/b/d", "/ab", "/...", "/b/c.d"]), Ok(()));
         for path in ["", "a", "a/b", "./a"] {
-            assert_eq!(check(&["/x", path]), Err((1, Fault::Relative)), "{path}");
+            assert_eq!(check(&["/x", path]), Err((1, Fault::RelativeInRoot)), "{path}");
         }
         for path in ["/", "//", "/a/", "/a//b", "//a", "/.", "/..", "/a/../b", "/a/.", "/a\0b"] {
             assert_eq!(check(&["/x", path]), Err((1, Fault::NoName)), "{path}");

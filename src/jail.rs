@@ -83,7 +83,8 @@ impl Roots {
         self.first
     }
 
-    /// Adds a kind at the end, unless it is there already. Returns `None` if it, or the first, cannot be in a list.
+    /// Adds a kind at the end, unless it is there already. Returns `None` if it, or the first,
+    /// cannot be in a list.
     pub(crate) const fn or(mut self, root: Root) -> Option<Roots> {
         if !self.first.is_made() || !root.is_made() {
             return None;
@@ -145,11 +146,13 @@ impl Roots {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Entered {
-    /// The process could `chroot`: as root, or by `CAP_SYS_CHROOT`. It keeps the capabilities that it had.
+    /// The process could `chroot`: as root, or by `CAP_SYS_CHROOT`. It keeps the capabilities that
+    /// it had.
     Privilege,
     /// In a new user namespace. The process holds no capability.
     UserNamespace,
-    /// `no_new_privs` was set, which allows a process without privilege to enter [`failfs`](Root::Failfs).
+    /// `no_new_privs` was set, which allows a process without privilege to enter
+    /// [`failfs`](Root::Failfs).
     NoNewPrivs,
     /// The process has no jail, as [`Jail::unjailed`] asks for.
     Unjailed,
@@ -189,7 +192,8 @@ impl Demands {
         Demands { empty: false, owner: false, unwritable: false, safe_path: false }
     }
 
-    /// Requires the directory to be empty. Elsewhere than on Linux that cannot be checked, and the entry fails with `ENOSYS`.
+    /// Requires the directory to be empty. Elsewhere than on Linux that cannot be checked, and the
+    /// entry fails with `ENOSYS`.
     pub const fn empty(mut self) -> Self {
         self.empty = true;
         self
@@ -207,8 +211,9 @@ impl Demands {
         self
     }
 
-    /// Requires that each component of the path belongs to root, that only root may write to it, and that none is a symbolic link: nobody
-    /// else can put another directory in its place. [`Error::component`](crate::Error::component) returns the first one that differs.
+    /// Requires that each component of the path belongs to root, that only root may write to it,
+    /// and that none is a symbolic link: nobody else can put another directory in its place.
+    /// [`Error::component`](crate::Error::component) returns the first one that differs.
     pub const fn safe_path(mut self) -> Self {
         self.safe_path = true;
         self
@@ -239,8 +244,8 @@ pub enum UserNamespace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IdMap {
-    /// The effective ids are kept: `geteuid()` and `getegid()` return the same as before. Requires `/proc`. A map that cannot be written
-    /// is an error.
+    /// The effective ids are kept: `geteuid()` and `getegid()` return the same as before. Requires
+    /// `/proc`. A map that cannot be written is an error.
     Identity,
     /// No map is written. All ids show as the overflow id (65534), and cannot be set.
     None,
@@ -286,25 +291,29 @@ impl<'a> Jail<'a> {
         Jail { path: None, files: None, auto: false, not_in_a_list: false, plan }
     }
 
-    /// An empty root of the first kind that is available: on Linux [`detached`](Root::Detached), [`unlinked`](Root::Unlinked),
-    /// [`failfs`](Root::Failfs), elsewhere `unlinked`.
+    /// An empty root of the first kind that is available: on Linux [`detached`](Root::Detached),
+    /// [`unlinked`](Root::Unlinked), [`failfs`](Root::Failfs), elsewhere `unlinked`.
     pub const fn auto() -> Self {
         let mut jail = Self::of(Roots::AUTO);
         jail.auto = true;
         jail
     }
 
-    /// Tries the roots of `other` if no root of this jail is available. Example: `Jail::detached().or(Jail::unlinked())`.
+    /// Tries the roots of `other` if no root of this jail is available. Example:
+    /// `Jail::detached().or(Jail::unlinked())`.
     ///
-    /// If a kind of root is not available, [`enter`](Jail::enter) undoes what it did and tries the next one. The error of an entry
-    /// that fails names every attempt. What cannot be undone ends the list:
+    /// If a kind of root is not available, [`enter`](Jail::enter) undoes what it did and tries the
+    /// next one. The error of an entry that fails names every attempt. What cannot be undone ends
+    /// the list:
     ///
     /// - After a new user namespace was created, no other root is tried.
-    /// - While `CAP_SYS_CHROOT` is held, a list creates no user namespace, except with `UserNamespace::Always`.
+    /// - While `CAP_SYS_CHROOT` is held, a list creates no user namespace, except with
+    ///   `UserNamespace::Always`.
     /// - With `UserNamespace::Always`, `failfs` is skipped.
     ///
-    /// All other options are those of the first jail. `other` only contributes its roots and its parent. A directory and "no jail" cannot
-    /// be in a list: `enter` then fails at [`Step::Options`](crate::Step::Options).
+    /// All other options are those of the first jail. `other` only contributes its roots and its
+    /// parent. A directory and "no jail" cannot be in a list: `enter` then fails at
+    /// [`Step::Options`](crate::Step::Options).
     pub const fn or(mut self, other: Jail<'a>) -> Self {
         self.auto = false;
         match self.plan.roots.or_all(other.plan.roots) {
@@ -318,11 +327,13 @@ impl<'a> Jail<'a> {
         self
     }
 
-    /// A directory that is made, opened and removed. It is empty and has no name, and nothing can be created in it.
+    /// A directory that is made, opened and removed. It is empty and has no name, and nothing can
+    /// be created in it.
     ///
-    /// It is made in the first of these that can be written: `$TMPDIR`, `/dev/shm`, `/run`, `/tmp`, `/var/tmp` and `/`. It has a name
-    /// there for the time of two system calls. `$TMPDIR` is used on Linux with the feature `std`, except if threads are allowed, which
-    /// might change it meanwhile, and except in a set-id process, whose caller must not choose the directory.
+    /// It is made in the first of these that can be written: `$TMPDIR`, `/dev/shm`, `/run`, `/tmp`,
+    /// `/var/tmp` and `/`. It has a name there for the time of two system calls. `$TMPDIR` is used
+    /// on Linux with the feature `std`, except if threads are allowed, which might change it
+    /// meanwhile, and except in a set-id process, whose caller must not choose the directory.
     pub const fn unlinked() -> Self {
         Self::of(Roots::one(Root::Unlinked))
     }
@@ -334,7 +345,8 @@ impl<'a> Jail<'a> {
         Self::unlinked().in_parent(parent)
     }
 
-    /// For the launcher alone: makes the directory of an `unlinked` root, which must be among the roots, in `parent`.
+    /// For the launcher alone: makes the directory of an `unlinked` root, which must be among the
+    /// roots, in `parent`.
     #[doc(hidden)]
     pub const fn in_parent(mut self, parent: &'a [u8]) -> Self {
         if self.auto {
@@ -351,8 +363,8 @@ impl<'a> Jail<'a> {
         Self::checked_directory(path, Demands::new())
     }
 
-    /// This directory, if it meets these demands. The path must be absolute. Otherwise [`enter`](Jail::enter) fails at
-    /// [`Step::Directory`](crate::Step::Directory).
+    /// This directory, if it meets these demands. The path must be absolute. Otherwise
+    /// [`enter`](Jail::enter) fails at [`Step::Directory`](crate::Step::Directory).
     pub const fn checked_directory(path: &'a [u8], demands: Demands) -> Self {
         let mut jail = Self::of(Roots::one(Root::Directory));
         jail.path = Some(path);
@@ -360,8 +372,9 @@ impl<'a> Jail<'a> {
         jail
     }
 
-    /// No jail: [`enter`](Jail::enter) succeeds without a system call, and [`Jailed::root`](crate::Jailed::root) returns
-    /// [`Root::Unjailed`]. For programs whose administrator decides.
+    /// No jail: [`enter`](Jail::enter) succeeds without a system call, and
+    /// [`Jailed::root`](crate::Jailed::root) returns [`Root::Unjailed`]. For programs whose
+    /// administrator decides.
     pub const fn unjailed() -> Self {
         Self::of(Roots::one(Root::Unjailed))
     }
@@ -399,9 +412,11 @@ impl<'a> Jail<'a> {
     ///
     /// - A thread that does not share its root with this one (`CLONE_FS`) is *not* jailed.
     /// - No user namespace can be created: `unshare` fails with `EINVAL`.
-    /// - A root, working directory or table of descriptors that another process shares stays shared.
+    /// - A root, working directory or table of descriptors that another process shares stays
+    ///   shared.
     /// - `$TMPDIR` is not used.
-    /// - [`Jailed::run_as`](crate::Jailed::run_as) and [`Jailed::seal`](crate::Jailed::seal) still refuse threads.
+    /// - [`Jailed::run_as`](crate::Jailed::run_as) and [`Jailed::seal`](crate::Jailed::seal) still
+    ///   refuse threads.
     pub const fn allow_threads(mut self) -> Self {
         self.plan.threads = true;
         self
@@ -409,8 +424,10 @@ impl<'a> Jail<'a> {
 
     /// Enters even if a descriptor is open on a directory or an `io_uring`.
     ///
-    /// Through a directory the process can leave the jail (`fchdir`, `openat`). In an `io_uring` a directory may be registered. Saves the
-    /// system calls of [`Step::Descriptors`](crate::Step::Descriptors): at least three, and one for each number up to the last descriptor.
+    /// Through a directory the process can leave the jail (`fchdir`, `openat`). In an `io_uring` a
+    /// directory may be registered. Saves the system calls of
+    /// [`Step::Descriptors`](crate::Step::Descriptors): at least three, and one for each number up
+    /// to the last descriptor.
     pub const fn allow_open_directories(mut self) -> Self {
         self.plan.directories = true;
         self

@@ -15,12 +15,14 @@ use crate::root::Root;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod linux;
 
-/// Proves that the process is in a jail. Only [`Jail::enter`](crate::Jail::enter) and its like return it.
+/// Proves that the process is in a jail. Only [`Jail::enter`](crate::Jail::enter) and its like
+/// return it.
 ///
 /// [`run_as`](Jailed::run_as) comes before [`seal`](Jailed::seal): a sealed jail has no `run_as`.
 ///
-/// Where a filter refuses `unshare`, it holds a descriptor of `/proc/self/stat`, with which new threads are found. A fork cannot use that
-/// descriptor, so `run_as` and `seal` refuse a fork there.
+/// Where a filter refuses `unshare`, it holds a descriptor of `/proc/self/stat`, with which new
+/// threads are found. A fork cannot use that descriptor, so `run_as` and `seal` refuse a fork
+/// there.
 #[derive(Debug)]
 #[must_use = "it has run_as, seal and verify; without them the process is jailed, and no more"]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -54,7 +56,8 @@ impl Jailed {
         }
     }
 
-    /// Returns the directory in which the root was made, if the caller named none. Costs no system call.
+    /// Returns the directory in which the root was made, if the caller named none. Costs no system
+    /// call.
     #[must_use]
     pub const fn parent(&self) -> Option<&'static str> {
         self.parent
@@ -72,14 +75,16 @@ impl Jailed {
         self.directories
     }
 
-    /// Checks once more that the jail holds, and returns the changes to the root that are still possible.
+    /// Checks once more that the jail holds, and returns the changes to the root that are still
+    /// possible.
     ///
     /// - "/", ".." and the working directory are the root that was made.
     /// - The root is empty and has no name.
     /// - `mkdir` and `creat` fail in it.
     ///
-    /// For a directory that the caller named, only "/" and ".." are checked. Without a jail, nothing is. The check changes nothing, not even
-    /// the times of the root. It costs at most 12 system calls.
+    /// For a directory that the caller named, only "/" and ".." are checked. Without a jail,
+    /// nothing is. The check changes nothing, not even the times of the root. It costs at most 12
+    /// system calls.
     ///
     /// # Errors
     ///

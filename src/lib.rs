@@ -60,7 +60,7 @@ pub use jailed::Jailed;
 /// For the launcher alone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[doc(hidden)]
-pub use linux::{open_source, securebits_are_locked, syscall};
+pub use linux::{open_source, securebits_are_locked, syscall, with_groups};
 pub use parse::ParseError;
 pub use root::Root;
 #[cfg(any(target_os = "linux", target_os = "android"))]

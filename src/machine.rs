@@ -1,14 +1,15 @@
 //! The state machine of an entry: which step comes next, given the outcome of the last one.
 //!
-//! It makes no system call. [`State::run`] passes each state to `perform` and the outcome to [`State::next`], until the entry is
-//! `Inside` or `Refused`.
+//! It makes no system call. [`State::run`] passes each state to `perform` and the outcome to
+//! [`State::next`], until the entry is `Inside` or `Refused`.
 
 use crate::error::{Fault, Residue, Step};
 use crate::features::FILES;
 use crate::jail::{Entered, IdMap, Plan, UserNamespace};
 use crate::root::Root;
 
-/// The next action. Every match on an action lists all of them, so that the compiler finds each place that a new one needs.
+/// The next action. Every match on an action lists all of them, so that the compiler finds each
+/// place that a new one needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     // The steps on the way in.
@@ -41,7 +42,8 @@ pub(crate) enum Action {
     Keyring,
     Verify,
     // The way back.
-    /// Undo `Mkdir`: remove the directory, which still has its name. Also taken before another one is made.
+    /// Undo `Mkdir`: remove the directory, which still has its name. Also taken before another one
+    /// is made.
     Discard,
     /// Undo `Fchdir`: go back to the working directory.
     Return,
@@ -136,8 +138,8 @@ use Action::{
 const NAMES: u8 = 16;
 
 impl State {
-    /// Returns the first state, for this number of parents, and for whether an entry by privilege has to set `no_new_privs`. Without a
-    /// jail the first state is also the last.
+    /// Returns the first state, for this number of parents, and for whether an entry by privilege
+    /// has to set `no_new_privs`. Without a jail the first state is also the last.
     pub(crate) fn start(plan: Plan, parents: usize, sets_no_new_privs: bool) -> State {
         let root = plan.roots.first();
         let now = match root {
@@ -162,8 +164,8 @@ impl State {
         }
     }
 
-    /// Goes from this state to the last. The plan is an argument and not part of the state, so that the compiler can leave out what a
-    /// constant plan does not use: 2 KB.
+    /// Goes from this state to the last. The plan is an argument and not part of the state, so that
+    /// the compiler can leave out what a constant plan does not use: 2 KB.
     pub(crate) fn run(mut self, plan: Plan, mut perform: impl FnMut(&State) -> Result<(), Fault>) -> State {
         while !matches!(self.now, Inside | Refused) {
             self = self.next(plan, perform(&self));
@@ -268,8 +270,9 @@ impl State {
         }
     }
 
-    /// Notes what is tried next, and begins to undo: another name, otherwise another parent, otherwise another kind of root. A new user
-    /// namespace cannot be left, so no other kind is tried there.
+    /// Notes what is tried next, and begins to undo: another name, otherwise another parent,
+    /// otherwise another kind of root. A new user namespace cannot be left, so no other kind is
+    /// tried there.
     fn again(&mut self, plan: Plan, again: Again, action: Action, fault: Fault) -> Action {
         if again == Again::Name && self.names > 0 {
             self.names -= 1;

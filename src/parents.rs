@@ -1,7 +1,8 @@
 //! The parents that are tried if the caller names none.
 
-/// Returns a parent of the list, with a NUL for the system calls. A tmpfs comes first: an entry takes half as long there as on a disk
-/// (`benches/enter`). "/" is for an initramfs that has nothing else.
+/// Returns a parent of the list, with a NUL for the system calls. A tmpfs comes first: an entry
+/// takes half as long there as on a disk (`benches/enter`). "/" is for an initramfs that has
+/// nothing else.
 pub(crate) const fn listed(index: usize) -> &'static str {
     match index {
         TMPDIR => "$TMPDIR\0",

@@ -12,7 +12,8 @@ use crate::root::Root;
 pub enum ParseError {
     /// The text is empty.
     Empty,
-    /// The text is neither one of the words nor an absolute path, or the parent is no absolute path.
+    /// The text is neither one of the words nor an absolute path, or the parent is no absolute
+    /// path.
     NotAbsolute,
     /// The path has a NUL byte.
     Nul,
@@ -20,7 +21,8 @@ pub enum ParseError {
     TooLong,
     /// A parent follows a root that has none. Only `auto` and `unlinked` have one.
     NoParent,
-    /// The root is `detached` or `failfs`, which exist on Linux only, `detached` only if it is part of the build.
+    /// The root is `detached` or `failfs`, which exist on Linux only, `detached` only if it is part
+    /// of the build.
     NotHere,
     /// A list has something else than `unlinked`, `detached` and `failfs`, or one of them twice.
     BadList,
@@ -54,12 +56,13 @@ impl<'a> Jail<'a> {
     ///
     /// - `auto`: [`Jail::auto`];
     /// - `unlinked`, `detached`, `failfs`: that kind of root (the last two on Linux only);
-    /// - a list of these, such as `detached,unlinked`: the first that is available, see [`Jail::or`];
+    /// - a list of these, such as `detached,unlinked`: the first that is available, see
+    ///   [`Jail::or`];
     /// - `/`: no jail;
     /// - any other absolute path: that directory.
     ///
-    /// After `auto`, `unlinked` and lists with `unlinked`, the parent may follow, separated by blanks. Blanks before the word, and blanks or
-    /// a line end after a path, are not removed.
+    /// After `auto`, `unlinked` and lists with `unlinked`, the parent may follow, separated by
+    /// blanks. Blanks before the word, and blanks or a line end after a path, are not removed.
     ///
     /// ```
     /// use autochroot::{Jail, ParseError};
@@ -134,7 +137,8 @@ impl<'a> TryFrom<&'a str> for Jail<'a> {
     }
 }
 
-/// Displays the jail as [`parse`](Jail::parse) reads it. Bytes of a path that are not UTF-8 become U+FFFD. Other options are not shown.
+/// Displays the jail as [`parse`](Jail::parse) reads it. Bytes of a path that are not UTF-8 become
+/// U+FFFD. Other options are not shown.
 impl fmt::Display for Jail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "";

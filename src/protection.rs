@@ -12,11 +12,13 @@ use crate::text::Named;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protection {
-    /// `bounding-set`: no program that is executed gains a capability that is not kept. Requires `CAP_SETPCAP`.
+    /// `bounding-set`: no program that is executed gains a capability that is not kept. Requires
+    /// `CAP_SETPCAP`.
     BoundingSet,
     /// `securebits`: uid 0 is an ordinary user, for good. Requires `CAP_SETPCAP`.
     Securebits,
-    /// `landlock`: no access to file systems; from ABI 6 on no signals and abstract sockets to processes outside. Requires Linux 5.13.
+    /// `landlock`: no access to file systems; from ABI 6 on no signals and abstract sockets to
+    /// processes outside. Requires Linux 5.13.
     Landlock,
     /// `seccomp`: no system call that leads out in other ways. Requires Linux 4.14.
     Seccomp,
@@ -67,12 +69,15 @@ impl fmt::Display for Protection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionKeyring {
-    /// An empty one of its own: the keys of whoever started the process cannot be found, read or cleared.
+    /// An empty one of its own: the keys of whoever started the process cannot be found, read or
+    /// cleared.
     Own,
-    /// The keyring of whoever started the process. An entry by privilege keeps it until `run_as` or `seal`.
+    /// The keyring of whoever started the process. An entry by privilege keeps it until `run_as` or
+    /// `seal`.
     Inherited,
-    /// The keyring of whoever started the process, because the kernel refused another one with this errno. `ENOSYS`: the kernel has no
-    /// keys. `EDQUOT`: a user may have 200. `EPERM`: a seccomp filter refuses it, as Docker's does.
+    /// The keyring of whoever started the process, because the kernel refused another one with this
+    /// errno. `ENOSYS`: the kernel has no keys. `EDQUOT`: a user may have 200. `EPERM`: a seccomp
+    /// filter refuses it, as Docker's does.
     Refused(i32),
 }
 

@@ -10,7 +10,8 @@ pub enum Root {
     Unlinked,
     /// A read-only tmpfs that is mounted nowhere (Linux).
     Detached,
-    /// The empty root of the kernel itself, in which every path fails with `EOPNOTSUPP` (Linux 7.3).
+    /// The empty root of the kernel itself, in which every path fails with `EOPNOTSUPP` (Linux
+    /// 7.3).
     Failfs,
     /// A directory that the caller names.
     Directory,
@@ -31,7 +32,8 @@ impl Root {
         }
     }
 
-    /// Returns whether this kind is made for the jail, and therefore empty. Only such kinds can be in a list.
+    /// Returns whether this kind is made for the jail, and therefore empty. Only such kinds can be
+    /// in a list.
     #[doc(hidden)]
     #[must_use]
     pub const fn is_made(self) -> bool {

@@ -42,8 +42,9 @@ pub fn number(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// Returns the bytes as a C string in a buffer that is longer than they are: rustix would allocate for a long path. Fails with
-/// `ENAMETOOLONG` if there is no room, and with `EINVAL` for a NUL byte.
+/// Returns the bytes as a C string in a buffer that is longer than they are: rustix would allocate
+/// for a long path. Fails with `ENAMETOOLONG` if there is no room, and with `EINVAL` for a NUL
+/// byte.
 pub(crate) fn c_str<'b>(bytes: &[u8], buffer: &'b mut [u8]) -> Result<&'b CStr, Errno> {
     let whole = buffer.get_mut(..=bytes.len()).ok_or(Errno::NAMETOOLONG)?;
     whole.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);

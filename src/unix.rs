@@ -18,7 +18,8 @@ pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// Not every file system here counts links as on Linux. That nothing can be created in the directory is checked anyway.
+/// Not every file system here counts links as on Linux. That nothing can be created in the
+/// directory is checked anyway.
 pub(crate) const fn has_no_links(_: &Stat) -> bool {
     true
 }
@@ -50,7 +51,8 @@ pub(crate) const fn may_chroot_ever() -> bool {
     true
 }
 
-/// Returns whether this process may change the mode of a file with this status: its owner may, and root.
+/// Returns whether this process may change the mode of a file with this status: its owner may, and
+/// root.
 pub(crate) fn may_change_mode(stat: &Stat) -> bool {
     geteuid().is_root() || stat.st_uid == geteuid().as_raw()
 }

@@ -1,5 +1,5 @@
-//! A daemon from start to end: a TCP server that reads, binds, enters, becomes its user, seals, starts threads and serves; asked
-//! by clients, and looked at from outside.
+//! A daemon from start to end: a TCP server that reads, binds, enters, becomes its user, seals,
+//! starts threads and serves; asked by clients, and looked at from outside.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "calls that std does not have")]
 
@@ -14,7 +14,8 @@ use std::process::Stdio;
 use autochroot::{Entered, Jail};
 use common::*;
 
-/// Answers each client in a thread of its own with what it said, in capitals, until one says "end". `log` was opened before.
+/// Answers each client in a thread of its own with what it said, in capitals, until one says "end".
+/// `log` was opened before.
 fn serve(listener: &TcpListener, mut log: &fs::File) {
     for client in listener.incoming() {
         let mut client = client.unwrap();

@@ -1,8 +1,9 @@
-//! An appliance: Debian's kernel under qemu, with an initramfs that holds the static launcher, a static program, and an
-//! `/init` that runs the one with the other in every state of the machine.
+//! An appliance: Debian's kernel under qemu, with an initramfs that holds the static launcher, a
+//! static program, and an `/init` that runs the one with the other in every state of the machine.
 //!
-//! Needs `qemu-system-x86_64`, the kernels' paths in `AUTOCHROOT_KERNELS`, with colons between them, and the static launcher's in
-//! `AUTOCHROOT_STATIC`: `.ci/run` provides them, `.ci/run full` more of them.
+//! Needs `qemu-system-x86_64`, the kernels' paths in `AUTOCHROOT_KERNELS`, with colons between
+//! them, and the static launcher's in `AUTOCHROOT_STATIC`: `.ci/run` provides them, `.ci/run full`
+//! more of them.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -93,7 +94,8 @@ fn kernels_and_launcher() -> Option<(Vec<PathBuf>, PathBuf)> {
     Some((std::env::split_paths(&kernels).collect(), launcher.into()))
 }
 
-/// `AUTOCHROOT_AARCH64` names a directory with the kernel, the static launcher and test binaries for that architecture.
+/// `AUTOCHROOT_AARCH64` names a directory with the kernel, the static launcher and test binaries
+/// for that architecture.
 #[test]
 fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
     let Some(directory) = std::env::var_os("AUTOCHROOT_AARCH64").map(PathBuf::from) else {
@@ -123,7 +125,8 @@ fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
     print_results("aarch64", &said);
 }
 
-/// Debian's list of security modules without TOMOYO, with which Linux 5.10 executes no program by descriptor.
+/// Debian's list of security modules without TOMOYO, with which Linux 5.10 executes no program by
+/// descriptor.
 const NO_TOMOYO: &str = "lsm=landlock,lockdown,yama,integrity,apparmor,bpf";
 
 /// The kernel hands what follows "--" to it.
@@ -384,7 +387,7 @@ const READ_ONLY_PROC: Refusal = (
 
 const NO_FAILFS: Refusal = (
     "cannot use failfs: ENOSYS (the kernel does not have this call)",
-    "failfs takes Linux 7.3: use another root, or a list such as detached,unlinked",
+    "failfs requires Linux 7.3: use another root, or a list such as detached,unlinked",
 );
 
 /// The text for `auto` where there is no failfs, given those for the other two roots.
@@ -392,7 +395,8 @@ fn list_without_failfs(detached: &str, unlinked: &str) -> String {
     format!("cannot enter any root: detached: {detached}; unlinked: {unlinked}; failfs: {}", NO_FAILFS.0)
 }
 
-/// Every kernel, every state, every root; as root, as an ordinary user, and with `-u`; sealed or not.
+/// Every kernel, every state, every root; as root, as an ordinary user, and with `-u`; sealed or
+/// not.
 #[test]
 fn every_caller_gets_the_jail_or_is_told_what_to_change() {
     let Some((kernels, launcher)) = kernels_and_launcher() else { return };
@@ -476,7 +480,8 @@ impl Case<'_> {
         match expected {
             Err(refusal) => assert_eq!((status, text), (125, &*self.refusal(refusal)), "{name}"),
             Ok(expected) => {
-                // The first two take CAP_SETPCAP, which only a user namespace gives to an ordinary user.
+                // The first two take CAP_SETPCAP, which only a user namespace gives to an ordinary
+                // user.
                 let missing = match (expected.ends_with("no_new_privs"), self.kernel.landlock == NO_LANDLOCK) {
                     _ if !self.sealed => "",
                     (true, _) => {

@@ -153,7 +153,8 @@ pub fn growth_with_mounts(users: &[User], scratch: &Path) {
     }
 }
 
-/// How many descriptors there may be, raised as far as that is permitted; from now on also in a fork.
+/// How many descriptors there may be, raised as far as that is permitted; from now on also in a
+/// fork.
 fn limit() -> u32 {
     let mut limit = libc::rlimit { rlim_cur: 200_000, rlim_max: 200_000 };
     // SAFETY: the limit is valid for each call.
@@ -177,7 +178,8 @@ fn open(files: u32, far: Option<u32>) {
     }
 }
 
-/// So many more, in a mount namespace of this process' own, which a descriptor keeps: to remove it is no part of an entry.
+/// So many more, in a mount namespace of this process' own, which a descriptor keeps: to remove it
+/// is no part of an entry.
 fn mount(scratch: &Path, mounts: u32) {
     use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
     use rustix::thread::{UnshareFlags, unshare_unsafe};

@@ -20,8 +20,9 @@ pub fn become_user(user: User) {
     }
 }
 
-/// How long `action` takes in a fork, after `prepare`, which root does: in nanoseconds. All pages are there before, where that is
-/// permitted: what a fork has to fetch again depends on how many the code is spread over, which is more for C's library.
+/// How long `action` takes in a fork, after `prepare`, which root does: in nanoseconds. All pages
+/// are there before, where that is permitted: what a fork has to fetch again depends on how many
+/// the code is spread over, which is more for C's library.
 pub fn time(user: User, prepare: impl FnOnce(), action: impl FnOnce() -> Result<(), String>) -> u32 {
     let [output, input] = pipe();
     let pid = fork(|| {
@@ -49,7 +50,8 @@ pub fn time(user: User, prepare: impl FnOnce(), action: impl FnOnce() -> Result<
     time
 }
 
-/// How long it takes until all of so many forks have done it, divided by their number, in nanoseconds; to wake them up included.
+/// How long it takes until all of so many forks have done it, divided by their number, in
+/// nanoseconds; to wake them up included.
 pub fn time_at_once(user: User, count: u32, action: impl Fn() -> Result<(), String>) -> u32 {
     let [gate, open_gate] = pipe();
     let [output, input] = pipe();

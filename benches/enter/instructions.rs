@@ -1,4 +1,5 @@
-//! How many instructions an entry takes outside the kernel, counted by valgrind: wall time is noisy, these are not.
+//! How many instructions an entry takes outside the kernel, counted by valgrind: wall time is
+//! noisy, these are not.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,8 @@ use crate::by_hand::{ByHand, load};
 /// The word on the command line before what is to be done once.
 pub const ONCE: &str = "once";
 
-/// Valgrind's own descriptors are counted in /proc, and not to be seen: nobody looks for open directories.
+/// Valgrind's own descriptors are counted in /proc, and not to be seen: nobody looks for open
+/// directories.
 const WITHOUT: libc::c_int = 2;
 
 const SAME: &str = "C: the same calls";

@@ -1,4 +1,5 @@
-//! The launcher beside what else starts a program in another root: from before the fork to the program's end.
+//! The launcher beside what else starts a program in another root: from before the fork to the
+//! program's end.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
@@ -74,8 +75,9 @@ fn start(user: User, args: &[&str]) -> Option<u32> {
     status.success().then(|| u32::try_from(start.elapsed().as_nanos()).unwrap())
 }
 
-/// The most memory that all its processes have at once, in KiB: stopped by `ptrace` at each system call, they are asked for what is
-/// resident, pages of files that others use too among it. `ru_maxrss` would tell that of this process.
+/// The most memory that all its processes have at once, in KiB: stopped by `ptrace` at each system
+/// call, they are asked for what is resident, pages of files that others use too among it.
+/// `ru_maxrss` would tell that of this process.
 fn peak(user: User, args: &[&str]) -> Option<u64> {
     let mut command = command(None, args);
     // SAFETY: between fork and exec only system calls are made.

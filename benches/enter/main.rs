@@ -1,8 +1,9 @@
 //! What an entry and the launcher cost, in one table: `cargo bench`.
 //!
-//! Each entry has a fresh fork, and the rows of a group take turns, so that what disturbs one disturbs all. The hand-written C that
-//! they are measured against is `c.c`, compiled by `cc` if there is one. `AUTOCHROOT_STATIC` names a small static launcher.
-//! `cargo bench -- roots` compares the roots only.
+//! Each entry has a fresh fork, and the rows of a group take turns, so that what disturbs one
+//! disturbs all. The hand-written C that they are measured against is `c.c`, compiled by `cc` if
+//! there is one. `AUTOCHROOT_STATIC` names a small static launcher. `cargo bench -- roots` compares
+//! the roots only.
 #![allow(missing_docs, unsafe_code, reason = "a program; fork and what goes with it")]
 
 #[cfg(target_os = "linux")]

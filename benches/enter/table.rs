@@ -16,7 +16,8 @@ pub fn head() {
     println!("| what | us | times | beside |\n| --- | --- | --- | --- |");
 }
 
-/// Each row once in each turn, in an order that changes. A ratio is that of two runs of the same turn.
+/// Each row once in each turn, in an order that changes. A ratio is that of two runs of the same
+/// turn.
 pub fn group(title: &str, rounds: usize, rows: &[Row]) {
     let mut times: Vec<Vec<u32>> = rows.iter().map(|_| Vec::with_capacity(rounds)).collect();
     let mut order: Vec<usize> = (0..rows.len()).collect();

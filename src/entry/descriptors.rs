@@ -17,8 +17,9 @@ pub enum OpenDirectories {
     NotChecked,
     /// No directory is open.
     None,
-    /// No directory is open among the descriptors below this number, which is the limit of open descriptors or 65536. A descriptor above
-    /// it is possible: the process may have lowered the limit. This is all that is known without `/proc`, and elsewhere than on Linux.
+    /// No directory is open among the descriptors below this number, which is the limit of open
+    /// descriptors or 65536. A descriptor above it is possible: the process may have lowered the
+    /// limit. This is all that is known without `/proc`, and elsewhere than on Linux.
     NoneBelow(i32),
 }
 
@@ -62,7 +63,8 @@ impl Descriptors {
         Ok(OpenDirectories::NoneBelow(limit))
     }
 
-    /// Checks that this descriptor leads to no directory, by `openat` or as an `io_uring`. Returns whether it is open.
+    /// Checks that this descriptor leads to no directory, by `openat` or as an `io_uring`. Returns
+    /// whether it is open.
     fn is_no_directory(&mut self, fd: i32, number: &mut Option<i32>) -> Result<bool, Fault> {
         let seen = match leads_to(fd) {
             Ok(LeadsTo::Directory) => Err(Fault::OpenDirectory),
@@ -87,7 +89,8 @@ pub enum LeadsTo {
     Directory,
     /// An `io_uring`, in which directories may be registered.
     Ring,
-    /// A descriptor without a file type, which may be an `io_uring`: a filter refuses the test, and `/proc` is missing.
+    /// A descriptor without a file type, which may be an `io_uring`: a filter refuses the test, and
+    /// `/proc` is missing.
     PerhapsARing,
     /// None.
     Neither,

@@ -35,7 +35,8 @@ pub(super) fn open(
     Ok((directory, stat))
 }
 
-/// Opens the path in one call. If that fails, leaves the number of the first component at fault in `number`.
+/// Opens the path in one call. If that fails, leaves the number of the first component at fault in
+/// `number`.
 fn open_whole(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Errno> {
     let opened = hold(CWD, path, OFlags::empty());
     if opened.is_err() {
@@ -44,14 +45,16 @@ fn open_whole(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Errno> {
     opened
 }
 
-/// Opens a path whose components all belong to root, are writable by root only, and are no symbolic links.
+/// Opens a path whose components all belong to root, are writable by root only, and are no symbolic
+/// links.
 fn open_safely(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Fault> {
     open_each(path, OFlags::NOFOLLOW, number, |stat| {
         if stat.st_uid != 0 || is_writable_by_others(stat) { Err(Fault::Unsafe) } else { Ok(()) }
     })
 }
 
-/// Opens each component in the one before, and checks it. Leaves the number of the component at fault in `number`.
+/// Opens each component in the one before, and checks it. Leaves the number of the component at
+/// fault in `number`.
 fn open_each(
     path: &[u8],
     flags: OFlags,

@@ -9,7 +9,8 @@ use crate::files::Contents;
 use crate::os;
 use crate::root::Root;
 
-/// Everyone may read and search: after a later `setuid`, a lookup in the root fails with `ENOENT` and not with `EACCES`.
+/// Everyone may read and search: after a later `setuid`, a lookup in the root fails with `ENOENT`
+/// and not with `EACCES`.
 pub(super) const MODE: Mode = Mode::from_raw_mode(0o555);
 
 /// Identifies the root: its kind, and the numbers that no other directory has while it is in use.
@@ -53,7 +54,8 @@ impl RootId {
         }
     }
 
-    /// Makes the checks of [`Jailed::verify`](crate::Jailed::verify), which change nothing in a directory of the caller.
+    /// Makes the checks of [`Jailed::verify`](crate::Jailed::verify), which change nothing in a
+    /// directory of the caller.
     pub(crate) fn verify(self) -> Result<RootMutability, Fault> {
         let untouched = RootMutability { nameless_files: true, mode: true };
         let read_only = match self.root {
@@ -103,16 +105,17 @@ pub struct RootMutability {
 }
 
 impl RootMutability {
-    /// Returns whether nameless files can be created in the root, by `open(2)` with `O_TMPFILE`. They take memory or disk space until
-    /// they are closed. A process that keeps root's capabilities can create them on a tmpfs, an ordinary user after a `chmod`. For a
+    /// Returns whether nameless files can be created in the root, by `open(2)` with `O_TMPFILE`.
+    /// They take memory or disk space until they are closed. A process that keeps root's
+    /// capabilities can create them on a tmpfs, an ordinary user after a `chmod`. For a
     /// caller's own directory this is always true.
     #[must_use]
     pub const fn takes_nameless_files(&self) -> bool {
         self.nameless_files
     }
 
-    /// Returns whether the mode, times and extended attributes of the root can be changed, for example by its owner. For a caller's own
-    /// directory this is always true.
+    /// Returns whether the mode, times and extended attributes of the root can be changed, for
+    /// example by its owner. For a caller's own directory this is always true.
     #[must_use]
     pub const fn mode_can_change(&self) -> bool {
         self.mode

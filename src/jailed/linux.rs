@@ -22,7 +22,8 @@ impl Jailed {
         self.entered
     }
 
-    /// Returns whether `geteuid()` and `getegid()` return the same ids as before. Costs no system call.
+    /// Returns whether a user namespace shows the same ids as before. Only with `IdMap::None` it
+    /// does not. Costs no system call.
     #[must_use]
     pub const fn ids_kept(&self) -> bool {
         self.ids_kept
@@ -34,44 +35,53 @@ impl Jailed {
         self.keyring
     }
 
-    /// Returns whether all descriptors were checked for an `io_uring`. False if open directories are allowed, or if a filter refuses
-    /// `io_uring_enter` and `/proc` is missing. Costs no system call.
+    /// Returns whether all descriptors were checked for an `io_uring`. False if open directories
+    /// are allowed, or if a filter refuses `io_uring_enter` and `/proc` is missing. Costs no system
+    /// call.
     #[must_use]
     pub const fn rings_checked(&self) -> bool {
         self.rings_checked
     }
 
-    /// Returns whether it is certain that no other process shares the root, the working directory or the descriptors. Such a process could
-    /// move the working directory out of the jail. False if threads are allowed, or if a filter refuses `unshare`. Costs no system call.
+    /// Returns whether it is certain that no other process shares the root, the working directory
+    /// or the descriptors. Such a process could move the working directory out of the jail. False
+    /// if threads are allowed, or if a filter refuses `unshare`. Costs no system call.
     #[must_use]
     pub const fn is_unshared(&self) -> bool {
         self.unshared
     }
 
-    /// Becomes this user for good: sets the real, effective and saved ids, and the supplementary groups. Unless the user is root, no
-    /// capability is left, the bounding set is empty, the securebits are locked, and the session keyring is replaced by an empty one. Ids,
-    /// groups and capabilities are verified.
+    /// Becomes this user for good: sets the real, effective and saved ids, and the supplementary
+    /// groups. Unless the user is root, no capability is left, the bounding set is empty, the
+    /// securebits are locked, and the session keyring is replaced by an empty one. Ids, groups and
+    /// capabilities are verified.
     ///
-    /// [`Jail::enter_as`](crate::Jail::enter_as) enters and does this in one call, and refuses before anything changes.
+    /// [`Jail::enter_as`](crate::Jail::enter_as) enters and does this in one call, and refuses
+    /// before anything changes.
     ///
-    /// A process that entered through a user namespace cannot change its user: only its own ids are accepted, and no other groups. Its
-    /// supplementary groups stay in force, and cannot be verified.
+    /// A process that entered through a user namespace cannot change its user: only its own ids are
+    /// accepted, and no other groups. Its supplementary groups stay in force, and cannot be
+    /// verified.
     ///
-    /// A change of ids clears the parent-death signal, so it is set again. If the parent ended meanwhile, the signal is sent. The process is
-    /// not dumpable afterwards: other processes of the new user cannot look into it.
+    /// A change of ids clears the parent-death signal, so it is set again. If the parent ended
+    /// meanwhile, the signal is sent. The process is not dumpable afterwards: other processes of
+    /// the new user cannot look into it.
     ///
     /// # Cost
     ///
-    /// 22 system calls and one for each capability that the kernel knows (41 on Linux 6.18), in a user namespace 13.
+    /// 22 system calls and one for each capability that the kernel knows (41 on Linux 6.18), in a
+    /// user namespace 13.
     ///
     /// # Errors
     ///
-    /// - [`Step::Threads`]: there is more than one thread, or this is a fork of the process that entered, and a filter refuses `unshare`.
-    /// - [`Step::CheckIds`]: an id is 4294967295, there are more than 65536 groups, or a user namespace has other ids. Nothing has changed
-    ///   since the entry.
-    /// - [`Step::SetGroups`], [`Step::SetGid`], [`Step::SetUid`], [`Step::DropCapabilities`]: the system call failed, with `EPERM` if
-    ///   `CAP_SETGID` or `CAP_SETUID` is missing.
-    /// - [`Step::Verify`]: ids, groups or capabilities differ from what was asked for, or the old ids can be had again.
+    /// - [`Step::Threads`]: there is more than one thread, or this is a fork of the process that
+    ///   entered, and a filter refuses `unshare`.
+    /// - [`Step::CheckIds`]: an id is 4294967295, there are more than 65536 groups, or a user
+    ///   namespace has other ids. Nothing has changed since the entry.
+    /// - [`Step::SetGroups`], [`Step::SetGid`], [`Step::SetUid`], [`Step::DropCapabilities`]: the
+    ///   system call failed, with `EPERM` if `CAP_SETGID` or `CAP_SETUID` is missing.
+    /// - [`Step::Verify`]: ids, groups or capabilities differ from what was asked for, or the old
+    ///   ids can be had again.
     ///
     /// # Source
     ///
@@ -80,8 +90,8 @@ impl Jailed {
         self.run_as_keeping(user, Capabilities::NONE)
     }
 
-    /// [`run_as`](Jailed::run_as), but keeps these capabilities, also through an `execve` ([`Seal::allow_execute`]). Example: a daemon
-    /// that binds port 443 later.
+    /// [`run_as`](Jailed::run_as), but keeps these capabilities, also through an `execve`
+    /// ([`Seal::allow_execute`]). Example: a daemon that binds port 443 later.
     ///
     /// # Cost
     ///
@@ -90,8 +100,10 @@ impl Jailed {
     /// # Errors
     ///
     /// - Those of `run_as`.
-    /// - [`Step::CheckCapabilities`]: a capability is not held. Nothing has changed since the entry.
-    /// - [`Step::CheckIds`]: the user is root, which keeps all capabilities until a [`Seal`] drops them. Nothing has changed since the entry.
+    /// - [`Step::CheckCapabilities`]: a capability is not held. Nothing has changed since the
+    ///   entry.
+    /// - [`Step::CheckIds`]: the user is root, which keeps all capabilities until a [`Seal`] drops
+    ///   them. Nothing has changed since the entry.
     pub fn run_as_keeping(self, user: &User<'_>, keep: Capabilities) -> Result<Jailed, Error> {
         self.become_user(user, Way { ids: true, groups: true }, keep)
     }
@@ -111,8 +123,8 @@ impl Jailed {
         Ok(Jailed { keyring, kept: keep, ..self })
     }
 
-    /// Gives up everything, except the capabilities that [`run_as_keeping`](Jailed::run_as_keeping) kept:
-    /// [`seal_with`](Jailed::seal_with) the default [`Seal`].
+    /// Gives up everything, except the capabilities that [`run_as_keeping`](Jailed::run_as_keeping)
+    /// kept: [`seal_with`](Jailed::seal_with) the default [`Seal`].
     ///
     /// # Errors
     ///
@@ -121,38 +133,50 @@ impl Jailed {
         self.seal_with(Seal::new())
     }
 
-    /// Gives up for good, as far as the kernel and the privilege allow, what could lead out of the jail:
+    /// Gives up for good, as far as the kernel and the privilege allow, what could lead out of the
+    /// jail:
     ///
-    /// - Capabilities: every one that is not kept, from the bounding, ambient, inheritable, permitted and effective sets.
-    /// - The power of uid 0, of set-id programs and of file capabilities: securebits, all locked, and `no_new_privs`.
+    /// - Capabilities: every one that is not kept, from the bounding, ambient, inheritable,
+    ///   permitted and effective sets.
+    /// - The power of uid 0, of set-id programs and of file capabilities: securebits, all locked,
+    ///   and `no_new_privs`.
     /// - The keys of whoever started the process: an empty session keyring.
-    /// - Access to file systems, by Landlock: to open, list, execute, create, remove, rename or truncate anything on a mounted file system,
-    ///   also through a directory that is still open or received over a socket. Exceptions: the empty root can be listed, and its
+    /// - Access to file systems, by Landlock: to open, list, execute, create, remove, rename or
+    ///   truncate anything on a mounted file system, also through a directory that is still open or
+    ///   received over a socket. Exceptions: the empty root can be listed, and its
     ///   [files](crate::Jail::files) can be read, its devices also written.
-    /// - By newer versions of Landlock: signals and abstract Unix sockets to processes outside (ABI 6, Linux 6.12), and connecting to a socket
-    ///   by path through an open directory (ABI 9, Linux 7.1).
-    /// - System calls that lead out in other ways, or into other processes of the user, by a seccomp filter. These fail with `EPERM`: `setns`,
-    ///   `open_by_handle_at`, `mq_open`, `mq_unlink`, `add_key`, `keyctl`, `request_key`, `io_uring_setup`, `io_uring_enter`,
-    ///   `io_uring_register`, `bpf`, `perf_event_open`, `userfaultfd`, `prlimit64` with a pid other than 0, and `ioctl` with `TIOCSTI` or
-    ///   `TIOCLINUX`.
-    /// - Without Landlock also: `ptrace`, `process_vm_readv`, `process_vm_writev` and `pidfd_getfd`.
-    /// - Without a jail also: `unshare` and `clone` with `CLONE_NEWUSER`. `clone3` fails with `ENOSYS`.
+    /// - By newer versions of Landlock: signals and abstract Unix sockets to processes outside (ABI
+    ///   6, Linux 6.12), and connecting to a socket by path through an open directory (ABI 9, Linux
+    ///   7.1).
+    /// - System calls that lead out in other ways, or into other processes of the user, by a
+    ///   seccomp filter. These fail with `EPERM`: `setns`, `open_by_handle_at`, `mq_open`,
+    ///   `mq_unlink`, `add_key`, `keyctl`, `request_key`, `io_uring_setup`, `io_uring_enter`,
+    ///   `io_uring_register`, `bpf`, `perf_event_open`, `userfaultfd`, `prlimit64` with a pid other
+    ///   than 0, and `ioctl` with `TIOCSTI` or `TIOCLINUX`.
+    /// - Without Landlock also: `ptrace`, `process_vm_readv`, `process_vm_writev` and
+    ///   `pidfd_getfd`.
+    /// - Without a jail also: `unshare` and `clone` with `CLONE_NEWUSER`. `clone3` fails with
+    ///   `ENOSYS`.
     ///
-    /// On `x86_64` and aarch64 the filter also holds for 32-bit programs. Calls of other ABIs, such as x32, fail with `ENOSYS`.
+    /// On `x86_64` and aarch64 the filter also holds for 32-bit programs. Calls of other ABIs, such
+    /// as x32, fail with `ENOSYS`.
     ///
-    /// Close open directories. Through one, a process can still use `stat` and `O_PATH`, connect to a socket by path (before ABI 9), and
-    /// change mode, owner, times and extended attributes as its ids allow.
+    /// Close open directories. Through one, a process can still use `stat` and `O_PATH`, connect to
+    /// a socket by path (before ABI 9), and change mode, owner, times and extended attributes as
+    /// its ids allow.
     ///
-    /// The network is not restricted, nor is what is beneath a [`directory`](crate::Jail::directory) that the caller named. [`Sealed`] reports
-    /// the protections in force. Bounding set and securebits require `CAP_SETPCAP`, or in a user namespace
-    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set).
+    /// The network is not restricted, nor is what is beneath a
+    /// [`directory`](crate::Jail::directory) that the caller named. [`Sealed`] reports
+    /// the protections in force. Bounding set and securebits require `CAP_SETPCAP`, or in a user
+    /// namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set).
     ///
     /// # Cost
     ///
-    /// 22 system calls and two for each capability that the kernel knows, after [`run_as`](Jailed::run_as) 18 and one
-    /// for each, in a user namespace 18, and one for each if
-    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) was asked for. The filter takes two thirds of the time, because the
-    /// kernel tries each call once. Later it adds some nanoseconds to each call of the process.
+    /// 22 system calls and two for each capability that the kernel knows, after
+    /// [`run_as`](Jailed::run_as) 18 and one for each, in a user namespace 18, and one for each if
+    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) was asked for. The filter
+    /// takes two thirds of the time, because the kernel tries each call once. Later it adds some
+    /// nanoseconds to each call of the process.
     ///
     /// # Errors
     ///
@@ -165,7 +189,8 @@ impl Jailed {
     ///
     /// Later, when a part is given up:
     ///
-    /// - [`Step::Verify`]: something that was given up is still there, or a required protection is not in force.
+    /// - [`Step::Verify`]: something that was given up is still there, or a required protection is
+    ///   not in force.
     /// - All others: the system call failed.
     ///
     /// # Source
@@ -184,7 +209,8 @@ impl Jailed {
     }
 }
 
-/// Proves that the process is sealed, and reports the protections in force on this kernel (Linux). `no_new_privs` is always set.
+/// Proves that the process is sealed, and reports the protections in force on this kernel (Linux).
+/// `no_new_privs` is always set.
 #[derive(Debug)]
 pub struct Sealed {
     jailed: Jailed,
@@ -229,8 +255,8 @@ impl Sealed {
         self.in_force.securebits
     }
 
-    /// Returns the version of Landlock in force, at most 9, or `None` if the kernel has none. From version 6 on it also restricts signals
-    /// and abstract Unix sockets.
+    /// Returns the version of Landlock in force, at most 9, or `None` if the kernel has none. From
+    /// version 6 on it also restricts signals and abstract Unix sockets.
     #[must_use]
     pub const fn landlock(&self) -> Option<i32> {
         self.in_force.landlock

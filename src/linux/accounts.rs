@@ -32,7 +32,8 @@ impl Accounts {
         }
     }
 
-    /// Calls `each` with the entries, until it returns true. A missing file has no entries. `member` is the group member to look for.
+    /// Calls `each` with the entries, until it returns true. A missing file has no entries.
+    /// `member` is the group member to look for.
     pub(super) fn each(self, member: &[u8], each: &mut dyn FnMut(&Line) -> bool) -> Result<(), Errno> {
         match self.read(member, each) {
             Err(Errno::NOENT) => Ok(()),
@@ -79,7 +80,8 @@ pub(super) struct Line {
     token: Text<NAME>,
     /// The group has the member that was looked for.
     pub(super) has_member: bool,
-    /// The line holds a byte that is invalid there: a NUL, a blank at the start, or in the name a comma or a control character.
+    /// The line holds a byte that is invalid there: a NUL, a blank at the start, or in the name a
+    /// comma or a control character.
     is_bad: bool,
 }
 
@@ -138,7 +140,8 @@ impl Line {
         number(self.third.get()?)
     }
 
-    /// Returns the user id and group id, if the line of `/etc/passwd` is well-formed: an id consists of digits.
+    /// Returns the user id and group id, if the line of `/etc/passwd` is well-formed: an id
+    /// consists of digits.
     pub(super) fn login(&self) -> Option<(u32, u32)> {
         if self.is_bad || self.colons < 6 { None } else { self.id().zip(number(self.fourth.get()?)) }
     }

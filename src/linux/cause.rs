@@ -21,8 +21,8 @@ impl Error {
     ///
     /// # Cost
     ///
-    /// None. The cause was found when the step failed, with about ten system calls: reads of `/proc/sys`, `/proc/self` and `/sys`, and an
-    /// `unshare` that changes nothing.
+    /// None. The cause was found when the step failed, with about ten system calls: reads of
+    /// `/proc/sys`, `/proc/self` and `/sys`, and an `unshare` that changes nothing.
     ///
     /// # Source
     ///
@@ -137,7 +137,8 @@ fn filter_or_apparmor(errno: Option<Errno>) -> Option<Cause> {
 }
 
 impl Protection {
-    /// Returns why this process cannot have the protection, if that can be known. Costs up to one system call.
+    /// Returns why this process cannot have the protection, if that can be known. Costs up to one
+    /// system call.
     #[must_use]
     pub fn cause(self) -> Option<Cause> {
         match self {
@@ -152,7 +153,8 @@ impl Protection {
     }
 }
 
-/// Returns why no user namespace can be created. Certain causes come first, because a filter makes all others uncertain.
+/// Returns why no user namespace can be created. Certain causes come first, because a filter makes
+/// all others uncertain.
 fn no_user_namespace(errno: Errno) -> Option<Cause> {
     let is_zero = |sysctl| number_in(sysctl) == Some(0);
     match errno {
@@ -175,7 +177,8 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
     }
 }
 
-/// Returns whether the process is in a chroot: "/" is not the root of a mount. Kernels before 5.8 do not report it.
+/// Returns whether the process is in a chroot: "/" is not the root of a mount. Kernels before 5.8
+/// do not report it.
 fn is_chrooted() -> bool {
     const MOUNT_ROOT: u64 = 0x2000;
     statx(CWD, c"/", AtFlags::empty(), StatxFlags::empty()).is_ok_and(|root| {
@@ -183,7 +186,8 @@ fn is_chrooted() -> bool {
     })
 }
 
-/// Returns whether the user id or a group id is not mapped in the user namespace that the process is in.
+/// Returns whether the user id or a group id is not mapped in the user namespace that the process
+/// is in.
 pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
     let mut buffer = [0; 4096];
     // A map that does not fit is not known.
@@ -195,13 +199,15 @@ pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
     lacks(map, gid) || groups.iter().any(|one| lacks(map, one.as_raw()))
 }
 
-/// Returns whether the user namespace that the process is in leaves ids unmapped, which show as the overflow id.
+/// Returns whether the user namespace that the process is in leaves ids unmapped, which show as the
+/// overflow id.
 pub(super) fn may_show_overflow_ids() -> bool {
     let is_partial = |map| text(map, &mut [0; 64]).is_some_and(|map| !maps(map, u32::MAX - 1));
     is_partial(c"/proc/self/uid_map") || is_partial(c"/proc/self/gid_map")
 }
 
-/// Returns whether a line of the map holds the id: its first number is an id here, and its third is their count.
+/// Returns whether a line of the map holds the id: its first number is an id here, and its third is
+/// their count.
 fn maps(map: &[u8], id: u32) -> bool {
     map.split(|&byte| byte == b'\n').any(|line| {
         let mut numbers = line.split(u8::is_ascii_whitespace).filter_map(number);

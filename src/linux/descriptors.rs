@@ -13,8 +13,9 @@ use super::syscall::{call, soft_limit};
 use crate::error::Fault;
 use crate::text::{c_str, digits, number};
 
-/// Calls `each` with every number that may be an open descriptor, until it fails: with the first numbers until as many are open as
-/// `/proc` counts, or else with all that it lists. `each` returns whether the descriptor is open. Returns false if `/proc` does not list them.
+/// Calls `each` with every number that may be an open descriptor, until it fails: with the first
+/// numbers until as many are open as `/proc` counts, or else with all that it lists. `each` returns
+/// whether the descriptor is open. Returns false if `/proc` does not list them.
 ///
 /// `/proc/self` is the first thread, which may have descriptors of its own.
 pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
@@ -36,8 +37,9 @@ pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool
     Ok(true)
 }
 
-/// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Returns whether as many were found, and neither a signal
-/// handler nor a thread has opened or closed some meanwhile: not on an older kernel, and not if they are far apart.
+/// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Returns whether as
+/// many were found, and neither a signal handler nor a thread has opened or closed some meanwhile:
+/// not on an older kernel, and not if they are far apart.
 fn as_many_as_there_are(descriptors: &CStr, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
     let count = || stat(descriptors).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
     let counted = count();
@@ -59,8 +61,8 @@ pub(crate) fn descriptor_limit() -> Option<u64> {
     soft_limit(RLIMIT_NOFILE).ok()
 }
 
-/// Returns whether a descriptor without a file type is an `io_uring`, or `None` if that cannot be known. For all others, such as an
-/// `eventfd`, the call fails with
+/// Returns whether a descriptor without a file type is an `io_uring`, or `None` if that cannot be
+/// known. For all others, such as an `eventfd`, the call fails with
 /// `EOPNOTSUPP`. It submits nothing and waits for nothing.
 #[allow(unsafe_code, reason = "a call that rustix does not have")]
 pub(crate) fn is_a_ring(fd: i32) -> Result<Option<bool>, Errno> {

@@ -14,7 +14,8 @@ const FD_FAILFS_ROOT: usize = usize::MAX - 10003; // -10004
 /// On every architecture as far above `close_range` as on x86-64: 472.
 const NR_FCHROOT: u32 = __NR_close_range + 36;
 
-/// Checks that the kernel has `fchroot`, which refuses unknown flags with `EINVAL`. Changes nothing.
+/// Checks that the kernel has `fchroot`, which refuses unknown flags with `EINVAL`. Changes
+/// nothing.
 pub(crate) fn find() -> Result<(), Fault> {
     match fchroot(usize::MAX) {
         Err(Errno::INVAL) => Ok(()),
@@ -40,7 +41,8 @@ pub(crate) fn change_to() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Checks that root and working directory are in it: no path leads anywhere, not even to be looked at.
+/// Checks that root and working directory are in it: no path leads anywhere, not even to be looked
+/// at.
 pub(crate) fn verify() -> Result<(), Fault> {
     for path in [c"/", c".", c".."] {
         let looked = statat(CWD, path, AtFlags::empty()).map(drop);

@@ -109,7 +109,8 @@ fn fill(
     Ok((root, Contents { inodes: filled?, devices: sources.devices }))
 }
 
-/// Copies the files, makes the file system read-only, and returns how many inodes it has. There are no others than those made here.
+/// Copies the files, makes the file system read-only, and returns how many inodes it has. There are
+/// no others than those made here.
 fn copy_all(
     sources: &Sources,
     tmpfs: &OwnedFd,
@@ -239,7 +240,8 @@ fn create(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     Ok(file)
 }
 
-/// Writes to the end of a file, which has so many bytes. Beyond `RLIMIT_FSIZE` the kernel would send `SIGXFSZ`.
+/// Writes to the end of a file, which has so many bytes. Beyond `RLIMIT_FSIZE` the kernel would
+/// send `SIGXFSZ`.
 fn write_whole(to: &OwnedFd, mut content: &[u8], before: u32) -> Result<(), Fault> {
     let end = u64::from(before) + content.len() as u64;
     if end > soft_limit(RLIMIT_FSIZE)? {
@@ -252,7 +254,8 @@ fn write_whole(to: &OwnedFd, mut content: &[u8], before: u32) -> Result<(), Faul
     Ok(())
 }
 
-/// Calls `each` with every directory on the way to the files, once, relative to the root, and a directory before what is in it.
+/// Calls `each` with every directory on the way to the files, once, relative to the root, and a
+/// directory before what is in it.
 fn each_directory(
     files: &[NamedFile<'_>],
     each: &mut dyn FnMut(usize, &CStr) -> Result<(), Errno>,

@@ -9,13 +9,21 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use super::syscall::supplementary_groups;
 use super::user::Gid;
 
-/// Calls `see` with the supplementary groups. Up to 64 are on the stack, more in memory mapped for them. In a user namespace the list is
-/// not sorted by the ids that are seen there.
-pub(super) fn with_groups<T>(see: impl FnOnce(&[u32]) -> T) -> Result<T, Errno> {
+/// Calls `see` with the supplementary groups. Up to 64 are on the stack, more in memory mapped for
+/// them. In a user namespace the list is not sorted by the ids that are seen there. Not part of the
+/// API.
+///
+/// # Errors
+///
+/// The errors of `getgroups` and `mmap`.
+pub fn with_groups(see: &mut dyn FnMut(&[u32])) -> Result<(), Errno> {
     let mut few = [0; 64];
     match supplementary_groups(&mut few) {
         Err(Errno::INVAL) => {} // there are more
-        count => return Ok(see(few.get(..count?).unwrap_or_default())),
+        count => {
+            see(few.get(..count?).unwrap_or_default());
+            return Ok(());
+        }
     }
     let count = supplementary_groups(&mut [])?;
     let length = count * size_of::<u32>();
@@ -32,9 +40,11 @@ pub(super) fn with_groups<T>(see: impl FnOnce(&[u32]) -> T) -> Result<T, Errno> 
 
 /// Returns whether the process has these supplementary groups and no others, in any order.
 pub(super) fn groups_are(wanted: &[Gid]) -> Result<bool, Errno> {
-    with_groups(|list| {
-        list.len() == wanted.len()
+    let mut are_the_same = false;
+    with_groups(&mut |list| {
+        are_the_same = list.len() == wanted.len()
             && wanted.iter().all(|gid| list.contains(&gid.as_raw()))
-            && list.iter().all(|gid| wanted.contains(&Gid::from_raw(*gid)))
-    })
+            && list.iter().all(|gid| wanted.contains(&Gid::from_raw(*gid)));
+    })?;
+    Ok(are_the_same)
 }

@@ -19,7 +19,8 @@ pub(crate) fn join() -> SessionKeyring {
     }
 }
 
-/// Returns whether the kernel has keyrings, and no filter refuses them, by the number of the keyring in use.
+/// Returns whether the kernel has keyrings, and no filter refuses them, by the number of the
+/// keyring in use.
 pub(super) fn is_available() -> bool {
     const KEYCTL_GET_KEYRING_ID: usize = 0;
     const KEY_SPEC_SESSION_KEYRING: usize = usize::MAX - 2; // -3

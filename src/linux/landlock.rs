@@ -22,20 +22,23 @@ const NEWEST: c_int = 9;
 /// The first version that can log what it refuses to a program executed later (Linux 6.15).
 pub(super) const LOGS: c_int = 7;
 
-/// Returns the version of the kernel's Landlock, as far as it is used; `None` if there is none, or if it is left out of this build.
+/// Returns the version of the kernel's Landlock, as far as it is used; `None` if there is none, or
+/// if it is left out of this build.
 pub(super) fn abi() -> Option<c_int> {
     if cfg!(feature = "landlock") { query().ok() } else { None }
 }
 
-/// The same. Fails with `ENOSYS` if the kernel was built without Landlock, and with `EOPNOTSUPP` if it is disabled at boot.
+/// The same. Fails with `ENOSYS` if the kernel was built without Landlock, and with `EOPNOTSUPP` if
+/// it is disabled at boot.
 pub(super) fn query() -> Result<c_int, Errno> {
     // SAFETY: the call takes no pointer then.
     unsafe { call(__NR_landlock_create_ruleset, [0, 0, LANDLOCK_CREATE_RULESET_VERSION as usize, 0]) }
         .map(|abi| abi.min(NEWEST))
 }
 
-/// Every access to a file system that version `abi` knows. Bits 0 to 12 came with the first version; refer, truncate and
-/// `ioctl_dev` with the second, third and fifth; to connect to a socket by its path with the ninth.
+/// Every access to a file system that version `abi` knows. Bits 0 to 12 came with the first
+/// version; refer, truncate and `ioctl_dev` with the second, third and fifth; to connect to a
+/// socket by its path with the ninth.
 const fn accesses(abi: c_int) -> u64 {
     let count = match abi {
         ..=1 => 13,
@@ -51,8 +54,8 @@ const fn scopes(abi: c_int) -> u64 {
     if abi < 6 { 0 } else { (LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL) as u64 }
 }
 
-/// A ruleset that refuses every access to the file system that version `abi` knows, and signals and abstract sockets to
-/// processes outside. The network is none of our business.
+/// A ruleset that refuses every access to the file system that version `abi` knows, and signals and
+/// abstract sockets to processes outside. The network is none of our business.
 pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
     let ruleset =
         landlock_ruleset_attr { handled_access_fs: accesses(abi), handled_access_net: 0, scoped: scopes(abi) };
@@ -62,14 +65,15 @@ pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
         4 | 5 => core::mem::offset_of!(landlock_ruleset_attr, scoped),
         6.. => size_of::<landlock_ruleset_attr>(),
     };
-    // SAFETY: `ruleset` is at least `size` long. What is returned is a new descriptor, close-on-exec.
+    // SAFETY: `ruleset` is at least `size` long. What is returned is a new descriptor,
+    // close-on-exec.
     unsafe {
         call(__NR_landlock_create_ruleset, [&raw const ruleset as usize, size, 0, 0]).map(|fd| OwnedFd::from_raw_fd(fd))
     }
 }
 
-/// Allows to execute, and therefore to read, the file that `fd` is open on. A file of no mounted file system, as of
-/// `memfd_create`, can have no rule (`EBADFD`) and needs none.
+/// Allows to execute, and therefore to read, the file that `fd` is open on. A file of no mounted
+/// file system, as of `memfd_create`, can have no rule (`EBADFD`) and needs none.
 pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
     match allow(ruleset, fd, (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE).into()) {
         Err(Errno::BADFD) => Ok(()),
@@ -77,8 +81,8 @@ pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
     }
 }
 
-/// Lets an empty root be listed: programs that open "/" for that fail otherwise. If it has files, they can be read, and devices written
-/// to.
+/// Lets an empty root be listed: programs that open "/" for that fail otherwise. If it has files,
+/// they can be read, and devices written to.
 pub(super) fn allow_contents(ruleset: &OwnedFd, root: c_int, contents: Option<Contents>) -> Result<(), Errno> {
     let read = if contents.is_some() { LANDLOCK_ACCESS_FS_READ_FILE } else { 0 };
     let write = if contents.is_some_and(|contents| contents.devices) { LANDLOCK_ACCESS_FS_WRITE_FILE } else { 0 };
@@ -98,8 +102,8 @@ fn allow(ruleset: &OwnedFd, fd: c_int, access: u64) -> Result<(), Errno> {
     unsafe { call(__NR_landlock_add_rule, [ruleset, kind, &raw const rule as usize, 0]) }.map(drop)
 }
 
-/// Enforces the ruleset on this thread, for good. Needs `no_new_privs`. The kernel logs what is refused before an exec; with `log` also
-/// what is refused after it.
+/// Enforces the ruleset on this thread, for good. Needs `no_new_privs`. The kernel logs what is
+/// refused before an exec; with `log` also what is refused after it.
 pub(super) fn restrict_self(ruleset: &OwnedFd, log: bool) -> Result<(), Errno> {
     let flags = if log { LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON } else { 0 };
     // SAFETY: the call takes no pointer.

@@ -12,10 +12,11 @@ use crate::root::Root;
 
 /// Linux only.
 impl Jail<'_> {
-    /// A read-only tmpfs that is mounted nowhere. It is empty and never has a name, and creating files fails with `EROFS`.
+    /// A read-only tmpfs that is mounted nowhere. It is empty and never has a name, and creating
+    /// files fails with `EROFS`.
     ///
-    /// It needs no parent. In a user namespace it needs a mount namespace too. Before Linux 7.1 that is a copy, whose cost grows with the
-    /// number of mounts.
+    /// It needs no parent. In a user namespace it needs a mount namespace too. Before Linux 7.1
+    /// that is a copy, whose cost grows with the number of mounts.
     ///
     /// # Source
     ///
@@ -26,10 +27,12 @@ impl Jail<'_> {
         Jail::of(Roots::one(Root::Detached))
     }
 
-    /// The empty root of the kernel itself (Linux 7.3): every path fails with `EOPNOTSUPP`, also "/", "." and "..".
+    /// The empty root of the kernel itself (Linux 7.3): every path fails with `EOPNOTSUPP`, also
+    /// "/", "." and "..".
     ///
-    /// It needs neither a parent nor a user namespace. Without `CAP_SYS_CHROOT` it sets `no_new_privs`, which cannot be undone: if the
-    /// entry fails later, the error says so. musl's resolver fails at once in this root, because it only takes `ENOENT`, `ENOTDIR` and
+    /// It needs neither a parent nor a user namespace. Without `CAP_SYS_CHROOT` it sets
+    /// `no_new_privs`, which cannot be undone: if the entry fails later, the error says so. musl's
+    /// resolver fails at once in this root, because it only takes `ENOENT`, `ENOTDIR` and
     /// `EACCES` for "there is no /etc/resolv.conf".
     ///
     /// # Source
@@ -46,20 +49,23 @@ impl Jail<'_> {
         self
     }
 
-    /// Sets the ids that the process has in a new user namespace. The default is [`IdMap::Identity`].
+    /// Sets the ids that the process has in a new user namespace. The default is
+    /// [`IdMap::Identity`].
     #[cfg(feature = "userns")]
     pub const fn id_map(mut self, id_map: IdMap) -> Self {
         self.plan.id_map = id_map;
         self
     }
 
-    /// Makes a process that is not dumpable so for a moment, in which it opens its id maps. Otherwise they belong to root.
+    /// Makes a process that is not dumpable so for a moment, in which it opens its id maps.
+    /// Otherwise they belong to root.
     ///
-    /// In that moment other processes of its user can open its memory in `/proc` and start to trace it. Use it in a process that holds no
-    /// secret.
+    /// In that moment other processes of its user can open its memory in `/proc` and start to trace
+    /// it. Use it in a process that holds no secret.
     ///
-    /// A process is not dumpable after a `setuid`, with file capabilities, and if its program cannot be read. Without this option
-    /// [`enter`](Jail::enter) refuses such a process at [`Step::Proc`](crate::Step::Proc), before anything has changed. Alternatives: enter
+    /// A process is not dumpable after a `setuid`, with file capabilities, and if its program
+    /// cannot be read. Without this option [`enter`](Jail::enter) refuses such a process at
+    /// [`Step::Proc`](crate::Step::Proc), before anything has changed. Alternatives: enter
     /// before the `setuid`, or use [`IdMap::None`].
     #[cfg(feature = "userns")]
     pub const fn allow_dumpable(mut self) -> Self {
@@ -67,14 +73,18 @@ impl Jail<'_> {
         self
     }
 
-    /// Empties the bounding set and locks the securebits in a user namespace, so that a [seal](crate::Jailed::seal) reports them.
+    /// Empties the bounding set and locks the securebits in a user namespace, so that a
+    /// [seal](crate::Jailed::seal) reports them.
     ///
-    /// This requires a capability of the user namespace, which is dropped before [`enter`](Jail::enter) returns. No known attack depends on
-    /// it: the process holds no capability, and with `no_new_privs`, which `enter` sets in a user namespace, no `execve` gives one.
+    /// This requires a capability of the user namespace, which is dropped before
+    /// [`enter`](Jail::enter) returns. No known attack depends on it: the process holds no
+    /// capability, and with `no_new_privs`, which `enter` sets in a user namespace, no `execve`
+    /// gives one.
     ///
     /// # Cost
     ///
-    /// Three system calls, and one for each capability that the kernel knows (41 on Linux 6.18): half of the time of the entry.
+    /// Three system calls, and one for each capability that the kernel knows (41 on Linux 6.18):
+    /// half of the time of the entry.
     #[cfg(feature = "userns")]
     pub const fn empty_bounding_set(mut self) -> Self {
         self.plan.bounding_set = true;
@@ -85,29 +95,36 @@ impl Jail<'_> {
 /// Linux only.
 #[cfg(feature = "files")]
 impl<'a> Jail<'a> {
-    /// Puts copies of these files, and nothing else, into a [`detached`](Jail::detached) root. Example: `/etc/resolv.conf`.
+    /// Puts copies of these files, and nothing else, into a [`detached`](Jail::detached) root.
+    /// Example: `/etc/resolv.conf`.
     ///
     /// - Of a list with a detached root, such as [`auto`](Jail::auto), only that root remains.
-    /// - The sources are opened first, with the rights that the process has then. Later changes to them are not seen inside.
-    /// - Every user can read the copies: files have the mode 0444, directories 0555. The root is read-only.
+    /// - The sources are opened first, with the rights that the process has then. Later changes to
+    ///   them are not seen inside.
+    /// - Every user can read the copies: files have the mode 0444, directories 0555. The root is
+    ///   read-only.
     /// - In a [seal](crate::Seal) the files can be read and listed. Devices can also be written to.
-    /// - At most 32 files of at most 16 MiB each. A path is absolute, has at most 255 bytes, and no empty name, "." or "..".
+    /// - At most 32 files of at most 16 MiB each. A path is absolute, has at most 255 bytes, and no
+    ///   empty name, "." or "..".
     /// - Files of an earlier call are replaced.
     ///
     /// # Cost
     ///
-    /// Ten system calls; eleven for each file of up to 8 KiB, and three for each directory. They are listed on the [crate page](crate).
+    /// Ten system calls; eleven for each file of up to 8 KiB, and three for each directory. They
+    /// are listed on the [crate page](crate).
     ///
     /// # Errors
     ///
     /// [`enter`](Jail::enter) then also fails with:
     ///
     /// - [`Step::Options`](crate::Step::Options): the root is not detached.
-    /// - [`Step::Files`](crate::Step::Files): a path is invalid, or a source cannot be opened, is neither a file nor one of the devices,
-    ///   or too large. [`Error::file`](crate::Error::file) returns which. Nothing has changed.
-    /// - [`Step::Proc`](crate::Step::Proc): without [`IdMap::Identity`] no file can be made in a user namespace.
-    /// - [`Step::Fill`](crate::Step::Fill): a file cannot be copied, or it changed meanwhile. In a user namespace
-    ///   [`Error::is_partial`](crate::Error::is_partial) is true.
+    /// - [`Step::Files`](crate::Step::Files): a path is invalid, or a source cannot be opened, is
+    ///   neither a file nor one of the devices, or too large. [`Error::file`](crate::Error::file)
+    ///   returns which. Nothing has changed.
+    /// - [`Step::Proc`](crate::Step::Proc): without [`IdMap::Identity`] no file can be made in a
+    ///   user namespace.
+    /// - [`Step::Fill`](crate::Step::Fill): a file cannot be copied, or it changed meanwhile. In a
+    ///   user namespace [`Error::is_partial`](crate::Error::is_partial) is true.
     ///
     /// # Source
     ///

@@ -10,21 +10,23 @@ use super::root::HELD;
 use super::syscall::{is_secure_execution, variable};
 use crate::error::Fault;
 
-/// `GRND_INSECURE` (Linux 5.6) does not wait for the entropy pool, so that an `/init` is not held up.
+/// `GRND_INSECURE` (Linux 5.6) does not wait for the entropy pool, so that an `/init` is not held
+/// up.
 pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     let length = getrandom(&mut *bytes, GetRandomFlags::INSECURE)
         .or_else(|_| getrandom(&mut *bytes, GetRandomFlags::NONBLOCK))?;
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// The directory that the environment names. Whoever starts a program that has more privilege does not choose it.
+/// The directory that the environment names. Whoever starts a program that has more privilege does
+/// not choose it.
 #[allow(unsafe_code, reason = "std allocates for the value, and its lock may be held in a fork")]
 pub(crate) fn open_tmpdir() -> Result<OwnedFd, Fault> {
     if !cfg!(feature = "std") || is_secure_execution() || getuid() != geteuid() || getgid() != getegid() {
         return Err(Fault::Unset);
     }
-    // SAFETY: nobody changes the environment meanwhile: other threads are ruled out by now, and who forks while one of them may do
-    // so must not do more in the fork than that allows.
+    // SAFETY: nobody changes the environment meanwhile: other threads are ruled out by now, and who
+    // forks while one of them may do so must not do more in the fork than that allows.
     let Some(tmpdir) = (unsafe { variable(c"TMPDIR") }) else { return Err(Fault::Unset) };
     if !tmpdir.to_bytes().starts_with(b"/") {
         return Err(Fault::Relative);

@@ -23,7 +23,8 @@ pub(crate) fn held() -> Result<Capabilities, Errno> {
     Ok(Capabilities::from_bits((now.effective | now.permitted).bits()))
 }
 
-/// Checks that these are permitted, and in the bounding set, without which a program cannot be given them.
+/// Checks that these are permitted, and in the bounding set, without which a program cannot be
+/// given them.
 pub(crate) fn held_of(keep: Capabilities) -> Result<(), Fault> {
     if keep == Capabilities::NONE {
         return Ok(());
@@ -39,7 +40,13 @@ pub(crate) fn held_of(keep: Capabilities) -> Result<(), Fault> {
     }
 }
 
-/// Returns whether `CAP_SETPCAP` is held, which changing the bounding set and the securebits requires.
+/// Returns which of these capabilities are not effective.
+pub(crate) fn not_effective(needed: Capabilities) -> Capabilities {
+    needed - capabilities(None).map_or(Capabilities::NONE, |now| Capabilities::from_bits(now.effective.bits()))
+}
+
+/// Returns whether `CAP_SETPCAP` is held, which changing the bounding set and the securebits
+/// requires.
 pub(crate) fn may_set_privileges() -> Result<bool, Errno> {
     Ok(capabilities(None)?.effective.contains(CapabilitySet::SETPCAP))
 }
@@ -86,7 +93,8 @@ pub(crate) fn empty_bounding_set(keep: Capabilities) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sets and locks the bits that can be: one that is locked already stays as it is, and those that are not ours stay too.
+/// Sets and locks the bits that can be: one that is locked already stays as it is, and those that
+/// are not ours stay too.
 pub(crate) fn lock_securebits() -> Result<(), Fault> {
     const BITS: u32 = 0b0101_0101;
     const LOCKS: u32 = BITS << 1;
@@ -126,8 +134,9 @@ pub fn securebits_are_locked() -> Result<bool, Errno> {
     Ok(capabilities_secure_bits()?.bits() & 0xff == SECUREBITS)
 }
 
-/// The effective user id, and whether an entry by privilege has to set `no_new_privs`: unless the real, effective and saved ids are all
-/// root's. Who can chroot could otherwise have a set-id program load a library of his own.
+/// The effective user id, and whether an entry by privilege has to set `no_new_privs`: unless the
+/// real, effective and saved ids are all root's. Who can chroot could otherwise have a set-id
+/// program load a library of his own.
 pub(crate) fn user() -> (Uid, bool) {
     let [real, effective, saved] = user_ids();
     (Uid::from_raw(effective), [real, effective, saved] != [0; 3])

@@ -1,4 +1,5 @@
-//! Directories and files of `/proc`, which count only if they are `/proc`'s own: somebody else may have put others there (Linux).
+//! Directories and files of `/proc`, which count only if they are `/proc`'s own: somebody else may
+//! have put others there (Linux).
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -21,7 +22,8 @@ pub(super) fn open(from: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<O
     if fstatfs(&file)?.f_type == PROC_SUPER_MAGIC { Ok(file) } else { Err(Errno::IO) }
 }
 
-/// Calls `each` with the name of every entry but "." and "..", until it fails. Entries that come or go meanwhile may be missed.
+/// Calls `each` with the name of every entry but "." and "..", until it fails. Entries that come or
+/// go meanwhile may be missed.
 pub(super) fn list(directory: &OwnedFd, each: &mut dyn FnMut(&CStr) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut buffer = [MaybeUninit::uninit(); 1024];
     let mut entries = RawDir::new(directory, &mut buffer);

@@ -26,8 +26,8 @@ pub(crate) fn see_empty_root() -> Result<(), Fault> {
     }
 }
 
-/// Checks that a directory, or for `CWD` the root, has no entries. A removed directory does not even have "." and "..", its
-/// `getdents` fails with `ENOENT`.
+/// Checks that a directory, or for `CWD` the root, has no entries. A removed directory does not
+/// even have "." and "..", its `getdents` fails with `ENOENT`.
 pub(crate) fn see_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
     let path = if directory.as_raw_fd() == CWD.as_raw_fd() { c"/" } else { c"." };
     let list = openat(directory, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -43,7 +43,8 @@ pub(crate) fn see_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Returns whether this process may change the mode of a file with this status: its owner may, and a holder of `CAP_FOWNER`.
+/// Returns whether this process may change the mode of a file with this status: its owner may, and
+/// a holder of `CAP_FOWNER`.
 pub(crate) fn may_change_mode(stat: &Stat) -> bool {
     stat.st_uid == geteuid().as_raw()
         || capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::FOWNER))

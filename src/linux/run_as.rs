@@ -80,7 +80,8 @@ pub(crate) struct RunAs<'a> {
     user: &'a User<'a>,
     way: Way,
     keep: Capabilities,
-    /// The signal that this process gets when its parent ends, and the parent: the change of ids takes the signal away.
+    /// The signal that this process gets when its parent ends, and the parent: the change of ids
+    /// takes the signal away.
     death: (Option<Signal>, Option<Pid>),
     pub(crate) keyring: SessionKeyring,
 }
@@ -89,7 +90,8 @@ impl<'a> RunAs<'a> {
     /// The checks, which change nothing.
     pub(crate) const CHECKS: &'static [Become] = &[Become::Threads, Become::Ids, Become::Keep];
 
-    /// The changes after the checks. In a user namespace no groups can be set. Uid 0 keeps its capabilities.
+    /// The changes after the checks. In a user namespace no groups can be set. Uid 0 keeps its
+    /// capabilities.
     pub(crate) fn changes(in_user_namespace: bool, uid: u32, way: Way) -> &'static [Become] {
         use Become::{
             Ambient, BoundingSet, DeathSignal, DropCapabilities, Keyring, Securebits, SetGid, SetGroups, SetUid, Verify,
@@ -162,8 +164,8 @@ impl<'a> RunAs<'a> {
         Ok(())
     }
 
-    /// With the securebits set, capabilities survive it until the next step. Without the privilege to set them, that has
-    /// to be asked for, and is not where nothing is kept.
+    /// With the securebits set, capabilities survive it until the next step. Without the privilege
+    /// to set them, that has to be asked for, and is not where nothing is kept.
     fn set_uid(&self) -> Result<(), Fault> {
         let uid = RawUid::from_raw(self.user.uid().as_raw());
         let ask = self.keep != Capabilities::NONE
@@ -188,15 +190,16 @@ impl<'a> RunAs<'a> {
         Ok(())
     }
 
-    /// Checks that the ids and groups are the new ones, that nothing is held but what is kept, and that the way back to root is closed,
-    /// unless a capability that is kept opens it.
+    /// Checks that the ids and groups are the new ones, that nothing is held but what is kept, and
+    /// that the way back to root is closed, unless a capability that is kept opens it.
     fn verify(&self) -> Result<(), Fault> {
         let ids = [getuid().as_raw(), geteuid().as_raw(), getgid().as_raw(), getegid().as_raw()];
         let (uid, gid) = (self.user.uid().as_raw(), self.user.gid().as_raw());
         if ids != [uid, uid, gid, gid] {
             return Err(Fault::Ids);
         }
-        // Groups that a user namespace does not map show as the overflow id, so they cannot be verified there.
+        // Groups that a user namespace does not map show as the overflow id, so they cannot be
+        // verified there.
         if !self.before.in_user_namespace && self.way.groups && !groups_are(self.user.groups())? {
             return Err(Fault::Groups);
         }

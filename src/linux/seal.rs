@@ -23,7 +23,8 @@ use crate::root::Root;
 
 /// What a [seal](crate::Jailed::seal_with) leaves to the process, and what it requires (Linux).
 ///
-/// By default a seal leaves only the capabilities that [`run_as_keeping`](crate::Jailed::run_as_keeping) or
+/// By default a seal leaves only the capabilities that
+/// [`run_as_keeping`](crate::Jailed::run_as_keeping) or
 /// [`enter_as_keeping`](crate::Jail::enter_as_keeping) kept, and requires nothing.
 ///
 /// ```no_run
@@ -54,33 +55,37 @@ impl Seal<'_> {
         Seal { keep: None, execute: None, rings: false, log: false, required: 0, descriptor: PhantomData }
     }
 
-    /// Keeps these capabilities and no others. With [`allow_execute`](Seal::allow_execute) the program keeps them too.
+    /// Keeps these capabilities and no others. `run_as` and `enter_as` drop all that they are not
+    /// given to keep, so this only helps after [`enter`](crate::Jail::enter). With [`allow_execute`](Seal::allow_execute) the
+    /// program keeps them too.
     pub const fn keep(mut self, capabilities: Capabilities) -> Self {
         self.keep = Some(capabilities);
         self
     }
 
-    /// [`allow_execute`](Seal::allow_execute) without `std`. The descriptor must be open until the seal is made. A closed one is an
-    /// error of [`Step::Ruleset`](crate::Step::Ruleset).
+    /// [`allow_execute`](Seal::allow_execute) without `std`. The descriptor must be open until the
+    /// seal is made. A closed one is an error of [`Step::Ruleset`](crate::Step::Ruleset).
     pub const fn allow_execute_raw(mut self, fd: i32) -> Self {
         self.execute = Some(fd);
         self
     }
 
-    /// Allows `io_uring`, for a program whose runtime is built on it. The filter does not see the operations that the kernel does in a ring.
+    /// Allows `io_uring`, for a program whose runtime is built on it. The filter does not see the
+    /// operations that the kernel does in a ring.
     pub const fn allow_io_uring(mut self) -> Self {
         self.rings = true;
         self
     }
 
-    /// Makes the kernel write to the audit log what Landlock refuses to a program that is executed later. Requires Linux 6.15: on older
-    /// kernels the seal fails before anything has changed.
+    /// Makes the kernel write to the audit log what Landlock refuses to a program that is executed
+    /// later. Requires Linux 6.15: on older kernels the seal fails before anything has changed.
     pub const fn log_denials(mut self) -> Self {
         self.log = true;
         self
     }
 
-    /// Makes it an error if this protection cannot be put in force. If possible, the error comes before anything has changed.
+    /// Makes it an error if this protection cannot be put in force. If possible, the error comes
+    /// before anything has changed.
     pub const fn require(mut self, protection: Protection) -> Self {
         self.required |= 1 << protection as u8;
         self
@@ -94,9 +99,11 @@ impl Seal<'_> {
 /// With descriptors as `std` has them.
 #[cfg(feature = "std")]
 impl<'fd> Seal<'fd> {
-    /// Allows the process to execute the program that this descriptor is open on. A descriptor opened with `O_PATH` suffices.
+    /// Allows the process to execute the program that this descriptor is open on. A descriptor
+    /// opened with `O_PATH` suffices.
     ///
-    /// Landlock refuses every other file of a mounted file system. A process can always execute what it puts into a `memfd_create`.
+    /// Landlock refuses every other file of a mounted file system. A process can always execute
+    /// what it puts into a `memfd_create`.
     pub fn allow_execute(self, fd: BorrowedFd<'fd>) -> Self {
         self.allow_execute_raw(fd.as_raw_fd())
     }
@@ -156,8 +163,8 @@ impl<'s> Sealing<'s> {
     /// The checks, which change nothing.
     pub(crate) const CHECKS: &'static [Give] = &[Give::Threads, Give::Keep, Give::Ruleset, Give::Require];
 
-    /// The changes after the checks. The first is one call, so that its failure changes nothing. The filter comes last: it refuses
-    /// calls that the steps before it make.
+    /// The changes after the checks. The first is one call, so that its failure changes nothing.
+    /// The filter comes last: it refuses calls that the steps before it make.
     pub(crate) const CHANGES: &'static [Give] = &[
         Give::NoNewPrivs,
         Give::BoundingSet,
@@ -170,8 +177,8 @@ impl<'s> Sealing<'s> {
         Give::Verify,
     ];
 
-    /// Prepares the seal of a process with this root, these files and this session keyring. `stat` is `/proc/self/stat`, to find threads
-    /// where a filter refuses `unshare`.
+    /// Prepares the seal of a process with this root, these files and this session keyring. `stat`
+    /// is `/proc/self/stat`, to find threads where a filter refuses `unshare`.
     pub(crate) const fn new(
         seal: Seal<'s>,
         keep: Capabilities,
@@ -211,7 +218,8 @@ impl<'s> Sealing<'s> {
         if self.seal.execute.is_some() { self.keep } else { Capabilities::NONE }
     }
 
-    /// Makes the ruleset before anything is changed, so that a lack of descriptors is found in time.
+    /// Makes the ruleset before anything is changed, so that a lack of descriptors is found in
+    /// time.
     fn make_ruleset(&mut self) -> Result<(), Fault> {
         let abi = landlock::abi();
         if self.seal.log && abi < Some(landlock::LOGS) {

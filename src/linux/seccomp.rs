@@ -1,5 +1,5 @@
-//! The seccomp filter of a seal: system calls that lead out of a jail, or into other processes, in spite of dropped capabilities and
-//! Landlock (Linux).
+//! The seccomp filter of a seal: system calls that lead out of a jail, or into other processes, in
+//! spite of dropped capabilities and Landlock (Linux).
 #![allow(unsafe_code, reason = "a call that rustix does not have")]
 
 mod calls;
@@ -33,10 +33,12 @@ pub(super) fn is_available() -> bool {
     unsafe { call(__NR_seccomp, [SECCOMP_GET_ACTION_AVAIL, 0, &raw const action as usize, 0]) }.is_ok()
 }
 
-/// Installs the filter, for good. Requires `no_new_privs`. Returns false if the kernel has no filters, or an outer filter refuses another.
+/// Installs the filter, for good. Requires `no_new_privs`. Returns false if the kernel has no
+/// filters, or an outer filter refuses another.
 pub(super) fn install(leave: Leave) -> Result<bool, Fault> {
     const SECCOMP_SET_MODE_FILTER: usize = 1;
-    /// Without it, kernels before 5.16 slow the whole program down, against attacks on its speculation (Linux 4.17).
+    /// Without it, kernels before 5.16 slow the whole program down, against attacks on its
+    /// speculation (Linux 4.17).
     const SECCOMP_FILTER_FLAG_SPEC_ALLOW: usize = 4;
     let mut code = PROGRAM;
     for (answer, left, refused) in [

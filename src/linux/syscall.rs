@@ -1,5 +1,5 @@
-//! The calls of the C library that rustix does not have (Linux): system calls by number, the auxiliary vector, the environment, and
-//! lists of groups. Not part of the API.
+//! The calls of the C library that rustix does not have (Linux): system calls by number, the
+//! auxiliary vector, the environment, and lists of groups. Not part of the API.
 #![allow(unsafe_code, reason = "the C library is reached in no other way")]
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
@@ -29,8 +29,9 @@ unsafe extern "C" {
 /// The call must be sound with these arguments; pointers among them must be what it takes.
 #[allow(clippy::cast_possible_wrap, clippy::cast_lossless, reason = "a long has 32 bits on some systems")]
 pub unsafe fn call(number: u32, args: [usize; 4]) -> Result<c_int, Errno> {
-    // SAFETY: the caller vouches for the call. The kernel ignores arguments that the call does not have, and of those that are
-    // missing here, io_uring_enter's fifth and sixth, it looks at none unless its flags ask for them.
+    // SAFETY: the caller vouches for the call. The kernel ignores arguments that the call does not
+    // have, and of those that are missing here, io_uring_enter's fifth and sixth, it looks at none
+    // unless its flags ask for them.
     let returned = unsafe { syscall(number as c_long, args[0], args[1], args[2], args[3], 0_usize, 0_usize) };
     match c_int::try_from(returned) {
         Ok(value) if value >= 0 => Ok(value),
@@ -38,8 +39,8 @@ pub unsafe fn call(number: u32, args: [usize; 4]) -> Result<c_int, Errno> {
     }
 }
 
-/// Returns the soft limit of a resource, `RLIM_INFINITY` included. The wrapper of rustix assumes that the call succeeds, but a
-/// filter can refuse it.
+/// Returns the soft limit of a resource, `RLIM_INFINITY` included. The wrapper of rustix assumes
+/// that the call succeeds, but a filter can refuse it.
 pub(crate) fn soft_limit(resource: u32) -> Result<u64, Errno> {
     let mut limit = [0_u64; 2];
     // SAFETY: the kernel writes a `struct rlimit64`, which is two numbers of 64 bits.
@@ -48,7 +49,8 @@ pub(crate) fn soft_limit(resource: u32) -> Result<u64, Errno> {
     Ok(soft)
 }
 
-/// Returns whether the process got privilege from the file of its program: a set-id bit or file capabilities.
+/// Returns whether the process got privilege from the file of its program: a set-id bit or file
+/// capabilities.
 #[must_use]
 pub fn is_secure_execution() -> bool {
     const AT_SECURE: c_ulong = 23;

@@ -17,10 +17,12 @@ use crate::text::number;
 /// Checks that the process has one thread and shares its memory with no other process. If checking
 /// again in the jail requires it, returns a descriptor of `/proc/self/stat` and its process.
 ///
-/// Unsharing the memory changes nothing if it is not shared, and fails with `EINVAL` if it is: by a thread, or by a process made
-/// with `vfork` or `clone(CLONE_VM)`. Where a seccomp filter refuses the call (Docker's does), `/proc` has the number of threads.
+/// Unsharing the memory changes nothing if it is not shared, and fails with `EINVAL` if it is: by a
+/// thread, or by a process made with `vfork` or `clone(CLONE_VM)`. Where a seccomp filter refuses
+/// the call (Docker's does), `/proc` has the number of threads.
 ///
-/// The kernel counts a thread for some time after it was joined, so a refusal waits for threads that are dead.
+/// The kernel counts a thread for some time after it was joined, so a refusal waits for threads
+/// that are dead.
 pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
     const TRIES: u8 = 50;
     for _ in 0..TRIES {
@@ -42,8 +44,9 @@ pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
     Err(Errno::INVAL.into())
 }
 
-/// Gives the process its own root, working directory and table of descriptors, if another process shares them. The other process
-/// stays outside, and can no longer change them. Returns false if a filter refuses the call.
+/// Gives the process its own root, working directory and table of descriptors, if another process
+/// shares them. The other process stays outside, and can no longer change them. Returns false if a
+/// filter refuses the call.
 pub(crate) fn unshare_root_and_descriptors() -> Result<bool, Errno> {
     match unshare(Share::RootAndDescriptors) {
         Ok(()) => Ok(true),
@@ -52,7 +55,8 @@ pub(crate) fn unshare_root_and_descriptors() -> Result<bool, Errno> {
     }
 }
 
-/// Returns whether more than one thread of the process lives, or `None` if `/proc` does not show it.
+/// Returns whether more than one thread of the process lives, or `None` if `/proc` does not show
+/// it.
 pub(crate) fn another_thread_lives() -> Option<bool> {
     let tasks = proc::open_directory(CWD, c"/proc/self/task").ok()?;
     let mut living = 0_u32;
@@ -86,8 +90,9 @@ pub(super) fn other_threads() -> ThreadNames {
     names
 }
 
-/// Returns whether the thread with this directory is not about to end. A join returns when the kernel has set `PF_EXITING`; the state of
-/// the thread may still be anything. A thread without a file has ended.
+/// Returns whether the thread with this directory is not about to end. A join returns when the
+/// kernel has set `PF_EXITING`; the state of the thread may still be anything. A thread without a
+/// file has ended.
 fn lives(task: BorrowedFd<'_>) -> bool {
     const PF_EXITING: u32 = 4; // linux/sched.h
     let stat = proc::open(task, c"stat", OFlags::empty());
@@ -95,8 +100,8 @@ fn lives(task: BorrowedFd<'_>) -> bool {
     flags.is_ok_and(|flags| flags.is_none_or(|flags| flags & PF_EXITING == 0))
 }
 
-/// Returns the number in this field of a `stat`, see `proc_pid_stat(5)`. The second field may hold anything, so the third begins after
-/// the last parenthesis.
+/// Returns the number in this field of a `stat`, see `proc_pid_stat(5)`. The second field may hold
+/// anything, so the third begins after the last parenthesis.
 fn field(stat: &OwnedFd, place: usize) -> Result<Option<u32>, Errno> {
     let mut text = [0; 512];
     proc::read_start(stat, &mut text)?;
@@ -104,7 +109,8 @@ fn field(stat: &OwnedFd, place: usize) -> Result<Option<u32>, Errno> {
     Ok(rest.split(|&byte| byte == b' ').nth(place - 2).and_then(number))
 }
 
-/// Checks that there is still one thread. `stat` is `Some` only where a filter refuses `unshare`; in a fork it is the parent's.
+/// Checks that there is still one thread. `stat` is `Some` only where a filter refuses `unshare`;
+/// in a fork it is the parent's.
 pub(super) fn still_alone(stat: Option<&(Pid, OwnedFd)>) -> Result<(), Fault> {
     match stat.filter(|(pid, _)| *pid == getpid()) {
         Some((_, stat)) if is_alone(stat) => Ok(()),

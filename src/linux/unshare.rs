@@ -30,7 +30,7 @@ pub(super) fn unshare(share: Share) -> Result<(), Errno> {
         Share::UserAndEmptyMountNamespace => UnshareFlags::NEWUSER | UnshareFlags::from_bits_retain(EMPTY_MNTNS),
         Share::UserAndMountNamespace => UnshareFlags::NEWUSER | UnshareFlags::NEWNS,
     };
-    // SAFETY: what is unsafe is CLONE_FILES, by which a descriptor that one thread opens could be unknown to another one. It is given
-    // only once the state machine has ruled out other threads.
+    // SAFETY: what is unsafe is CLONE_FILES, by which a descriptor that one thread opens could be
+    // unknown to another one. It is given only once the state machine has ruled out other threads.
     unsafe { unshare_unsafe(flags) }
 }

@@ -79,17 +79,18 @@ impl User<'static> {
     /// Finds a user: `www-data`, `33`, `www-data:adm` or `33:33`.
     ///
     /// - Digits are an id. Anything else is a name of `/etc/passwd` or `/etc/group`.
-    /// - Without a group, the user gets the group of `/etc/passwd` and all supplementary groups of `/etc/group`, as from `initgroups(3)`.
-    ///   A malformed line gives no group.
-    /// - With a group, the user gets that one and no other. Ids with a group need not be in the files.
+    /// - Without a group, the user gets the group of `/etc/passwd` and all supplementary groups of
+    ///   `/etc/group`, as from `initgroups(3)`. A malformed line gives no group.
+    /// - With a group, the user gets that one and no other. Ids with a group need not be in the
+    ///   files.
     ///
-    /// Only these two files are read. Users of LDAP, NIS or systemd-homed are not found: give their ids. Call this before the jail is
-    /// entered.
+    /// Only these two files are read. Users of LDAP, NIS or systemd-homed are not found: give their
+    /// ids. Call this before the jail is entered.
     ///
     /// # Cost
     ///
-    /// `openat`, `read` for each 4 KiB and `close` for each file. Allocates nothing. A user in more than 64 groups needs
-    /// [`find_in`](User::find_in).
+    /// `openat`, `read` for each 4 KiB and `close` for each file. Allocates nothing. A user in more
+    /// than 64 groups needs [`find_in`](User::find_in).
     ///
     /// # Errors
     ///
@@ -113,7 +114,8 @@ impl<'g> User<'g> {
         User { uid, gid, groups: Groups::Elsewhere(groups) }
     }
 
-    /// Finds a user like [`find`](User::find), and puts the groups into `room`. The kernel accepts up to 65536 groups.
+    /// Finds a user like [`find`](User::find), and puts the groups into `room`. The kernel accepts
+    /// up to 65536 groups.
     ///
     /// # Errors
     ///
@@ -151,7 +153,7 @@ impl fmt::Debug for User<'_> {
     }
 }
 
-/// The reason why a user was not found (Linux).
+/// The reason why a user was not found (Linux). It does not keep the name: print that with it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UserError {
@@ -190,7 +192,7 @@ impl fmt::Display for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             UserError::Syntax => f.write_str("not USER or USER:GROUP"),
-            UserError::NoUser => f.write_str("no such user in /etc/passwd"),
+            UserError::NoUser => f.write_str("no such user in /etc/passwd (for LDAP give ids, as in 33:33)"),
             UserError::NoGroup => f.write_str("no such group in /etc/group"),
             UserError::NeedsGroup => f.write_str("no such user id in /etc/passwd: give a group too, as in 33:33"),
             UserError::InvalidId => f.write_str("4294967295 is not a valid id"),
@@ -239,7 +241,8 @@ impl From<UserError> for std::io::Error {
     }
 }
 
-/// Finds the user id, the group id and the supplementary groups, and returns how many groups it put into `room`.
+/// Finds the user id, the group id and the supplementary groups, and returns how many groups it put
+/// into `room`.
 fn find(text: &[u8], room: &mut [Gid]) -> Result<(Uid, Gid, usize), UserError> {
     let (name, group) = match text.iter().position(|&byte| byte == b':') {
         Some(colon) => (text.get(..colon).unwrap_or_default(), text.get(colon + 1..)),

@@ -1,4 +1,5 @@
-//! The new user namespace of an entry without privilege: its id maps, and the capabilities that it gives (Linux).
+//! The new user namespace of an entry without privilege: its id maps, and the capabilities that it
+//! gives (Linux).
 
 use core::ffi::CStr;
 
@@ -41,11 +42,13 @@ impl IdMaps {
         IdMaps { uid, gid: 0, no_setfcap: false, proc: None, uid_map: None, setgroups: None, gid_map: None }
     }
 
-    /// Opens `/proc/self` before the user namespace is created, so that obstacles to the id maps are found while everything can be undone.
+    /// Opens `/proc/self` before the user namespace is created, so that obstacles to the id maps
+    /// are found while everything can be undone.
     ///
-    /// A namespace that would not help is not created. If the process holds the capability that the failing call requires, something else
-    /// refused it. In a list, another root may need only `CAP_SYS_CHROOT`. If `AppArmor` would remove the capabilities of the namespace,
-    /// and failfs follows in the list, failfs is tried next.
+    /// A namespace that would not help is not created. If the process holds the capability that the
+    /// failing call requires, something else refused it. In a list, another root may need only
+    /// `CAP_SYS_CHROOT`. If `AppArmor` would remove the capabilities of the namespace, and failfs
+    /// follows in the list, failfs is tried next.
     pub(crate) fn open_proc(&mut self, plan: Plan, root: Root, to_mount: bool) -> Result<(), Fault> {
         let held = capabilities(None)?.effective;
         let needed = if to_mount && plan.roots.is_one() { CapabilitySet::SYS_ADMIN } else { CapabilitySet::SYS_CHROOT };
@@ -75,8 +78,8 @@ impl IdMaps {
         Ok(())
     }
 
-    /// Opens the three files at once. If the process is not dumpable they belong to root: then, if the caller allows it, the process is
-    /// dumpable until they are open, and no longer.
+    /// Opens the three files at once. If the process is not dumpable they belong to root: then, if
+    /// the caller allows it, the process is dumpable until they are open, and no longer.
     pub(crate) fn open(&mut self, plan: Plan) -> Result<(), Fault> {
         match self.open_all() {
             Err(Errno::ACCESS) if plan.dumpable && dumpable_behavior()? != DumpableBehavior::Dumpable => {
@@ -132,7 +135,8 @@ fn failfs_follows(plan: Plan, root: Root) -> bool {
     next == Some(Root::Failfs) || next.and_then(|next| plan.root_after(next)) == Some(Root::Failfs)
 }
 
-/// Returns a descriptor that an earlier step has opened, or one with which every call fails with `EBADF`.
+/// Returns a descriptor that an earlier step has opened, or one with which every call fails with
+/// `EBADF`.
 #[allow(clippy::ref_option, reason = "an Option<&OwnedFd> takes more code to make")]
 fn held(fd: &Option<OwnedFd>) -> BorrowedFd<'_> {
     fd.as_ref().map_or(ABS, AsFd::as_fd)
@@ -148,8 +152,9 @@ fn write_whole(file: BorrowedFd<'_>, content: &[u8]) -> Result<(), Fault> {
     if write(file, content)? == content.len() { Ok(()) } else { Err(Errno::IO.into()) }
 }
 
-/// Creates the user namespace, and for a tmpfs a mount namespace that belongs to it. Returns whether the mount namespace is empty: then
-/// the root and the working directory of the process have changed.
+/// Creates the user namespace, and for a tmpfs a mount namespace that belongs to it. Returns
+/// whether the mount namespace is empty: then the root and the working directory of the process
+/// have changed.
 pub(crate) fn new(to_mount: bool) -> Result<bool, Fault> {
     if !to_mount {
         unshare(Share::UserNamespace)?;
@@ -165,8 +170,9 @@ pub(crate) fn new(to_mount: bool) -> Result<bool, Fault> {
     }
 }
 
-/// The user namespace gave a full bounding set, from which an `execve` could fill the other sets: of a program with file capabilities, or
-/// of any program for uid 0. `no_new_privs` prevents both, in one call.
+/// The user namespace gave a full bounding set, from which an `execve` could fill the other sets:
+/// of a program with file capabilities, or of any program for uid 0. `no_new_privs` prevents both,
+/// in one call.
 pub(crate) fn drop_capabilities(plan: Plan) -> Result<(), Fault> {
     if plan.bounding_set {
         empty_bounding_set(Capabilities::NONE)?;

@@ -25,13 +25,16 @@ pub(crate) struct Way {
 impl Way {
     /// Returns the error if the process cannot become the user.
     ///
-    /// A process that has the ids of the user may lack groups of the user. Groups that the user is not in must be left.
+    /// A process that has the ids of the user may lack groups of the user. Groups that the user is
+    /// not in must be left.
     pub(crate) fn find(user: &User<'_>) -> Result<Way, Error> {
         let (uids, gids) = (user_ids(), group_ids());
         let (uid, gid) = (user.uid().as_raw(), user.gid().as_raw());
-        let (other, lacks) = with_groups(|list| compare(list, user.gid(), user.groups()))
+        let (mut other, mut lacks) = (None, false);
+        with_groups(&mut |list| (other, lacks) = compare(list, user.gid(), user.groups()))
             .map_err(|errno| refused(Fault::of(errno), None))?;
-        // What looks like this user may be somebody else. With privilege the ids are set. Without it, setting them is the test.
+        // What looks like this user may be somebody else. With privilege the ids are set. Without
+        // it, setting them is the test.
         let is_unsure = (uid == OVERFLOW || gid == OVERFLOW) && may_show_overflow_ids();
         let missing_to_set = if is_unsure { missing(CapabilitySet::SETUID | CapabilitySet::SETGID) } else { None };
         let ids = uids != [uid; 3] || gids != [gid; 3] || is_unsure && missing_to_set.is_none();
@@ -63,7 +66,8 @@ fn refused(fault: Fault, cause: Option<Cause>) -> Error {
     Error { cause, ..Error::inside(Step::CheckIds, fault, Residue::default()) }
 }
 
-/// Returns a group of the process that the user is not in, and whether the process lacks a group of the user.
+/// Returns a group of the process that the user is not in, and whether the process lacks a group of
+/// the user.
 fn compare(list: &[u32], gid: Gid, groups: &[Gid]) -> (Option<u32>, bool) {
     let is_other = |one: &u32| {
         let is_users = Gid::from_raw(*one) == gid || groups.contains(&Gid::from_raw(*one));
@@ -73,7 +77,8 @@ fn compare(list: &[u32], gid: Gid, groups: &[Gid]) -> (Option<u32>, bool) {
     (other, groups.iter().any(|one| !list.contains(&one.as_raw())))
 }
 
-/// Tries to set the ids that the process seems to have. Without privilege that succeeds only if one of the three is it, and then all are.
+/// Tries to set the ids that the process seems to have. Without privilege that succeeds only if one
+/// of the three is it, and then all are.
 fn has_ids(uid: u32, gid: u32) -> bool {
     let (uid, gid) = (RawUid::from_raw(uid), RawGid::from_raw(gid));
     set_thread_res_gid(gid, gid, gid).is_ok() && set_thread_res_uid(uid, uid, uid).is_ok()

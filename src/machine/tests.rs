@@ -22,7 +22,8 @@ const AS_ROOT: Plan = Plan {
 const PERM: Fault = Fault::of(Errno::PERM);
 const IO: Fault = Fault::of(Errno::IO);
 
-/// A system of its own: what an entry changes in it is counted from the calls alone, not from what the machine says.
+/// A system of its own: what an entry changes in it is counted from the calls alone, not from what
+/// the machine says.
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct World {
@@ -292,7 +293,8 @@ fn an_interrupted_call_is_asked_again_but_not_for_ever() {
 
 #[test]
 fn the_next_parent_is_tried_until_there_is_none() {
-    // A parent that cannot be opened, one in which nothing can be made, one whose directories cannot be looked at.
+    // A parent that cannot be opened, one in which nothing can be made, one whose directories
+    // cannot be looked at.
     let faults = [(3, IO), (5, PERM), (10, IO)];
     let mut fourth = world(true, &faults);
     let end = fourth.enter(AS_ROOT, 4);
@@ -413,7 +415,8 @@ fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made(
     assert_eq!((end.now, end.has.no_new_privs), (Inside, false));
 }
 
-/// Linux, by privilege without being root: after chroot, which may be refused, and never in a user namespace, where `DropNamespaceCapabilities` does it.
+/// Linux, by privilege without being root: after chroot, which may be refused, and never in a user
+/// namespace, where `DropNamespaceCapabilities` does it.
 #[test]
 fn whoever_is_not_root_for_good_sets_no_new_privs_in_the_new_root() {
     for root in ROOTS {
@@ -463,7 +466,8 @@ fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_an
     }
 }
 
-/// A signal at every call must not use up the names, nor somebody who takes names the interruptions.
+/// A signal at every call must not use up the names, nor somebody who takes names the
+/// interruptions.
 #[test]
 fn interruptions_and_names_are_counted_apart() {
     let (taken, interrupted) = (Fault::of(Errno::EXIST), Fault::of(Errno::INTR));

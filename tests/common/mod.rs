@@ -1,4 +1,5 @@
-//! A jail cannot be left, so each entry has a process of its own: a fork of the test, in which the test goes on.
+//! A jail cannot be left, so each entry has a process of its own: a fork of the test, in which the
+//! test goes on.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 #![allow(unsafe_code, reason = "fork and the calls that std does not have")]
 
@@ -26,7 +27,8 @@ use std::sync::{Mutex, Once, PoisonError};
 pub enum User {
     /// Uid 0 with every capability.
     Root,
-    /// An ordinary user. As root the tests take two: 65534, whose id is also the overflow id, and one whose id is not.
+    /// An ordinary user. As root the tests take two: 65534, whose id is also the overflow id, and
+    /// one whose id is not.
     Plain(u32),
 }
 
@@ -55,7 +57,8 @@ pub fn plain() -> User {
     *users().last().unwrap()
 }
 
-/// Says why a test does not run. Where `CI` is set that is a failure: CI is given all that a test can need.
+/// Says why a test does not run. Where `CI` is set that is a failure: CI is given all that a test
+/// can need.
 pub fn skipped(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
     let line = format!("{} skipped: {why}\n", std::thread::current().name().unwrap_or("?"));
@@ -115,8 +118,8 @@ fn in_fork(user: User, body: impl FnOnce() -> String, watch: impl FnOnce(i32)) -
     report_panics();
     let (mut report, write_report) = pipe();
     let (read_leave, leave) = pipe();
-    // SAFETY: the child does what may be done in a fork of a process with threads where malloc survives a fork, as it
-    // does in glibc and musl.
+    // SAFETY: the child does what may be done in a fork of a process with threads where malloc
+    // survives a fork, as it does in glibc and musl.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid == 0 {

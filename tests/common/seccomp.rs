@@ -40,11 +40,13 @@ pub fn kill_at(number: libc::c_long) {
     filter_where(number, None, libc::SECCOMP_RET_KILL_PROCESS);
 }
 
-/// The number of the call of its kind, counted from 0, and its first arguments; returns what the call returns, as the kernel does.
+/// The number of the call of its kind, counted from 0, and its first arguments; returns what the
+/// call returns, as the kernel does.
 #[cfg(target_arch = "x86_64")]
 pub type Stand = fn(usize, [usize; 4]) -> i64;
 
-/// From here on `stand` is called in the place of the system call `number`, which it must not make itself.
+/// From here on `stand` is called in the place of the system call `number`, which it must not make
+/// itself.
 #[cfg(target_arch = "x86_64")]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_ptr_alignment, reason = "registers")]
 pub fn stand_in(number: libc::c_long, stand: Stand) {

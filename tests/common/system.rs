@@ -30,7 +30,8 @@ impl Random {
     }
 }
 
-/// The calls that set ids: on x86 those of the first kernels, which had 16 bits for them, are other ones.
+/// The calls that set ids: on x86 those of the first kernels, which had 16 bits for them, are other
+/// ones.
 #[cfg(not(target_arch = "x86"))]
 pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_setgroups];
 

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A second thread, that ends when this is dropped. By `clone`, since `pthread_create` may wait for ever, in a fork, for a
-/// lock that some thread held when the fork was made; not so in musl, whose `clone` makes no threads.
+/// A second thread, that ends when this is dropped. By `clone`, since `pthread_create` may wait for
+/// ever, in a fork, for a lock that some thread held when the fork was made; not so in musl, whose
+/// `clone` makes no threads.
 pub struct Thread(&'static AtomicU32);
 
 impl Thread {
@@ -27,7 +28,8 @@ impl Thread {
         }
         let stack = vec![0_u128; 4096].leak();
         let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
-        // SAFETY: the stack is the thread's own, and it uses nothing that the C library keeps for each thread.
+        // SAFETY: the stack is the thread's own, and it uses nothing that the C library keeps for
+        // each thread.
         let thread = unsafe {
             libc::clone(wait, stack.as_mut_ptr_range().end.cast(), flags, (&raw const *goes_on).cast_mut().cast())
         };
@@ -38,8 +40,8 @@ impl Thread {
 
 type Start = extern "C" fn(*mut libc::c_void) -> *mut libc::c_void;
 
-/// A thread of the C library's: for one of std's, a fork may wait for ever, for a lock of std's that some thread held when the
-/// fork was made.
+/// A thread of the C library's: for one of std's, a fork may wait for ever, for a lock of std's
+/// that some thread held when the fork was made.
 fn create_thread(start: Start, argument: *mut libc::c_void) -> libc::pthread_t {
     let mut thread = std::mem::MaybeUninit::uninit();
     unsafe {

@@ -1,5 +1,5 @@
-//! The system calls of an entry, as `strace` sees the launcher make them: those of the crate page, in that order, and
-//! none besides. On `x86_64`: elsewhere some have other names.
+//! The system calls of an entry, as `strace` sees the launcher make them: those of the crate page,
+//! in that order, and none besides. On `x86_64`: elsewhere some have other names.
 
 use std::path::Path;
 
@@ -88,7 +88,8 @@ fn owned(calls: &[&str]) -> Vec<String> {
     calls.iter().map(|&call| call.to_owned()).collect()
 }
 
-/// How many an entry takes, but for the one for each of the three descriptors; `run_as` and `seal`, but for those for each capability.
+/// How many an entry takes, but for the one for each of the three descriptors; `run_as` and `seal`,
+/// but for those for each capability.
 const PRIVILEGED: usize = 23;
 const UNPRIVILEGED: usize = 46;
 const RUN_AS: usize = 22;
@@ -241,7 +242,8 @@ fn no_jail_is_no_call() {
     }
 }
 
-/// As this user, whose id map belongs to root after the `setuid`: the process is dumpable while three files are opened, once.
+/// As this user, whose id map belongs to root after the `setuid`: the process is dumpable while
+/// three files are opened, once.
 #[test]
 fn the_launcher_is_dumpable_for_three_calls() {
     root_only!();

@@ -63,7 +63,7 @@ fn a_directory_is_not_kept_and_one_that_is_not_kept_does_not_matter() {
         assert_fails(&output, 125, "descriptor 3, which may be a directory: ENOENT (no such file or directory)");
         let output = with_files(user, &[raw(&directory)]).arg("--keep-fds=all").arg(payload()).output().unwrap();
         let message = "cannot accept the open descriptors: descriptor 3 is a directory\n  \
-                       hint: close that directory: a process leaves the jail through it";
+                       hint: close the directory: the process could leave the jail through it";
         assert_fails(&output, 125, message);
         let output = autochroot(user).stdin(directory.try_clone().unwrap()).arg(payload()).output().unwrap();
         assert_fails(&output, 125, "descriptor 0 is a directory: a program can leave the jail through it");
@@ -83,13 +83,13 @@ fn a_ring_is_not_kept() {
         assert_fails(&output, 125, "descriptor 0 is an io_uring: a program can leave the jail through it");
         let output = with_files(user, &[raw(&ring)]).arg("--keep-fds=all").arg(payload()).output().unwrap();
         let message = "cannot accept the open descriptors: descriptor 3 is an io_uring\n  \
-                       hint: close that io_uring: a process opens files through a directory that is registered in it";
+                       hint: close the io_uring: the process could open files through a directory that is registered in it";
         assert_fails(&output, 125, message);
     }
 }
 
-/// A filter refuses it, as Docker's older profiles do, or the kernel is older than 5.9: as long as there are descriptors, whatever their
-/// numbers and the limit.
+/// A filter refuses it, as Docker's older profiles do, or the kernel is older than 5.9: as long as
+/// there are descriptors, whatever their numbers and the limit.
 #[test]
 fn where_close_range_is_refused_no_other_descriptor_survives() {
     let file = fs::File::open("/etc/passwd").unwrap();
@@ -242,7 +242,8 @@ fn socket_activation_works() {
     for user in users() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        // LISTEN_PID is the pid that the service has, known only once it is there: as a supervisor does it, by a shell.
+        // LISTEN_PID is the pid that the service has, known only once it is there: as a supervisor
+        // does it, by a shell.
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""]).arg(launcher()).arg(payload()).args(["accept", "fds"]);
         shell.env("LISTEN_FDS", "1").stdin(Stdio::null()).stdout(Stdio::piped());

@@ -1,4 +1,5 @@
-//! What the README and the man page say: each command is run, with the programs and users of this machine.
+//! What the README and the man page say: each command is run, with the programs and users of this
+//! machine.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +18,7 @@ fn recipe(start: &str, end: &str) -> String {
     let text = README.split_once(start).unwrap_or_else(|| panic!("no {start}")).1.split_once(end).unwrap().0;
     text.replace("/usr/bin/autochroot", launcher().to_str().unwrap())
         .replace("/usr/lib/server", payload().to_str().unwrap())
-        .replace("-u www", "-u 7:8")
+        .replace("-u www-data", "-u 7:8")
 }
 
 #[test]
@@ -27,7 +28,11 @@ fn systemd_takes_the_units() {
     }
     let scratch = Scratch::new();
     let (socket, service) = (scratch.0.join("server.socket"), scratch.0.join("server.service"));
-    fs::write(&socket, recipe("# server.socket\n", "# server.service\n")).unwrap();
+    fs::write(
+        &socket,
+        recipe("# server.socket: the server must accept descriptor 3 (LISTEN_FDS)\n", "# server.service\n"),
+    )
+    .unwrap();
     fs::write(&service, recipe("# server.service\n", "```")).unwrap();
     for unit in [socket, service] {
         let output = command(Path::new("systemd-analyze")).arg("verify").arg(unit).output().unwrap();
@@ -43,7 +48,7 @@ fn runit_runs_the_launcher() {
     }
     let scratch = Scratch::new();
     let run = scratch.0.join("run");
-    let line = recipe("`run` script of runit | `", "` |");
+    let line = recipe("runit's `run` | `", "` |");
     fs::write(&run, format!("#!/bin/sh\n{line} pid ids look\n")).unwrap();
     fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
     let mut runsv = command(Path::new("runsv")).arg(&scratch.0).stdout(Stdio::piped()).spawn().unwrap();
@@ -102,7 +107,8 @@ fn the_readme_is_short_and_narrow() {
     }
 }
 
-/// Each command of the README that starts the launcher, word for word but for the server, its user and its directory.
+/// Each command of the README that starts the launcher, word for word but for the server, its user
+/// and its directory.
 #[test]
 fn the_commands_of_the_readme_run() {
     root_only!();
@@ -112,13 +118,13 @@ fn the_commands_of_the_readme_run() {
     let mut count = 0;
     for line in README.lines().filter(|line| line.starts_with("autochroot ")) {
         let words = line.split('#').next().unwrap().trim().replace("/srv/www", scratch.0.join("www").to_str().unwrap());
-        let words = words.replace("-u www", "-u 7:8").replace("./server", payload().to_str().unwrap());
+        let words = words.replace("-u www-data", "-u 7:8").replace("./server", payload().to_str().unwrap());
         let mut launcher = command(launcher());
         launcher.args(words.split_whitespace().skip(1)).args(["ids", "capabilities"]).current_dir("/");
         let output = launcher.stdin(Stdio::null()).output().unwrap();
         let said = text(&output.stdout);
         assert!(output.status.success() && output.stderr.is_empty(), "{line}: {output:?}");
-        assert_eq!(said.contains("ids: 7 7 8 8 [8]"), line.contains("-u www"), "{line}: {said}");
+        assert_eq!(said.contains("ids: 7 7 8 8 [8]"), line.contains("-u www-data"), "{line}: {said}");
         assert_eq!(said.contains("[400, 400, 400]"), line.contains("--caps"), "{line}: {said}");
         count += 1;
     }

@@ -118,7 +118,7 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             125,
             &with_residue(
                 options,
-                "cannot open the files for the root: file 1: the path is not absolute (--file passwd)",
+                "cannot open the files for the root: file 1: its path in the root does not begin with \"/\" (--file passwd)",
             ),
         );
         assert_fails(
@@ -130,8 +130,8 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             assert_fails(
                 &run(user, [options, &[device, "/bin/true"]].concat()),
                 125,
-                "cannot open the files for the root: file 1: to make a device takes CAP_MKNOD and CAP_SYS_ADMIN, and \
-                 that no user namespace was entered before (--file /dev/null)",
+                "cannot open the files for the root: file 1: a device requires CAP_MKNOD and CAP_SYS_ADMIN, \
+                 outside a user namespace (--file /dev/null)",
             );
         }
     }
@@ -232,7 +232,8 @@ fn a_program_resolves_a_name_through_its_resolv_conf() {
     });
 }
 
-/// A server with a certificate, a key and a configuration file, and a client with a CA bundle, both written in Go.
+/// A server with a certificate, a key and a configuration file, and a client with a CA bundle, both
+/// written in Go.
 #[test]
 fn a_server_and_a_client_of_tls_have_their_certificates() {
     root_only!();
@@ -276,7 +277,8 @@ fn a_server_and_a_client_of_tls_have_their_certificates() {
     });
 }
 
-/// The files are those that whoever starts the launcher sees: before descriptors are closed or replaced.
+/// The files are those that whoever starts the launcher sees: before descriptors are closed or
+/// replaced.
 #[test]
 fn a_file_can_be_named_by_a_descriptor_that_the_program_does_not_keep() {
     for (user, options) in ways() {

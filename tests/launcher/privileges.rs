@@ -192,9 +192,9 @@ fn the_program_holds_no_capability_unless_named() {
     let output = run(SOMEBODY, ["--caps=all".as_ref(), payload(), "capabilities".as_ref()]);
     assert!(text(&output.stdout).ends_with("\n[0, 0, 0]\n"), "{output:?}");
     let output = run(SOMEBODY, ["--caps=chown".as_ref(), payload()]);
-    let message = "cannot keep the capabilities: chown is not held; \
-                   the process is in the new user namespace; the process has the new root (--caps chown)\n  \
-                   hint: in a user namespace no capability is kept: enter with privilege";
+    let message = "cannot keep the capabilities: chown is not held (--caps chown)\n  \
+                   hint: missing: chown,sys_chroot; run as root, or grant it: in systemd by AmbientCapabilities= with User=, \
+                   and CapabilityBoundingSet=";
     assert_fails(&output, 125, message);
 }
 

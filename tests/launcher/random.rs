@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use crate::common::*;
 use crate::{run, text};
 
-/// Command lines put together at random, each word as it is or with a byte changed: whatever they are, there is an exit status
-/// that is listed, and a message for each that means a failure.
+/// Command lines put together at random, each word as it is or with a byte changed: whatever they
+/// are, there is an exit status that is listed, and a message for each that means a failure.
 #[test]
 fn no_command_line_does_anything_but_run_or_say_why_not() {
     const WORDS: [&str; 48] = [

@@ -73,7 +73,8 @@ fn busybox_reads_hashes_and_serves_what_it_is_handed() {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  -\n";
         assert_eq!(fed(&["sha256sum"], b""), empty);
         assert_eq!(fed(&["sh"], b"echo $((6 * 7)); exit 0"), "42\n");
-        // httpd asks for its working directory, whose name is "/" in a detached root and which has none in an unlinked one.
+        // httpd asks for its working directory, whose name is "/" in a detached root and which has
+        // none in an unlinked one.
         let mut child = autochroot(user);
         child.args([busybox, "httpd", "-i"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = child.spawn().unwrap();
@@ -137,7 +138,8 @@ fn the_parent_death_signal_passes_through() {
     }
 }
 
-/// A container from scratch: a root file system with nothing in it but the static launcher and a static program.
+/// A container from scratch: a root file system with nothing in it but the static launcher and a
+/// static program.
 #[test]
 fn in_a_container_from_scratch_it_needs_nothing() {
     root_only!();
@@ -370,7 +372,8 @@ fn a_program_in_memory_runs() {
     for user in users() {
         let memory = unsafe { fs::File::from_raw_fd(libc::memfd_create(c"program".as_ptr(), 0)) };
         (&memory).write_all(&fs::read(payload()).unwrap()).unwrap();
-        // While it can be written to, it is busy: what the launcher is given is a descriptor for reading alone.
+        // While it can be written to, it is busy: what the launcher is given is a descriptor for
+        // reading alone.
         let path = format!("/proc/self/fd/{}", raw(&memory));
         unsafe { libc::fchmod(raw(&memory), 0o755) };
         let readable = fs::File::open(path).unwrap();

@@ -1,4 +1,5 @@
-//! `--user` of the launcher: ids, names of /etc/passwd and /etc/group, and the groups that a login has.
+//! `--user` of the launcher: ids, names of /etc/passwd and /etc/group, and the groups that a login
+//! has.
 
 use std::fmt::Write;
 use std::fs;
@@ -132,13 +133,13 @@ fn who_is_not_there_is_refused_before_anything_is_done() {
         ("", GROUP, "not USER or USER:GROUP"),
         (":", GROUP, "not USER or USER:GROUP"),
         (":5", GROUP, "not USER or USER:GROUP"),
-        ("+nis", GROUP, "no such user in /etc/passwd"),
-        ("nobody", GROUP, "no such user in /etc/passwd"),
+        ("+nis", GROUP, "no such user in /etc/passwd (for LDAP give ids, as in 33:33)"),
+        ("nobody", GROUP, "no such user in /etc/passwd (for LDAP give ids, as in 33:33)"),
         ("half", GROUP, "line 6 of /etc/passwd is malformed"),
         ("bad", GROUP, "line 7 of /etc/passwd is malformed"),
         ("8001", GROUP, "no such user id in /etc/passwd: give a group too, as in 33:33"),
-        ("99999999999:1", GROUP, "no such user in /etc/passwd"),
-        ("-1:1", GROUP, "no such user in /etc/passwd"),
+        ("99999999999:1", GROUP, "no such user in /etc/passwd (for LDAP give ids, as in 33:33)"),
+        ("-1:1", GROUP, "no such user in /etc/passwd (for LDAP give ids, as in 33:33)"),
         ("svc:", GROUP, "not USER or USER:GROUP"),
         ("svc:1:2", GROUP, "no such group in /etc/group"),
         ("svc:bad", GROUP, "line 6 of /etc/group is malformed"),
@@ -229,7 +230,8 @@ fn who_is_that_user_already_needs_no_privilege_and_keeps_none() {
     }
 }
 
-/// To become a user takes no other privilege where there is no jail to enter, and leaves the working directory.
+/// To become a user takes no other privilege where there is no jail to enter, and leaves the
+/// working directory.
 #[test]
 fn without_a_jail_the_user_does_not_come_first() {
     root_only!();
@@ -307,15 +309,15 @@ fn an_ordinary_user_can_be_nobody_else() {
         assert!(both(&output).0.contains(&format!("\nids: {id} {id} {gid} {gid} [")), "{output:?}");
         let other = format!("{}:{gid}", id + 1);
         let output = run(other.clone());
-        let message = "cannot become that user: it takes capabilities that are not held";
+        let message = "cannot become that user: the process is neither that user nor privileged";
         let hint = "missing: setgid,setuid; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet=";
         assert_eq!(both(&output), ("", &*format!("autochroot: {message} (--user {other})\n  hint: {hint}\n")));
         assert_eq!(output.status.code(), Some(125));
     });
 }
 
-/// Malformed entries, comments and the like give nobody the ids of anybody else, by name or by number: getpwnam(3) and getgrnam(3) do not
-/// know them either, or not with these ids.
+/// Malformed entries, comments and the like give nobody the ids of anybody else, by name or by
+/// number: getpwnam(3) and getgrnam(3) do not know them either, or not with these ids.
 #[test]
 fn a_malformed_line_is_nobody() {
     root_only!();
@@ -380,7 +382,8 @@ fn a_malformed_line_is_nobody() {
     assert!(both(&output).0.contains("\nids: 7001 7001 7002 7002 [7002]\n"), "{output:?}");
 }
 
-/// As `getgrouplist(3)`, which takes a blank before a member for nothing, and one after it, or a colon, for a part of the name.
+/// As `getgrouplist(3)`, which takes a blank before a member for nothing, and one after it, or a
+/// colon, for a part of the name.
 #[test]
 fn a_member_is_the_whole_text_between_two_commas() {
     root_only!();
@@ -390,7 +393,8 @@ fn a_member_is_the_whole_text_between_two_commas() {
     assert!(both(&output).0.contains("\nids: 7001 7001 7002 7002 [7002, 7007, 7008, 7009]\n"), "{output:?}");
     let output = ids(passwd, Some(group), &["--user=svc:f g"]);
     assert!(both(&output).0.contains("\nids: 7001 7001 7008 7008 [7008]\n"), "{output:?}");
-    // The first line with the id counts, with zeros before it too; a malformed one is an error, and not passed over.
+    // The first line with the id counts, with zeros before it too; a malformed one is an error, and
+    // not passed over.
     let output = ids(Some("a:x:00000000009:90::/:\nb:x:9:91::/:\n"), None, &["--user=9"]);
     assert!(both(&output).0.contains("\nids: 9 9 90 90 [90]\n"), "{output:?}");
     let output = ids(Some(" a:x:9:90::/:\nb:x:9:91::/:\n"), None, &["--user=9"]);
@@ -446,7 +450,7 @@ fn a_user_that_a_user_namespace_does_not_have_is_refused_and_oneself_is_not() {
             let output = start().args(options).arg(payload).arg("exit=3").output().unwrap();
             assert_eq!((crate::text(&output.stderr), output.status.code()), ("", Some(3)), "{options:?}");
         }
-        let unmapped = "an id to become is not mapped in this user namespace: map it in uid_map and gid_map";
+        let unmapped = "the id is not mapped in this user namespace: map it in uid_map and gid_map";
         for user in ["100000:100", "0:100", "7:0"] {
             let output = start().args(["--user", user]).arg(payload).output().unwrap();
             let message = "cannot become that user: an id is not mapped in this user namespace";

@@ -1,7 +1,8 @@
 //! Why an entry is refused: each cause produced for real, and none where it is not known.
 //!
-//! The sysctl of Debian and a limit of 0 for the whole machine are in `tests/kernel.rs`. Not reproducible here, and backed by
-//! their sources alone: `AppArmor` (Ubuntu's kernel), `SELinux`, a kernel without user namespaces or older than 5.2.
+//! The sysctl of Debian and a limit of 0 for the whole machine are in `tests/kernel.rs`. Not
+//! reproducible here, and backed by their sources alone: `AppArmor` (Ubuntu's kernel), `SELinux`, a
+//! kernel without user namespaces or older than 5.2.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +13,8 @@ use autochroot::{Jail, UserNamespace};
 use rustix::io::Errno;
 use rustix::process::Uid;
 
-/// Enters, is refused, and returns the whole message. What a `main` prints that returns the error is the same.
+/// Enters, is refused, and returns the whole message. What a `main` prints that returns the error
+/// is the same.
 fn refusal(jail: Jail<'_>) -> String {
     let error = jail.enter().expect_err("entered");
     assert_eq!(format!("{error:?}"), error.to_string());
@@ -130,7 +132,7 @@ fn capabilities_that_are_missing() {
         assert_eq!(refusal(never), format!("cannot chroot: {PERM}; {}", hint("sys_chroot")));
     });
     for (held, step, missing) in [
-        (Set::SYS_CHROOT | Set::SETPCAP, "set the supplementary groups", "setgid,setuid"),
+        (Set::SYS_CHROOT | Set::SETPCAP, "set the supplementary groups", "setgid"),
         (Set::SYS_CHROOT | Set::SETPCAP | Set::SETGID, "set the user id", "setuid"),
     ] {
         as_user(User::Root, || {
@@ -184,7 +186,7 @@ fn a_user_that_a_user_namespace_around_the_process_does_not_have() {
         assert!(nested_user_namespace());
         let text = Jail::unlinked().enter().unwrap().run_as(&account(12345, 12345, &[])).unwrap_err().to_string();
         let expected = "cannot set the supplementary groups: EPERM (operation not permitted); the process has the new root; \
-                        hint: this user namespace denies setgroups: start with the groups that are wanted";
+                        hint: this user namespace denies setgroups: start with the user's groups";
         assert_eq!(text, expected);
     });
 }
@@ -285,7 +287,8 @@ fn a_chroot_around_it_and_an_id_that_is_not_mapped() {
         let uid = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
         // To mount /proc there would not help.
-        let hint = "hint: already in a chroot, where no user namespace can be made: run as root or outside of it";
+        let hint =
+            "hint: already in a chroot, where no user namespace can be created: run as root, or outside the chroot";
         let text = format!("cannot open /proc/self: ENOENT (no such file or directory); {hint}");
         assert_eq!(refusal(Jail::unlinked()), text);
         let jail = Jail::unlinked().id_map(autochroot::IdMap::None);

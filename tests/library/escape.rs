@@ -1,5 +1,5 @@
-//! Every known way out, tried: first from a jail as it is usually made, to see that the attack works on this kernel, then
-//! from ours.
+//! Every known way out, tried: first from a jail as it is usually made, to see that the attack
+//! works on this kernel, then from ours.
 
 #[path = "../payload/attacks.rs"]
 #[allow(clippy::all, clippy::pedantic, reason = "the attacker's style")]
@@ -20,7 +20,8 @@ use rustix::io::Errno;
 
 const SERVICE: u32 = 12345;
 
-/// The stage of one attack: what there is outside, made before the jail by the process that is then jailed.
+/// The stage of one attack: what there is outside, made before the jail by the process that is then
+/// jailed.
 struct Stage<'s> {
     outside: Outside,
     /// The parent of the jail; who is in it cannot remove it.
@@ -67,7 +68,8 @@ impl Stage<'_> {
         }
     }
 
-    /// As many do it: `mkdir`, `chdir`, `rmdir` unasked, `chroot` and, where that is refused, `unshare` before it.
+    /// As many do it: `mkdir`, `chdir`, `rmdir` unasked, `chroot` and, where that is refused,
+    /// `unshare` before it.
     fn plain_jail(&self) {
         let root = self.parent.0.join("root");
         fs::create_dir(&root).unwrap();
@@ -82,7 +84,8 @@ impl Stage<'_> {
         }
     }
 
-    /// Ours, but for the check of open directories: these attacks are about what happens if one is open all the same.
+    /// Ours, but for the check of open directories: these attacks are about what happens if one is
+    /// open all the same.
     fn jail(&self, root: Root) -> Jailed {
         let jail = match root {
             Root::Detached => Jail::detached(),
@@ -198,7 +201,8 @@ fn handle_of(path: &str) -> Option<Vec<u8>> {
     })
 }
 
-/// The payload as root's set-uid program, and with all file capabilities; if we are not root, as it is.
+/// The payload as root's set-uid program, and with all file capabilities; if we are not root, as it
+/// is.
 fn powerful_payloads() -> &'static [std::path::PathBuf; 2] {
     static COPIES: std::sync::OnceLock<[std::path::PathBuf; 2]> = std::sync::OnceLock::new();
     COPIES.get_or_init(|| {
@@ -280,7 +284,8 @@ fn out_of_a_plain_jail(attack: Attack) -> Vec<(User, Kind)> {
 /// Those that no plain jail lets through: the kernel refuses them to every chrooted process.
 const REFUSED_BY_THE_KERNEL: [&str; 1] = ["userns"];
 
-/// Returns whether Landlock, if it takes Landlock, is there and new enough to hold the attack back. A set-uid program gives nothing to uid 0.
+/// Returns whether Landlock, if it takes Landlock, is there and new enough to hold the attack back.
+/// A set-uid program gives nothing to uid 0.
 fn is_held_back(name: &str, is_root: bool) -> bool {
     match name {
         "setuid" if is_root => landlock_abi().is_some(),
@@ -408,8 +413,8 @@ fn what_is_open_without_a_seal_and_stays_open_with_one() {
         }
         assert_eq!(exit_status(pid), 9);
     });
-    // Through a directory that is still open, Landlock refuses to open, but not to look, and not to change what is one's
-    // own.
+    // Through a directory that is still open, Landlock refuses to open, but not to look, and not to
+    // change what is one's own.
     let looks: Attack = |outside| unsafe {
         libc::fchdir(outside.directory) == 0 && fs::metadata("etc/passwd").is_ok() && fs::read("etc/passwd").is_err()
     };
@@ -453,7 +458,8 @@ fn an_open_directory_is_refused_with_its_number() {
     });
 }
 
-/// Files are opened through a directory that is registered in it, without a descriptor of the directory.
+/// Files are opened through a directory that is registered in it, without a descriptor of the
+/// directory.
 #[test]
 fn a_ring_is_refused_with_its_number_and_nothing_else_that_has_no_file() {
     if ring().is_none() {
@@ -501,7 +507,8 @@ fn a_ring_is_refused_with_its_number_and_nothing_else_that_has_no_file() {
     });
 }
 
-/// A process made by `clone` with these flags, as by a `fork`: it does `body` when it is told to, and ends.
+/// A process made by `clone` with these flags, as by a `fork`: it does `body` when it is told to,
+/// and ends.
 fn clone_sharing(flags: libc::c_int, body: impl FnOnce()) -> impl FnOnce() {
     let ((go, goes), (done, is_done)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
     let flags = libc::c_long::from(flags | libc::SIGCHLD);
@@ -520,8 +527,8 @@ fn clone_sharing(flags: libc::c_int, body: impl FnOnce()) -> impl FnOnce() {
     }
 }
 
-/// Without a thread, another process can share the root, the working directory and the descriptors: it must not move ours, nor open
-/// anything for us.
+/// Without a thread, another process can share the root, the working directory and the descriptors:
+/// it must not move ours, nor open anything for us.
 #[test]
 fn a_process_that_shares_root_or_descriptors_cannot_lead_out() {
     for (flags, jail) in [libc::CLONE_FS, libc::CLONE_FILES, libc::CLONE_FS | libc::CLONE_FILES]
@@ -622,8 +629,9 @@ fn a_thread_with_descriptors_of_its_own_is_asked_for_those() {
     });
 }
 
-/// In the place of the look at descriptor 5, which is not open, or at 4, after which it is found, a signal handler opens it: there is
-/// one more then than was counted, and the last, a directory, is seen all the same.
+/// In the place of the look at descriptor 5, which is not open, or at 4, after which it is found, a
+/// signal handler opens it: there is one more then than was counted, and the last, a directory, is
+/// seen all the same.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_descriptor_that_a_signal_handler_opens_hides_none() {
@@ -681,7 +689,8 @@ fn without_proc_every_number_that_a_descriptor_can_have_is_looked_at() {
     });
 }
 
-/// What is not /proc's own is not believed, nor is a call that a filter refuses taken for an answer.
+/// What is not /proc's own is not believed, nor is a call that a filter refuses taken for an
+/// answer.
 #[test]
 fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
     fn open_directory() {
@@ -718,8 +727,8 @@ fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
     });
 }
 
-/// The launcher's payload makes the same attacks, with what the launcher lets it have: by privilege as root and as another user, and by
-/// a user namespace.
+/// The launcher's payload makes the same attacks, with what the launcher lets it have: by privilege
+/// as root and as another user, and by a user namespace.
 #[test]
 fn no_attack_gets_out_of_the_launcher() {
     powerful_payloads();

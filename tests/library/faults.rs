@@ -1,4 +1,5 @@
-//! Whatever fails, when, and however often: no half-jail is taken for a jail, nothing is left behind, the error says what.
+//! Whatever fails, when, and however often: no half-jail is taken for a jail, nothing is left
+//! behind, the error says what.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,8 @@ use autochroot::{Jail, Jailed, NamedFile, Root, Step, UserNamespace};
 enum Subject {
     /// The launcher; what it runs says what it sees and holds.
     Launcher,
-    /// This program, in which [`BEFORE_MAIN`] enters, becomes a user and seals, and judges itself what came of it.
+    /// This program, in which [`BEFORE_MAIN`] enters, becomes a user and seals, and judges itself
+    /// what came of it.
     Library,
 }
 
@@ -49,8 +51,8 @@ fn run_as(mut strace: Command, user: User) -> Option<Output> {
     }
 }
 
-/// Every system call of the subject's own, as its name and how often it was made before: those of the C library at the
-/// start, and those by which the subject judges itself, are not ours to fail.
+/// Every system call of the subject's own, as its name and how often it was made before: those of
+/// the C library at the start, and those by which the subject judges itself, are not ours to fail.
 fn own_calls(subject: Subject, user: User, root: &str) -> Option<Vec<(String, usize)>> {
     let log = Scratch::new();
     let log = log.0.join("log");
@@ -124,7 +126,8 @@ fn jail(root: &str) -> Jail<'_> {
     if root == "files" { Jail::detached().files(FILES) } else { Jail::try_from(root).unwrap() }
 }
 
-/// Does what a daemon does, between two calls that mark it in the trace. Returns 0 in a jail, 1 after an error that is true.
+/// Does what a daemon does, between two calls that mark it in the trace. Returns 0 in a jail, 1
+/// after an error that is true.
 fn once(jail: Jail<'_>) -> i32 {
     let (before, powers) = (what_a_process_is(), held());
     let (uid, gid) = if is_root() { (12345, 12345) } else { unsafe { (libc::geteuid(), libc::getegid()) } };
@@ -152,7 +155,8 @@ fn once(jail: Jail<'_>) -> i32 {
     }
 }
 
-/// Enters as many times, each in a fork, and say how often there was a jail and how often a clean error.
+/// Enters as many times, each in a fork, and say how often there was a jail and how often a clean
+/// error.
 fn many(entries: usize, jail: Jail<'_>) -> i32 {
     let mut outcomes = [0; 2];
     for _ in 0..entries {
@@ -186,14 +190,16 @@ fn root_in(kind: &str, parent: &Scratch) -> String {
     if kind == "unlinked" { format!("unlinked {}", parent.0.display()) } else { kind.to_owned() }
 }
 
-/// Fails each call of `subject` once with each of several errnos, and have `judge` say whether what came of it will do.
+/// Fails each call of `subject` once with each of several errnos, and have `judge` say whether what
+/// came of it will do.
 fn fail_each_call(subject: Subject, judge: impl Fn(&Output) -> bool) {
     let mut injected = 0;
     for (user, kind) in ways() {
         let (parent, logs) = (Scratch::new(), Scratch::new());
         let root = root_in(kind, &parent);
         let Some(calls) = own_calls(subject, user, &root) else { return };
-        // The ids can always be had, and rustix asserts in a debug build that `close` does not fail.
+        // The ids can always be had, and rustix asserts in a debug build that `close` does not
+        // fail.
         let mut never_fail = vec!["geteuid", "getresuid", "getegid", "getuid", "getgid", "getpid", "close"];
         if cfg!(target_arch = "x86") {
             never_fail.push("capget"); // strace counts those of the 64-bit payload anew
@@ -257,7 +263,8 @@ fn a_kill_at_any_call_leaves_one_empty_directory_at_the_most() {
     println!("figure: {kills} kills");
 }
 
-/// In a fork, enter, and tell by its exit status what came of it: 0 a jail, 1 a clean error, anything else is wrong.
+/// In a fork, enter, and tell by its exit status what came of it: 0 a jail, 1 a clean error,
+/// anything else is wrong.
 fn enter_in_a_fork(jail: Jail<'_>) -> libc::pid_t {
     let pid = unsafe { libc::fork() };
     if pid == 0 {
@@ -288,7 +295,8 @@ fn race(parent: &Path) -> ! {
                 continue;
             }
             turn += 1;
-            // Under another name in the same directory: to move it elsewhere one has to be allowed to write to it.
+            // Under another name in the same directory: to move it elsewhere one has to be allowed
+            // to write to it.
             let away = parent.join(format!("moved-{}", turn % 32));
             let _ = fs::remove_dir_all(&away);
             let moved = || fs::rename(&path, &away);
@@ -303,8 +311,8 @@ fn race(parent: &Path) -> ! {
     }
 }
 
-/// The user that enters, the uid that races, the mode and the group of the parent: of the same uid, in a sticky parent and in
-/// one of its own; a foreign one against root, where its group may write.
+/// The user that enters, the uid that races, the mode and the group of the parent: of the same uid,
+/// in a sticky parent and in one of its own; a foreign one against root, where its group may write.
 fn races() -> Vec<(User, u32, u32, u32)> {
     let own = if let User::Plain(id) = plain() { id } else { 0 };
     let mut races = vec![(plain(), own, 0o1777, own), (plain(), own, 0o755, own)];

@@ -184,8 +184,8 @@ fn a_device_is_that_device_or_an_error() {
             sealed.jailed().verify().unwrap();
             assert_eq!(fs::write("/dev/x", "").unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
         } else {
-            let text = "cannot open the files for the root: file 1: to make a device takes CAP_MKNOD and CAP_SYS_ADMIN, and \
-                        that no user namespace was entered before";
+            let text = "cannot open the files for the root: file 1: a device requires CAP_MKNOD and CAP_SYS_ADMIN, \
+                        outside a user namespace";
             let error = Jail::detached().files(&files).enter().unwrap_err();
             assert_eq!((error.step(), error.is_partial(), &*error.to_string()), (Step::Files, false, text));
         }
@@ -349,7 +349,8 @@ fn a_file_that_outgrows_the_root_is_an_error() {
     });
 }
 
-/// While the tmpfs can be written to, no path of `/proc` leads another process of the same user there.
+/// While the tmpfs can be written to, no path of `/proc` leads another process of the same user
+/// there.
 #[test]
 fn another_process_of_the_user_puts_no_file_into_the_root() {
     let scratch = Scratch::new();

@@ -1,4 +1,5 @@
-//! What the library promises, asked from inside the jail and around it, as root and as ordinary users.
+//! What the library promises, asked from inside the jail and around it, as root and as ordinary
+//! users.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -149,7 +150,8 @@ fn cap_sys_chroot_alone_needs_no_user_namespace() {
     });
 }
 
-/// Whoever may chroot without being root must not be able to have a set-id program load his own library.
+/// Whoever may chroot without being root must not be able to have a set-id program load his own
+/// library.
 #[test]
 fn every_entry_sets_no_new_privs_unless_the_process_is_root_for_good() {
     root_only!();
@@ -299,7 +301,8 @@ fn an_rmdir_that_only_says_it_succeeded_is_an_error() {
     });
 }
 
-/// A filter may return any errno up to 4095: none is taken for an answer of ours, and each can be displayed.
+/// A filter may return any errno up to 4095: none is taken for an answer of ours, and each can be
+/// displayed.
 #[test]
 fn an_errno_that_nobody_knows_is_displayed_by_its_number() {
     for errno in [524, 2999, 3000, 3013, 3099, 3100, 3163, 3164, 4095] {
@@ -595,7 +598,8 @@ fn among_many_descriptors_each_is_looked_at_wherever_it_is() {
     }
 }
 
-/// The answer of a fork counts when it is whole, however the fork is reaped; otherwise the error says how it ended.
+/// The answer of a fork counts when it is whole, however the fork is reaped; otherwise the error
+/// says how it ended.
 #[test]
 fn a_check_without_an_answer_says_what_became_of_the_fork() {
     as_each_user(|_| {
@@ -645,7 +649,7 @@ fn an_option_that_does_not_go_with_the_root_is_an_error() {
         let keep = autochroot::Capabilities::NET_BIND_SERVICE;
         let error = Jail::unlinked().enter().unwrap().run_as_keeping(&account(0, 0, &[]), keep).unwrap_err();
         assert_eq!((error.step(), error.raw_os_error(), held()), (Step::CheckIds, None, before));
-        assert!(error.to_string().contains("uid 0 keeps all its capabilities: name those to keep to the seal"));
+        assert!(error.to_string().contains("root keeps all its capabilities: pass those to keep to the seal"));
     });
 }
 

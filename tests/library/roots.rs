@@ -254,7 +254,8 @@ fn a_parent_may_be_a_symlink_and_its_path_long() {
     let removed = scratch.0.join("removed");
     fs::create_dir(&removed).unwrap();
     as_each_user(|_| {
-        // Open, and gone before anything is made in it: through /proc, since the path is looked up only once.
+        // Open, and gone before anything is made in it: through /proc, since the path is looked up
+        // only once.
         let Ok(held) = fs::File::open(&removed) else { return };
         let path = format!("/proc/self/fd/{}", raw(&held));
         if fs::remove_dir(&removed).is_ok() || !removed.exists() {
@@ -329,7 +330,7 @@ fn demands_on_a_directory_are_met_or_it_is_refused() {
         demanding("/etc/passwd"),
         "cannot use the directory: component 2 of the path is a symbolic link or no directory"
     );
-    let no_jail = "cannot use the directory: it is the root directory already; \"/\" says that no jail is wanted";
+    let no_jail = "cannot use the directory: it is the root directory already; write \"/\" for no jail";
     for path in ["//", "/.", "/usr/.."] {
         assert_eq!(demanding(path), no_jail);
     }

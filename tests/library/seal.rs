@@ -1,4 +1,5 @@
-//! `run_as`, `seal` and `verify`: what they give away, what they keep, what they refuse before anything has changed.
+//! `run_as`, `seal` and `verify`: what they give away, what they keep, what they refuse before
+//! anything has changed.
 
 use std::fs;
 
@@ -324,7 +325,8 @@ fn a_filter_that_cannot_be_installed_is_reported_or_an_error_if_required() {
     });
 }
 
-/// Nobody finds the keys of whoever started the process, once it is in a user namespace, is another user, or is sealed.
+/// Nobody finds the keys of whoever started the process, once it is in a user namespace, is another
+/// user, or is sealed.
 #[test]
 fn the_session_keyring_is_replaced_or_it_is_reported_why_not() {
     if errno_of(libc::SYS_keyctl, [0, usize::MAX - 2, 0, 0]) == libc::ENOSYS {
@@ -389,7 +391,8 @@ fn what_is_required_and_takes_a_capability_is_known_before_anything_has_changed(
     assert_eq!(Protection::named(b"Seccomp"), None);
 }
 
-/// Each version of Landlock has its own set of accesses and size of structure, and a kernel refuses a newer one.
+/// Each version of Landlock has its own set of accesses and size of structure, and a kernel refuses
+/// a newer one.
 #[test]
 fn what_landlock_is_asked_for_is_what_the_kernel_knows() {
     let Some(abi) = landlock_abi() else { return skipped("this kernel has no Landlock") };
@@ -469,7 +472,8 @@ fn after_run_as_a_seal_still_has_every_layer() {
         let keep = Capabilities::NET_BIND_SERVICE;
         let jailed = Jail::auto().enter().unwrap().run_as_keeping(&account(7, 8, &[]), keep).unwrap();
         assert_eq!(ambient(), keep.bits());
-        // A program that may be executed keeps them; one's own process, if none may be, needs no ambient ones.
+        // A program that may be executed keeps them; one's own process, if none may be, needs no
+        // ambient ones.
         let sealed = jailed.seal_with(Seal::new().keep(keep)).unwrap();
         assert_eq!((held(), ambient(), bounding()), (keep.bits(), 0, keep.bits()));
         assert!(sealed.bounding_set_empty() && sealed.securebits_locked());

@@ -1,5 +1,6 @@
-//! What no file system and no other process does on demand: a stand-in for a system call puts something else into the place of the new
-//! directory, or tells half the truth. Each check of ours is the only one that sees it.
+//! What no file system and no other process does on demand: a stand-in for a system call puts
+//! something else into the place of the new directory, or tells half the truth. Each check of ours
+//! is the only one that sees it.
 #![allow(clippy::items_after_statements, reason = "a stand-in belongs to its test")]
 
 use std::ffi::CStr;
@@ -56,7 +57,8 @@ fn is_outside() -> bool {
     fs::metadata("/etc").is_ok()
 }
 
-/// Every time, as on a file system that changes owners: then it is refused at last, and the directories are removed.
+/// Every time, as on a file system that changes owners: then it is refused at last, and the
+/// directories are removed.
 #[test]
 fn a_directory_of_another_user_is_not_taken_for_ours() {
     if !is_root() {
@@ -105,7 +107,8 @@ fn a_symbolic_link_is_not_followed() {
     }
 }
 
-/// The directory lives, though nothing can be made in it, or the other way round: neither is a jail.
+/// The directory lives, though nothing can be made in it, or the other way round: neither is a
+/// jail.
 #[test]
 fn both_the_links_and_an_attempt_must_show_that_it_is_unlinked() {
     fn moved(_: usize, args: [usize; 4]) -> i64 {
@@ -193,7 +196,8 @@ fn path_of(pointer: usize) -> &'static str {
     unsafe { CStr::from_ptr(pointer as *const libc::c_char) }.to_str().unwrap()
 }
 
-/// What `verify` compares, each of them changed once: the directory, its device, its links, ".." and the working directory.
+/// What `verify` compares, each of them changed once: the directory, its device, its links, ".."
+/// and the working directory.
 #[test]
 fn a_root_that_is_another_in_one_respect_is_seen() {
     /// What is told of this path that is not so.
@@ -314,8 +318,8 @@ fn ids_that_are_set_in_part_are_an_error() {
     for (number, stand, message) in [
         (libc::SYS_setresuid, effective_uid as Stand, "the user or group id has changed"),
         (libc::SYS_setresgid, effective_gid, "the user or group id has changed"),
-        (libc::SYS_setresuid, all_but_the_saved_uid, "the old ids can be had again"),
-        (libc::SYS_setresgid, all_but_the_saved_gid, "the old ids can be had again"),
+        (libc::SYS_setresuid, all_but_the_saved_uid, "the old ids can be set again"),
+        (libc::SYS_setresgid, all_but_the_saved_gid, "the old ids can be set again"),
     ] {
         as_user(User::Root, || {
             let jailed = Jail::unlinked().enter().unwrap();

@@ -1,4 +1,5 @@
-//! `User::find` and `Jail::enter_as`: who the process is afterwards, and what is refused before anything has changed.
+//! `User::find` and `Jail::enter_as`: who the process is afterwards, and what is refused before
+//! anything has changed.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +38,7 @@ fn a_user_is_found_by_name_and_by_id_with_groups() {
             "User { uid: Uid(11), gid: Gid(12), groups: [Gid(12)] }"
         );
         for (text, error, kind, message) in [
-            ("x", UserError::NoUser, "NotFound", "no such user in /etc/passwd"),
+            ("x", UserError::NoUser, "NotFound", "no such user in /etc/passwd (for LDAP give ids, as in 33:33)"),
             ("www:x", UserError::NoGroup, "NotFound", "no such group in /etc/group"),
             ("12", UserError::NeedsGroup, "NotFound", "no such user id in /etc/passwd: give a group too, as in 33:33"),
             ("", UserError::Syntax, "InvalidInput", "not USER or USER:GROUP"),
@@ -83,7 +84,8 @@ fn a_user_in_many_groups_needs_room() {
     });
 }
 
-/// Enters a user namespace with this map for users and groups, which a process outside writes. The ids are not mapped.
+/// Enters a user namespace with this map for users and groups, which a process outside writes. The
+/// ids are not mapped.
 fn map_ids(map: &str) {
     let parent = std::process::id();
     let script = format!("read _; echo '{map}' >/proc/{parent}/uid_map && echo '{map}' >/proc/{parent}/gid_map");
@@ -132,7 +134,7 @@ fn one_call_is_right_for_root_for_that_user_and_without_a_jail() {
             assert_eq!((error.step(), error.is_partial()), (Step::CheckIds, false));
             assert_eq!(
                 error.to_string(),
-                "cannot become that user: it takes capabilities that are not held; hint: missing: setgid,setuid; run as root, or \
+                "cannot become that user: the process is neither that user nor privileged; hint: missing: setgid,setuid; run as root, or \
                  grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet="
             );
             assert_eq!((ids(), held(), groups(), std::env::current_dir().unwrap()), before);
@@ -328,5 +330,28 @@ fn a_seal_keeps_what_was_kept_before_unless_it_names_others() {
         keep_only(both | Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN | Capabilities::KILL);
         let jailed = Jail::auto().enter_as_keeping(&account(7, 8, &[]), both).unwrap();
         assert_eq!((jailed.entered(), held()), (Entered::Privilege, both.bits()));
+    });
+}
+
+/// A service that systemd starts with `User=` and one capability needs another one to keep it.
+#[test]
+fn what_is_missing_to_keep_a_capability_is_named() {
+    root_only!();
+    let web = Capabilities::NET_BIND_SERVICE;
+    as_user(User::Root, || {
+        keep_only(web);
+        let error = Jail::auto().check_kept(web).unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::CheckCapabilities, false));
+        assert_eq!(error.known_cause(), Some(Cause::MissingCapabilities(Capabilities::SYS_CHROOT)));
+        let error = Jail::detached().check_kept(web | Capabilities::NET_RAW).unwrap_err();
+        let missing = Capabilities::NET_RAW | Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN;
+        assert_eq!(error.known_cause(), Some(Cause::MissingCapabilities(missing)));
+        let always = Jail::auto().user_namespace(UserNamespace::Always);
+        assert_eq!(always.check_kept(web).unwrap_err().known_cause(), Some(Cause::NothingKept));
+        Jail::unjailed().check_kept(web).unwrap();
+    });
+    as_user(User::Root, || {
+        keep_only(web | Capabilities::SYS_CHROOT);
+        Jail::auto().check_kept(web).unwrap();
     });
 }

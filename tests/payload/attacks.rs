@@ -39,7 +39,8 @@ unsafe extern "C" {
     fn prlimit(pid: c_int, resource: c_int, new: *const c_void, old: *mut c_void) -> c_int;
 }
 
-/// Numbers that differ from one architecture to the next: keyctl, bpf, perf_event_open, userfaultfd.
+/// Numbers that differ from one architecture to the next: keyctl, bpf, perf_event_open,
+/// userfaultfd.
 #[cfg(target_arch = "x86_64")]
 const NUMBERS: [c_long; 4] = [250, 321, 298, 323];
 #[cfg(target_arch = "x86")]
@@ -79,8 +80,8 @@ pub struct Outside {
     pub handle: Vec<u8>,
     /// A process of the same user that has made a user namespace and a mount namespace.
     pub owner: c_int,
-    /// A user namespace that another process of this user has made, and the mount namespace that belongs to it: their file handles,
-    /// which are empty where the kernel has none for namespaces.
+    /// A user namespace that another process of this user has made, and the mount namespace that
+    /// belongs to it: their file handles, which are empty where the kernel has none for namespaces.
     pub user_namespace: Vec<u8>,
     pub mount_namespace: Vec<u8>,
     /// The payload, set-uid root; and with file capabilities.
@@ -193,7 +194,8 @@ fn open_by_handle(outside: &Outside) -> bool {
     unsafe { open_by_handle_at(open(c"/".as_ptr(), 0), handle.as_mut_ptr().cast(), 0) >= 0 }
 }
 
-/// The owner of a child user namespace has all capabilities in it, and setns does not ask about a chroot.
+/// The owner of a child user namespace has all capabilities in it, and setns does not ask about a
+/// chroot.
 fn join_a_namespace_by_handle(outside: &Outside) -> bool {
     const FD_NSFS_ROOT: c_int = -10003;
     let join = |handle: &[u8], kind| unsafe {

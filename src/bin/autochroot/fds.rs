@@ -25,7 +25,8 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    /// By default the standard descriptors and those of socket activation, `sd_listen_fds(3)`, if they are for this process.
+    /// By default the standard descriptors and those of socket activation, `sd_listen_fds(3)`, if
+    /// they are for this process.
     pub(crate) fn of(list: Option<&'static [u8]>, environment: &Strings) -> Result<Kept, c_int> {
         let pid = environment.variable(b"LISTEN_PID").and_then(descriptor);
         Ok(match list {
@@ -53,8 +54,8 @@ impl Kept {
         }
     }
 
-    /// Checks that the descriptors are open, before the launcher opens any, and that none is a directory. `All` is not for here: the jail
-    /// looks at every descriptor then.
+    /// Checks that the descriptors are open, before the launcher opens any, and that none is a
+    /// directory. `All` is not for here: the jail looks at every descriptor then.
     pub(crate) fn check(&self) -> Result<(), c_int> {
         if let Kept::Listed(list) = self {
             for part in list.split(|&byte| byte == b',') {
@@ -100,8 +101,9 @@ impl Kept {
         matches!(self, Kept::All) || self.next(standard) == Some(standard)
     }
 
-    /// Puts /dev/null in the place of each standard descriptor that is closed or not kept: what PROGRAM opens first must not become its
-    /// standard output. Our own descriptors are above then. `check` prints to the standard output in any case.
+    /// Puts /dev/null in the place of each standard descriptor that is closed or not kept: what
+    /// PROGRAM opens first must not become its standard output. Our own descriptors are above then.
+    /// `check` prints to the standard output in any case.
     pub(crate) fn fill_standard(&self, check: bool) -> Result<(), c_int> {
         if is_open(2) && !self.keeps(2) {
             // SAFETY: it is open, and borrowed for this call.
@@ -156,7 +158,8 @@ impl Kept {
     }
 }
 
-/// The real /dev/null or, where there is none, something that only holds the number until PROGRAM is executed.
+/// The real /dev/null or, where there is none, something that only holds the number until PROGRAM
+/// is executed.
 fn open_null() -> Result<OwnedFd, Errno> {
     match openat(CWD, c"/dev/null", OFlags::RDWR, Mode::empty()) {
         Ok(null) if is_null(&null) => Ok(null),

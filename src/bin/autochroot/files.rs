@@ -1,4 +1,5 @@
-//! `--file`: what is copied into the root. It is opened before anything else is, and before any privilege is dropped.
+//! `--file`: what is copied into the root. It is opened before anything else is, and before any
+//! privilege is dropped.
 
 use core::ffi::c_int;
 

@@ -18,14 +18,16 @@ unsafe extern "C" {
     fn abort() -> !;
 }
 
-/// The arguments or the environment: what is left of an array of C strings that ends with a null pointer.
+/// The arguments or the environment: what is left of an array of C strings that ends with a null
+/// pointer.
 #[derive(Clone)]
 pub(crate) struct Strings(*const *const c_char);
 
 impl Strings {
     /// # Safety
     ///
-    /// `array` must be an array of C strings that ends with a null pointer, and live as long as the program.
+    /// `array` must be an array of C strings that ends with a null pointer, and live as long as the
+    /// program.
     pub(crate) const unsafe fn new(array: *const *const c_char) -> Strings {
         Strings(array)
     }
@@ -45,8 +47,8 @@ impl Iterator for Strings {
     type Item = &'static CStr;
 
     fn next(&mut self) -> Option<&'static CStr> {
-        // SAFETY: `self.0` points into the array, at the null pointer at the latest, and is not moved beyond it; every
-        // other pointer is a C string that lives as long as the program.
+        // SAFETY: `self.0` points into the array, at the null pointer at the latest, and is not
+        // moved beyond it; every other pointer is a C string that lives as long as the program.
         unsafe {
             let string = *self.0;
             if string.is_null() {

@@ -1,4 +1,5 @@
-//! What only Linux has: user namespaces, capabilities, other users, the seal, and calls that need them.
+//! What only Linux has: user namespaces, capabilities, other users, the seal, and calls that need
+//! them.
 #![allow(unsafe_code, reason = "descriptors that others have opened, and close_range")]
 
 use core::ffi::{CStr, c_int, c_uint};
@@ -7,7 +8,7 @@ use core::{ptr, slice};
 
 use autochroot::{
     Capabilities, Cause, Error, Gid, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring,
-    Uid, UserError, syscall,
+    Uid, UserError, syscall, with_groups,
 };
 #[cfg(feature = "userns")]
 use autochroot::{IdMap, UserNamespace};
@@ -36,9 +37,6 @@ pub(crate) const LINUX: bool = true;
 /// `/dev/null`.
 pub(crate) const NULL_DEVICE: Option<(u32, u32)> = Some((1, 3));
 
-/// More supplementary groups than this are not looked at.
-pub(crate) const GROUPS: usize = 256;
-
 /// A jail, which is sealed except with `--no-seal`.
 pub(crate) enum Inside {
     Jailed(Jailed),
@@ -54,7 +52,8 @@ impl Inside {
     }
 }
 
-/// Checks the options that only Linux has, and returns the jail with its options of user namespaces.
+/// Checks the options that only Linux has, and returns the jail with its options of user
+/// namespaces.
 pub(crate) fn jail(options: &Options, jail: Jail<'static>) -> Result<Jail<'static>, c_int> {
     let jail = with_user_namespace(options, jail)?;
     if !options.seal && options.caps.is_some() {
@@ -158,14 +157,16 @@ pub(crate) fn user(options: &Options) -> Result<Option<User<'static>>, c_int> {
 fn memory_for_groups(count: usize) -> Result<&'static mut [Gid], Errno> {
     const { assert!(size_of::<Gid>() == size_of::<u32>()) };
     let flags = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new mapping, which nothing else uses and which stays, aligned for any type. Zeros are valid ids.
+    // SAFETY: a new mapping, which nothing else uses and which stays, aligned for any type. Zeros
+    // are valid ids.
     unsafe {
         let memory = mmap_anonymous(ptr::null_mut(), count * size_of::<Gid>(), flags, MapFlags::PRIVATE)?;
         Ok(slice::from_raw_parts_mut(memory.cast(), count))
     }
 }
 
-/// Enters, becomes the user, and seals. `program` is the descriptor that may still be executed. `refused` reports an error.
+/// Enters, becomes the user, and seals. `program` is the descriptor that may still be executed.
+/// `refused` reports an error.
 pub(crate) fn enter(
     options: &Options,
     jail: Jail<'_>,
@@ -175,7 +176,7 @@ pub(crate) fn enter(
 ) -> Result<Inside, c_int> {
     let caps = kept_capabilities(options)?;
     let jailed = match user {
-        None => jail.enter(),
+        None => jail.check_kept(caps).and_then(|()| jail.enter()),
         // Root keeps all its capabilities until the seal.
         Some(user) if user.uid() == Uid::ROOT => jail.enter_as(user),
         Some(user) => jail.enter_as_keeping(user, caps),
@@ -195,8 +196,8 @@ pub(crate) fn enter(
     Ok(Inside::Sealed(sealed))
 }
 
-/// Prints one line with the protections that are missing, if any is. Where the filter is in force, or the kernel has no keys, it does not
-/// matter whose session keyring it is.
+/// Prints one line with the protections that are missing, if any is. Where the filter is in force,
+/// or the kernel has no keys, it does not matter whose session keyring it is.
 fn warn(sealed: &Sealed) {
     let no_keys = sealed.session_keyring() == SessionKeyring::Refused(Errno::NOSYS.raw_os_error());
     let mut stream = Stream::err();
@@ -246,7 +247,8 @@ pub(crate) fn hint(error: &Error, stream: &mut Stream) {
     }
 }
 
-/// Returns whether the launcher has capabilities from its own file. Ambient ones are from whoever starts it.
+/// Returns whether the launcher has capabilities from its own file. Ambient ones are from whoever
+/// starts it.
 pub(crate) fn has_capabilities_from_the_file() -> bool {
     let permitted = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted);
     let is_from_the_file = |one: u32| {
@@ -261,12 +263,6 @@ pub(crate) fn open_to_execute(path: &CStr) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Returns the supplementary groups, or `None` if there are too many.
-pub(crate) fn supplementary_groups(list: &mut [u32; GROUPS]) -> Option<&[u32]> {
-    let count = syscall::supplementary_groups(list).ok()?;
-    list.get(..count)
-}
-
 /// Opens something that only holds its number until PROGRAM is executed.
 pub(crate) fn placeholder() -> Result<OwnedFd, Errno> {
     memfd_create(c"", MemfdFlags::CLOEXEC)
@@ -278,8 +274,8 @@ pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
     unsafe { syscall::call(__NR_close_range, [first as usize, last as usize, 0, 0]) }.map(drop)
 }
 
-/// Closes descriptors one by one, where `close_range` is missing (before Linux 5.9) or a filter refuses it. Without a list of them some
-/// might stay open, whatever the limit is now.
+/// Closes descriptors one by one, where `close_range` is missing (before Linux 5.9) or a filter
+/// refuses it. Without a list of them some might stay open, whatever the limit is now.
 pub(crate) fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let list = openat(CWD, c"/proc/self/fd", flags, Mode::empty());
@@ -315,16 +311,17 @@ pub(crate) const fn ids_kept(jailed: &Jailed) -> bool {
 /// Prints the supplementary groups.
 pub(crate) fn report_groups(stream: &mut Stream) {
     stream.put("groups:", &[]);
-    let mut list = [0; GROUPS];
-    let groups = supplementary_groups(&mut list);
-    for group in groups.unwrap_or_default() {
-        stream.put(" %", &[group]);
+    let shown = with_groups(&mut |groups| {
+        for group in groups {
+            stream.put(" %", &[group]);
+        }
+        if groups.is_empty() {
+            stream.put(" none", &[]);
+        }
+    });
+    if let Err(errno) = shown {
+        stream.put(" %", &[&errno]);
     }
-    match groups {
-        None => stream.put(" too many", &[]),
-        Some([]) => stream.put(" none", &[]),
-        Some(_) => stream,
-    };
     stream.put("\n", &[]);
 }
 
@@ -370,7 +367,8 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
     let alone = sealed.is_some() || jailed.root() != Root::Unjailed;
     stream.line("threads", &if alone { "1" } else { NOT_CHECKED });
     stream.line("shared", &if jailed.is_unshared() { "no" } else { NOT_CHECKED });
-    // As for directories: the launcher has looked at what PROGRAM would keep, unless that is everything.
+    // As for directories: the launcher has looked at what PROGRAM would keep, unless that is
+    // everything.
     let by_launcher = jailed.root() != Root::Unjailed && jailed.open_directories() == OpenDirectories::NotChecked;
     stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { NOT_CHECKED });
 }

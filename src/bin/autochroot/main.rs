@@ -1,7 +1,7 @@
 //! `autochroot`: run a static program with an empty directory as its root.
 //!
-//! With the feature `std` it is an ordinary program; without, it is one that a static musl build makes a few pages long.
-//! Either way it does not allocate and does not fork.
+//! With the feature `std` it is an ordinary program; without, it is one that a static musl build
+//! makes a few pages long. Either way it does not allocate and does not fork.
 #![no_main]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(clippy::undocumented_unsafe_blocks)]
@@ -128,8 +128,8 @@ fn run(
     Err(CANNOT_RUN)
 }
 
-/// Refuses to run set-id or with file capabilities: anybody could then do what only root may do, for example choose the root directory of a
-/// set-id program.
+/// Refuses to run set-id or with file capabilities: anybody could then do what only root may do,
+/// for example choose the root directory of a set-id program.
 fn refuse_privilege_from_the_file() -> Result<(), c_int> {
     if getuid() == geteuid() && getgid() == getegid() && !os::has_capabilities_from_the_file() {
         return Ok(());

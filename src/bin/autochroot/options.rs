@@ -292,8 +292,8 @@ impl Options {
         self.files.into_iter().flatten()
     }
 
-    /// Takes the options from the front of `args`; what is left are PROGRAM and its arguments. If there is nothing more to
-    /// do, or an option is bad, the exit status.
+    /// Takes the options from the front of `args`; what is left are PROGRAM and its arguments. If
+    /// there is nothing more to do, or an option is bad, the exit status.
     pub(crate) fn parse(args: &mut Strings) -> Result<Options, c_int> {
         let mut options = Options {
             jail: Jail::auto(),
@@ -324,7 +324,7 @@ impl Options {
                 fail!(FAILED, "% is an option on Linux only", text);
             }
             if row.in_ == In::Built(false) {
-                fail!(FAILED, "% is left out of this build", text);
+                fail!(FAILED, "% is left out of this build: build it with the feature files", text);
             }
             let value = if row.value.is_empty() {
                 if inline.is_some() {
@@ -363,7 +363,8 @@ fn split(arg: &'static [u8]) -> (&'static [u8], Option<&'static [u8]>) {
     (name, value)
 }
 
-/// FILE[=PATH], in which PATH is absolute: what is copied, and its path in the root, by default the same.
+/// FILE[=PATH], in which PATH is absolute: what is copied, and its path in the root, by default the
+/// same.
 pub(crate) fn source_and_path(text: &'static [u8]) -> (&'static [u8], &'static [u8]) {
     match text.windows(2).rposition(|two| two == b"=/") {
         Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default()),

@@ -1,4 +1,5 @@
-//! Standard output and error, without the size of `core::fmt`: what is printed is a text in which each `%` stands for a part.
+//! Standard output and error, without the size of `core::fmt`: what is printed is a text in which
+//! each `%` stands for a part.
 #![allow(unsafe_code, reason = "a descriptor that others have opened")]
 
 use core::ffi::c_int;
@@ -31,7 +32,8 @@ pub(crate) const fn places(text: &str) -> usize {
     places
 }
 
-/// Where messages go: to the standard error that we were started with, even if PROGRAM does not keep it.
+/// Where messages go: to the standard error that we were started with, even if PROGRAM does not
+/// keep it.
 static ERRORS: AtomicI32 = AtomicI32::new(2);
 
 pub(crate) fn write_errors_to(copy: c_int) {

@@ -12,7 +12,8 @@ use crate::unfit;
 /// Where a name without a slash is looked up if there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
-/// By the effective ids, which Android does not offer; they are the real ones of a launcher that is not set-id.
+/// By the effective ids, which Android does not offer; they are the real ones of a launcher that is
+/// not set-id.
 #[cfg(not(target_os = "android"))]
 const EFFECTIVE: AtFlags = AtFlags::EACCESS;
 #[cfg(target_os = "android")]
@@ -24,8 +25,9 @@ pub(crate) enum Unfit {
     Because(&'static str),
 }
 
-/// Opens the program `name`, which without a slash is looked up in `path`, as a shell does: what is there but cannot be run
-/// is only an error if nothing better comes after it, and a directory that may not be searched holds nothing.
+/// Opens the program `name`, which without a slash is looked up in `path`, as a shell does: what is
+/// there but cannot be run is only an error if nothing better comes after it, and a directory that
+/// may not be searched holds nothing.
 pub(crate) fn open(name: &CStr, path: Option<&[u8]>) -> Result<OwnedFd, Unfit> {
     if name.is_empty() || name.to_bytes().contains(&b'/') {
         return open_file(name);

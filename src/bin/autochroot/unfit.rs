@@ -9,7 +9,8 @@ use crate::os;
 
 pub(crate) const NOEXEC: &str = "is on a file system that is mounted noexec";
 
-/// Returns the reason, and what to do about it, after an `execveat` that failed with this errno; `None` if no more is known.
+/// Returns the reason, and what to do about it, after an `execveat` that failed with this errno;
+/// `None` if no more is known.
 pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'static str)> {
     const SCRIPT: (&str, &str) = (
         "is a script: scripts cannot be executed by descriptor",
@@ -60,7 +61,8 @@ pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'st
     })
 }
 
-/// Returns whether the mode of the file keeps this user from executing it, whose supplementary groups are not looked at.
+/// Returns whether the mode of the file keeps this user from executing it, whose supplementary
+/// groups are not looked at.
 fn may_not_execute(program: &OwnedFd) -> bool {
     fstat(program).is_ok_and(|stat| {
         let mode = Mode::from_raw_mode(stat.st_mode);
@@ -97,7 +99,8 @@ enum Content {
     Unreadable,
 }
 
-/// Reads what the kernel goes by: the first bytes, and the program headers of an ELF file, as `elf(5)` describes them.
+/// Reads what the kernel goes by: the first bytes, and the program headers of an ELF file, as
+/// `elf(5)` describes them.
 fn content(program: &OwnedFd) -> Content {
     const PT_INTERP: u32 = 3;
     let mut header = [0; 64];

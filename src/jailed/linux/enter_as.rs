@@ -1,28 +1,30 @@
 //! The entry of a process that becomes another user (Linux).
 
 use rustix::process::chdir;
-use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::capabilities::Capabilities;
 use crate::cause::Cause;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::jail::{IdMap, Jail, UserNamespace};
 use crate::jailed::Jailed;
-use crate::linux::{User, Way, check_arguments, explain, held_of, only_thread};
+use crate::linux::{User, Way, check_arguments, explain, held_of, not_effective, only_thread};
 use crate::root::Root;
 
 /// Linux only.
 impl Jail<'_> {
-    /// Enters the jail as this user: [`enter`](Jail::enter) and [`run_as`](Jailed::run_as), in the order that works.
+    /// Enters the jail as this user: [`enter`](Jail::enter) and [`run_as`](Jailed::run_as), in the
+    /// order that works.
     ///
-    /// - A process that is the user already enters, and drops the capabilities that are not kept. It may lack some of the user's groups.
+    /// - A process that is the user already enters, and drops the capabilities that are not kept.
+    ///   It may lack some of the user's groups.
     /// - A process with the privilege to enter and to become the user does both.
-    /// - A process that can become the user, but needs a user namespace to enter, becomes the user first: in a user namespace there
-    ///   are no other users.
+    /// - A process that can become the user, but needs a user namespace to enter, becomes the user
+    ///   first: in a user namespace there are no other users.
     /// - Any other process gets an error, and nothing has changed.
     ///
-    /// When this returns, the real, effective and saved ids are those of the user (with [`IdMap::None`] all ids show as 65534), the process
-    /// is in no group that the user is not in, and unless the user is root it holds no capability. [`Jail::unjailed`] changes the user too.
+    /// When this returns, the real, effective and saved ids are those of the user (with
+    /// [`IdMap::None`] all ids show as 65534), the process is in no group that the user is not in,
+    /// and unless the user is root it holds no capability. [`Jail::unjailed`] changes the user too.
     ///
     /// ```no_run
     /// # #[cfg(target_os = "linux")] {
@@ -36,48 +38,45 @@ impl Jail<'_> {
     ///
     /// # Cost
     ///
-    /// 14 system calls more than `enter` and `run_as`: three for the ids and groups, two for the capabilities, and nine to read
-    /// `/proc/self/uid_map`, `gid_map` and `setgroups`. A process that is the user already and enters through a user namespace makes five
-    /// more than `enter`.
+    /// 14 system calls more than `enter` and `run_as`: three for the ids and groups, two for the
+    /// capabilities, and nine to read `/proc/self/uid_map`, `gid_map` and `setgroups`. A process
+    /// that is the user already and enters through a user namespace makes five more than `enter`.
     ///
     /// # Requirements
     ///
-    /// The requirements of `enter`. To become another user, `CAP_SETUID` and `CAP_SETGID`. A process that becomes the user before it enters is not
-    /// dumpable then, so it also needs [`allow_dumpable`](Jail::allow_dumpable) or [`IdMap::None`].
+    /// The requirements of `enter`. To become another user, `CAP_SETUID` and `CAP_SETGID`. A
+    /// process that becomes the user before it enters is not dumpable then, so it also needs
+    /// [`allow_dumpable`](Jail::allow_dumpable) or [`IdMap::None`].
     ///
     /// # Errors
     ///
-    /// [`Step::CheckIds`], before anything changes: a capability is missing, an id is not mapped in the user namespace around the process,
-    /// `setgroups` is denied there, or the process is in a group that the user is not in. [`Step::Proc`], before anything changes: see
+    /// [`Step::CheckIds`], before anything changes: a capability is missing, an id is not mapped in
+    /// the user namespace around the process, `setgroups` is denied there, or the process is in a
+    /// group that the user is not in. [`Step::Proc`], before anything changes: see
     /// the requirements.
     ///
-    /// All others are those of `enter` and `run_as`. Where the user comes first, an error of `enter` leaves the process as the user, in "/".
-    /// [`Error::is_partial`] is true then, and the text says so.
+    /// All others are those of `enter` and `run_as`. Where the user comes first, an error of
+    /// `enter` leaves the process as the user, in "/". [`Error::is_partial`] is true then, and the
+    /// text says so.
     pub fn enter_as(self, user: &User<'_>) -> Result<Jailed, Error> {
         self.enter_as_keeping(user, Capabilities::NONE)
     }
 
-    /// [`enter_as`](Jail::enter_as), but keeps these capabilities, which a later [`seal`](Jailed::seal) keeps too.
+    /// [`enter_as`](Jail::enter_as), but keeps these capabilities, which a later
+    /// [`seal`](Jailed::seal) keeps too.
     ///
     /// # Errors
     ///
-    /// The errors of `enter_as`. [`Step::CheckCapabilities`], before anything changes: a capability is not held, or the entry needs a user
-    /// namespace, in which none can be kept.
+    /// The errors of `enter_as`. [`Step::CheckCapabilities`], before anything changes: a capability
+    /// is not held, or the entry needs a user namespace, in which none can be kept.
     pub fn enter_as_keeping(self, user: &User<'_>, keep: Capabilities) -> Result<Jailed, Error> {
         self.check_options()?;
         let refused = |step, fault, cause| Error { cause, ..Error::inside(step, fault, Residue::default()) };
-        let not_held = |fault: Fault| {
-            let cause = fault.capability_not_held().map(Cause::MissingCapabilities);
-            refused(Step::CheckCapabilities, fault, cause)
-        };
         check_arguments(user, keep).map_err(|fault| refused(Step::CheckIds, fault, None))?;
-        held_of(keep).map_err(not_held)?;
+        self.check_kept(keep)?;
         let way = Way::find(user)?;
         let is_user = !way.ids && !way.groups;
         let needs_namespace = self.needs_namespace();
-        if needs_namespace && keep != Capabilities::NONE {
-            return Err(refused(Step::CheckCapabilities, Fault::NothingKept, Some(Cause::NothingKept)));
-        }
         let comes_first = needs_namespace && !is_user;
         if comes_first && self.plan.id_map == IdMap::Identity && !self.plan.dumpable {
             return Err(refused(Step::Proc, Fault::NotDumpable, Some(Cause::NotDumpable)));
@@ -92,7 +91,8 @@ impl Jail<'_> {
             let is_done = is_user && jailed.in_user_namespace();
             return if is_done { Ok(jailed) } else { jailed.become_user(user, way, keep) };
         }
-        // Other processes of the user can look at this one: they must not find a working directory that was root's.
+        // Other processes of the user can look at this one: they must not find a working directory
+        // that was root's.
         chdir(c"/").map_err(|errno| refused(Step::WorkingDirectory, errno.into(), None))?;
         let moved = |error: Error| Error { traces: Residue { cwd: true, ..error.traces }, ..error };
         let changed = |error: Error| Error { traces: Residue { cwd: true, user: true, ..error.traces }, ..error };
@@ -100,17 +100,49 @@ impl Jail<'_> {
         self.enter().map_err(changed)
     }
 
-    /// Returns whether the process enters through a user namespace, or not at all.
-    fn needs_namespace(&self) -> bool {
-        let mut needed = CapabilitySet::SYS_CHROOT;
+    /// Checks before the entry that these capabilities can be kept. For the launcher.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::CheckCapabilities`]
+    #[doc(hidden)]
+    pub fn check_kept(&self, keep: Capabilities) -> Result<(), Error> {
+        let refused =
+            |fault, cause| Error { cause, ..Error::inside(Step::CheckCapabilities, fault, Residue::default()) };
+        if keep.is_empty() {
+            return Ok(());
+        }
+        let is_namespace_needed = self.needs_namespace();
+        // Those of an entry without a user namespace, in which none can be kept.
+        let for_entry = match self.plan.user_namespace {
+            UserNamespace::Auto if is_namespace_needed => not_effective(self.needed()),
+            UserNamespace::Auto | UserNamespace::Never | UserNamespace::Always => Capabilities::NONE,
+        };
+        let cause = |missing: Capabilities| {
+            let missing = missing | for_entry;
+            Some(if missing.is_empty() { Cause::NothingKept } else { Cause::MissingCapabilities(missing) })
+        };
+        match held_of(keep) {
+            Err(fault) => Err(refused(fault, fault.capability_not_held().and_then(cause))),
+            Ok(()) if !is_namespace_needed => Ok(()),
+            Ok(()) => Err(refused(Fault::NothingKept, cause(Capabilities::NONE))),
+        }
+    }
+
+    /// Returns the capabilities that an entry without a user namespace requires.
+    fn needed(&self) -> Capabilities {
+        let mounts = self.root() == Root::Detached && self.plan.roots.is_one();
         // In a list, a root that needs no mount comes after it.
-        needed.set(CapabilitySet::SYS_ADMIN, self.root() == Root::Detached && self.plan.roots.is_one());
-        let holds = || capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));
+        if mounts { Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN } else { Capabilities::SYS_CHROOT }
+    }
+
+    /// Returns whether the process enters through a user namespace.
+    fn needs_namespace(&self) -> bool {
         match (self.root(), self.plan.user_namespace) {
             (Root::Unjailed, _) | (_, UserNamespace::Never) => false,
             (Root::Failfs, _) if self.plan.roots.is_one() => false,
             (_, UserNamespace::Always) => true,
-            (_, UserNamespace::Auto) => !holds(),
+            (_, UserNamespace::Auto) => !not_effective(self.needed()).is_empty(),
         }
     }
 }

@@ -155,7 +155,8 @@ const ARM: Calls = Calls {
     ..X86_64
 };
 
-/// Each list that is written out here is compared with linux-raw-sys where the crate is built for it.
+/// Each list that is written out here is compared with linux-raw-sys where the crate is built for
+/// it.
 const _: () = {
     assert!(!cfg!(target_arch = "x86_64") || NATIVE.are(X86_64));
     assert!(!cfg!(target_arch = "x86") || NATIVE.are(I386));

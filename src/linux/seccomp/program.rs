@@ -1,4 +1,5 @@
-//! The program, assembled at compile time. Its last instructions are the answers, some of which depend on the seal.
+//! The program, assembled at compile time. Its last instructions are the answers, some of which
+//! depend on the seal.
 
 use linux_raw_sys::general::CLONE_NEWUSER;
 use linux_raw_sys::if_tun::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
@@ -37,7 +38,8 @@ impl Assembler {
         self.put(BPF_LD | BPF_W | BPF_ABS, offset, 0, 0);
     }
 
-    /// The low 32 bits of an argument: the kernel takes no more of a pid, of a command of `ioctl` and of flags.
+    /// The low 32 bits of an argument: the kernel takes no more of a pid, of a command of `ioctl`
+    /// and of flags.
     const fn load_argument(&mut self, n: u32) {
         self.load(16 + 8 * n + if cfg!(target_endian = "big") { 4 } else { 0 });
     }
@@ -78,8 +80,9 @@ impl Assembler {
         self.put(BPF_JMP | BPF_JEQ | BPF_K, call, 0, others);
     }
 
-    /// The rules of an ABI, by number in groups of four, each of which is passed over if the number is above it: the kernel tries all
-    /// its calls when a filter is installed, and a list without groups takes three times as long.
+    /// The rules of an ABI, by number in groups of four, each of which is passed over if the number
+    /// is above it: the kernel tries all its calls when a filter is installed, and a list without
+    /// groups takes three times as long.
     const fn rules(&mut self, calls: Calls, is_x86_64: bool) {
         let rules = calls.rules();
         let mut n = rules.len();

@@ -1,4 +1,5 @@
-//! All that can happen: every call of every way fails with every errno, once and twice, and every state there is.
+//! All that can happen: every call of every way fails with every errno, once and twice, and every
+//! state there is.
 
 use std::collections::HashMap;
 
