@@ -61,13 +61,13 @@ fn what_the_error_itself_tells() {
         let directory = fs::File::open("/").unwrap();
         let number = std::os::fd::AsRawFd::as_raw_fd(&directory);
         let text = format!(
-            "cannot accept the open descriptors: descriptor {number} is a directory; hint: close that directory: a process \
-             leaves the jail through it"
+            "cannot accept the open descriptors: descriptor {number} is a directory; hint: close the directory: the \
+             process could leave the jail through it"
         );
         assert_eq!(refusal(Jail::unlinked()), text);
         drop(directory);
         let _thread = Thread::start();
-        let hint = "hint: the process has other threads (library): enter before starting any, for example before the tokio \
+        let hint = "hint: the process has other threads (library): enter and seal before starting any, for example before the tokio \
                     runtime";
         let text = format!("cannot rule out other threads: EINVAL (invalid argument); {hint}");
         let own = fs::read_to_string("/proc/thread-self/comm").unwrap();
@@ -178,7 +178,7 @@ fn a_user_that_a_user_namespace_around_the_process_does_not_have() {
         assert_eq!(exit_status(helper), 0);
         let text = Jail::unlinked().enter().unwrap().run_as(&account(100_000, 100, &[])).unwrap_err().to_string();
         let expected = "cannot set the user id: EINVAL (invalid argument); the process has the new root; a part of the \
-                        privileges is gone; hint: an id to become is not mapped in this user namespace: map it in uid_map and \
+                        privileges is gone; hint: the id is not mapped in this user namespace: map it in uid_map and \
                         gid_map";
         assert_eq!(text, expected);
     });

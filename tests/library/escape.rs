@@ -442,8 +442,8 @@ fn an_open_directory_is_refused_with_its_number() {
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot accept the open descriptors: descriptor {} is a directory; hint: close that directory: a process \
-                 leaves the jail through it",
+                "cannot accept the open descriptors: descriptor {} is a directory; hint: close the directory: the \
+                 process could leave the jail through it",
                 directory.as_raw_fd()
             )
         );
@@ -475,8 +475,8 @@ fn a_ring_is_refused_with_its_number_and_nothing_else_that_has_no_file() {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "cannot accept the open descriptors: descriptor {} is an io_uring; hint: close that io_uring: a process \
-                     opens files through a directory that is registered in it",
+                    "cannot accept the open descriptors: descriptor {} is an io_uring; hint: close the io_uring: the \
+                     process could open files through a directory that is registered in it",
                     ring.as_raw_fd()
                 )
             );
