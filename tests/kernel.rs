@@ -125,6 +125,76 @@ fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
     print_results("aarch64", &said);
 }
 
+/// Processors for which CI builds the launcher alone, their machine in qemu and its console.
+const CPUS: [(&str, &[&str], &str); 2] = [
+    (
+        "armv7-unknown-linux-musleabihf",
+        &["qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15", "-m", "512"],
+        "ttyAMA0",
+    ),
+    ("riscv64gc-unknown-linux-musl", &["qemu-system-riscv64", "-M", "virt", "-m", "512"], "ttyS0"),
+];
+
+/// `AUTOCHROOT_CPUS` names a directory with a directory for each processor, which holds a kernel, the
+/// launcher and a static busybox.
+#[test]
+fn on_other_processors_the_launcher_is_process_1_for_every_user() {
+    let Some(directory) = std::env::var_os("AUTOCHROOT_CPUS").map(PathBuf::from) else {
+        return skipped("AUTOCHROOT_CPUS is not set");
+    };
+    let id = "identity: 7:8\n";
+    let jailed = "\njailed: yes\n";
+    for (cpu, machine, console) in CPUS {
+        let directory = directory.join(cpu);
+        let [kernel, launcher, busybox] = ["vmlinuz", "autochroot", "busybox"].map(|name| directory.join(name));
+        let files = [("autochroot", &*launcher), ("busybox", &*busybox), ("hosts", Path::new("/etc/hosts"))];
+        let run = |init: &str| {
+            boot_machine(machine, &kernel, &files, &format!("console={console} quiet panic=-1 rdinit={init}"))
+        };
+        for (command, expected) in [
+            (
+                "-v -u7:8 /busybox id",
+                &["root: detached\n", id, jailed, "\nlandlock: ABI ", "\nseccomp: yes\n", "\nuid=7 gid=8 "][..],
+            ),
+            (
+                "-v /busybox id",
+                &["root: detached\n", jailed, "\ncapabilities: none\n", "\nsecurebits: locked\n", "\nuid=0 gid=0"],
+            ),
+            (
+                "-v -r unlinked -u7:8 /busybox mkdir x",
+                &[
+                    "root: unlinked\nparent: /\n",
+                    id,
+                    jailed,
+                    "mkdir: can't create directory 'x': No such file or directory",
+                ],
+            ),
+            ("-v -u7:8 -f /hosts /busybox cat /hosts", &["root: detached\n", "file: /hosts\n", jailed, "localhost"]),
+            // An ordinary user without /proc: with no jail and no seal the launcher becomes it, and starts itself.
+            (
+                "--no-seal -r/ -u7:8 /autochroot -v --id-map none /busybox id",
+                &["entered: user namespace\n", jailed, "\ncapabilities: none\n", "\nseccomp: yes\n"],
+            ),
+        ] {
+            let said = run(&format!("/autochroot -- {command}"));
+            for part in expected {
+                assert!(said.contains(part), "{cpu}: {command}: {part}: {said}");
+            }
+        }
+        // Here a shell is process 1, and waits: the machine ends with it, and what the console has not sent
+        // by then is lost.
+        for (command, expected) in [
+            ("/autochroot -u7:8 /busybox cat /hosts", "cat: can't open '/hosts': No such file or directory"),
+            ("/autochroot --no-seal -r/ -u7:8 /autochroot /busybox id", "hint: mount /proc, or go without id maps"),
+            ("/autochroot -u svc /busybox id", "autochroot: --user svc: no such user in /etc/passwd"),
+            ("/autochroot /none", "autochroot: /none: not found"),
+        ] {
+            let said = run(&format!("/busybox -- sh -c \"{command}; /busybox sleep 1\""));
+            assert!(said.contains(expected), "{cpu}: {command}: {expected}: {said}");
+        }
+    }
+}
+
 /// Debian's list of security modules without TOMOYO, with which Linux 5.10 executes no program by
 /// descriptor.
 const NO_TOMOYO: &str = "lsm=landlock,lockdown,yama,integrity,apparmor,bpf";

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "system calls that have no wrapper")]
 
 use core::ffi::c_int;
+use core::mem::offset_of;
 
 use linux_raw_sys::general::{__NR_landlock_add_rule, __NR_landlock_create_ruleset, __NR_landlock_restrict_self};
 use linux_raw_sys::landlock::{
@@ -15,6 +16,12 @@ use rustix::io::Errno;
 
 use super::syscall::call;
 use crate::files::Contents;
+
+// The layout of the structures, on every processor.
+const _: () = {
+    assert!(size_of::<landlock_ruleset_attr>() == 24);
+    assert!(size_of::<landlock_path_beneath_attr>() == 12 && offset_of!(landlock_path_beneath_attr, parent_fd) == 8);
+};
 
 /// The newest version that is used in full: what later ones add is not requested, and not reported.
 const NEWEST: c_int = 9;
@@ -61,8 +68,8 @@ pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
         landlock_ruleset_attr { handled_access_fs: accesses(abi), handled_access_net: 0, scoped: scopes(abi) };
     // A kernel that does not know a field refuses a size that includes it.
     let size = match abi {
-        ..=3 => core::mem::offset_of!(landlock_ruleset_attr, handled_access_net),
-        4 | 5 => core::mem::offset_of!(landlock_ruleset_attr, scoped),
+        ..=3 => offset_of!(landlock_ruleset_attr, handled_access_net),
+        4 | 5 => offset_of!(landlock_ruleset_attr, scoped),
         6.. => size_of::<landlock_ruleset_attr>(),
     };
     // SAFETY: `ruleset` is at least `size` long. What is returned is a new descriptor,

@@ -1,12 +1,22 @@
 //! The program, assembled at compile time. Its last instructions are the answers, some of which
 //! depend on the seal.
 
+use core::mem::offset_of;
+
 use linux_raw_sys::general::CLONE_NEWUSER;
-use linux_raw_sys::if_tun::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+use linux_raw_sys::if_tun::{
+    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog,
+};
 use linux_raw_sys::ioctl::{TIOCLINUX, TIOCSTI};
 use rustix::io::Errno;
 
 use super::calls::{ABIS, AUDIT_ARCH_X86_64, Answer, Calls, Rule, X32};
+
+// The layout of the structures, on every processor.
+const _: () = {
+    assert!(size_of::<sock_filter>() == 8 && offset_of!(sock_filter, k) == 4);
+    assert!(size_of::<sock_fprog>() == 2 * size_of::<usize>() && offset_of!(sock_fprog, filter) == size_of::<usize>());
+};
 
 pub(super) const ALLOW: u32 = 0x7fff_0000;
 pub(super) const REFUSE: u32 = errno(Errno::PERM);
