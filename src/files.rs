@@ -1,4 +1,4 @@
-//! Files of a detached root: what the caller names, and which names are valid.
+//! The files of a detached root, and the check of their paths.
 #![cfg_attr(
     not(feature = "files"),
     allow(dead_code, unreachable_pub, reason = "the jail knows them, the API does not")
@@ -88,8 +88,8 @@ impl<'a> NamedFile<'a> {
     }
 }
 
-/// The jail's files, and what copies them: a program that has none is linked without that code,
-/// which is 11 KB.
+/// The files of a jail, and the functions that copy them: a program without files is linked without
+/// that code, which is 11 KB.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Files<'a> {
     pub(crate) named: &'a [NamedFile<'a>],
@@ -99,14 +99,14 @@ pub(crate) struct Files<'a> {
 /// A step that reads the files.
 type Call<T> = fn(&mut Sources, &[NamedFile<'_>], &mut Option<i32>) -> Result<T, Fault>;
 
-/// The calls of the steps. Each leaves in the number the file at which it fails, counted from 0.
+/// The functions of the steps. If one fails, it leaves the number of the file, counted from 0.
 #[derive(Debug)]
 pub(crate) struct Copier {
     /// Opens and checks all sources.
     pub(crate) open: Call<()>,
-    /// Mounts the tmpfs, sized to what comes into it. From here to the end of `fill` the process is
-    /// not dumpable: others of its user could open the tmpfs through `/proc`, and put files of
-    /// theirs into it.
+    /// Mounts the tmpfs, with the size of the files. From here to the end of `fill` the process is
+    /// not dumpable: otherwise other processes of its user could open the tmpfs through `/proc`,
+    /// and put files into it.
     pub(crate) mount: fn(&mut Sources) -> Result<(), Fault>,
     /// Copies the files, which are 0444 in directories that are 0555, and makes the file system
     /// read-only. Returns its root.
@@ -163,7 +163,7 @@ pub(crate) fn check(files: &[NamedFile<'_>]) -> Result<(), (usize, Fault)> {
     Ok(())
 }
 
-/// An absolute path of plain names, each after one slash.
+/// Checks that a path is absolute, and has plain names, each after one slash.
 fn check_path(path: &[u8]) -> Result<(), Fault> {
     let Some(relative) = path.strip_prefix(b"/") else { return Err(Fault::RelativeInRoot) };
     if path.len() > MOST_PATH {

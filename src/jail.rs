@@ -25,7 +25,7 @@ pub struct Jail<'a> {
     pub(crate) path: Option<&'a [u8]>,
     /// The files of the root.
     pub(crate) files: Option<Files<'a>>,
-    /// Made by the word `auto`.
+    /// The jail was made by `auto`.
     pub(crate) auto: bool,
     /// A list has a root that cannot be in a list.
     not_in_a_list: bool,
@@ -52,7 +52,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The kind of root to try after this one. `failfs` is never entered through a user namespace.
+    /// Returns the kind of root to try after this one. `failfs` is never entered through a user
+    /// namespace.
     pub(crate) fn root_after(self, root: Root) -> Option<Root> {
         let next = self.roots.after(root)?;
         let is_skipped = next == Root::Failfs && self.user_namespace == UserNamespace::Always;

@@ -135,8 +135,8 @@ const CPUS: [(&str, &[&str], &str); 2] = [
     ("riscv64gc-unknown-linux-musl", &["qemu-system-riscv64", "-M", "virt", "-m", "512"], "ttyS0"),
 ];
 
-/// `AUTOCHROOT_CPUS` names a directory with a directory for each processor, which holds a kernel, the
-/// launcher and a static busybox.
+/// `AUTOCHROOT_CPUS` names a directory with a directory for each processor, which holds a kernel,
+/// the launcher and a static busybox.
 #[test]
 fn on_other_processors_the_launcher_is_process_1_for_every_user() {
     let Some(directory) = std::env::var_os("AUTOCHROOT_CPUS").map(PathBuf::from) else {
@@ -170,7 +170,8 @@ fn on_other_processors_the_launcher_is_process_1_for_every_user() {
                 ],
             ),
             ("-v -u7:8 -f /hosts /busybox cat /hosts", &["root: detached\n", "file: /hosts\n", jailed, "localhost"]),
-            // An ordinary user without /proc: with no jail and no seal the launcher becomes it, and starts itself.
+            // An ordinary user without /proc: with no jail and no seal the launcher becomes it, and
+            // starts itself.
             (
                 "--no-seal -r/ -u7:8 /autochroot -v --id-map none /busybox id",
                 &["entered: user namespace\n", jailed, "\ncapabilities: none\n", "\nseccomp: yes\n"],
@@ -181,8 +182,8 @@ fn on_other_processors_the_launcher_is_process_1_for_every_user() {
                 assert!(said.contains(part), "{cpu}: {command}: {part}: {said}");
             }
         }
-        // Here a shell is process 1, and waits: the machine ends with it, and what the console has not sent
-        // by then is lost.
+        // Here a shell is process 1, and waits: the machine ends with it, and what the console has
+        // not sent by then is lost.
         for (command, expected) in [
             ("/autochroot -u7:8 /busybox cat /hosts", "cat: can't open '/hosts': No such file or directory"),
             ("/autochroot --no-seal -r/ -u7:8 /autochroot /busybox id", "hint: mount /proc, or go without id maps"),

@@ -35,9 +35,9 @@ impl Error {
     }
 }
 
-/// Adds to an error why the step failed: in the process in which it did, at once.
+/// Adds to an error why the step failed. This has to run in the same process, at once.
 pub(crate) fn explain(error: Error) -> Error {
-    // Of several roots the first whose cause is known.
+    // If several roots were tried, the first known cause counts.
     let tried = error.attempts.into_iter().flatten().map(|(_, step, fault)| (step, fault));
     let cause = [(error.step, error.fault)].into_iter().chain(tried).find_map(|(step, fault)| of(&error, step, fault));
     Error { cause, ..error }
@@ -65,7 +65,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         (Step::Failfs, Some(Errno::NOSYS)) => Some(Cause::NoFailfs),
         (Step::Mount, Some(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
         (Step::NewUserNamespace, None) if fault == Fault::Restricted => Some(Cause::AppArmor),
-        // With CAP_SYS_CHROOT, all that a user namespace is for is the mount.
+        // With CAP_SYS_CHROOT, a user namespace is only needed for the mount.
         (Step::Proc | Step::NewUserNamespace, Some(_))
             if missing(CapabilitySet::SYS_CHROOT).is_none() && missing(CapabilitySet::SYS_ADMIN).is_some() =>
         {
@@ -90,7 +90,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
     }
 }
 
-/// `chroot` or `fsopen` failed with `EPERM`.
+/// Returns why `chroot` or `fsopen` failed with `EPERM`.
 fn not_permitted(step: Step) -> Option<Cause> {
     let needed = if step == Step::Mount { CapabilitySet::SYS_ADMIN } else { CapabilitySet::SYS_CHROOT };
     match missing(needed) {
@@ -100,7 +100,7 @@ fn not_permitted(step: Step) -> Option<Cause> {
     }
 }
 
-/// `setgroups`, `setresgid` or `setresuid` failed.
+/// Returns why `setgroups`, `setresgid` or `setresuid` failed.
 fn not_that_user(step: Step, errno: Errno) -> Option<Cause> {
     match errno {
         Errno::PERM => missing(if step == Step::SetUid { CapabilitySet::SETUID } else { CapabilitySet::SETGID })
@@ -115,7 +115,7 @@ fn not_that_user(step: Step, errno: Errno) -> Option<Cause> {
     }
 }
 
-/// Which of these capabilities are not effective.
+/// Returns which of these capabilities are not effective, as a cause.
 pub(super) fn missing(needed: CapabilitySet) -> Option<Cause> {
     let missing = needed - capabilities(None).ok()?.effective;
     (!missing.is_empty()).then(|| Cause::MissingCapabilities(Capabilities::from_bits(missing.bits())))
@@ -190,7 +190,7 @@ fn is_chrooted() -> bool {
 /// is in.
 pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
     let mut buffer = [0; 4096];
-    // A map that does not fit is not known.
+    // If the map does not fit, nothing is known.
     let lacks = |map: Option<&[u8]>, id| map.is_some_and(|map| map.len() < 4096 && !maps(map, id));
     if lacks(text(c"/proc/self/uid_map", &mut buffer), uid) {
         return true;

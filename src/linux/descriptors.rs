@@ -13,11 +13,12 @@ use super::syscall::{call, soft_limit};
 use crate::error::Fault;
 use crate::text::{c_str, digits, number};
 
-/// Calls `each` with every number that may be an open descriptor, until it fails: with the first
-/// numbers until as many are open as `/proc` counts, or else with all that it lists. `each` returns
-/// whether the descriptor is open. Returns false if `/proc` does not list them.
+/// Calls `each` with every number that may be an open descriptor, until it fails. Those are the
+/// first numbers, until as many are open as `/proc` counts; if that is not enough, the numbers that
+/// `/proc` lists. `each` returns whether the descriptor is open. Returns false if `/proc` lists
+/// none.
 ///
-/// `/proc/self` is the first thread, which may have descriptors of its own.
+/// `/proc/self` shows the first thread. Another thread may have other descriptors.
 pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
     let descriptors = if threads { c"/proc/thread-self/fd" } else { c"/proc/self/fd" };
     let is_proc = match statfs(descriptors) {
@@ -37,9 +38,9 @@ pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool
     Ok(true)
 }
 
-/// From Linux 6.2 on the size of /proc/self/fd is the number of descriptors. Returns whether as
-/// many were found, and neither a signal handler nor a thread has opened or closed some meanwhile:
-/// not on an older kernel, and not if they are far apart.
+/// Returns whether as many descriptors were found as `/proc` counts, before and after. From Linux
+/// 6.2 on the size of /proc/self/fd is that number. False on an older kernel, if the numbers are
+/// far apart, and if a signal handler or a thread opened or closed a descriptor meanwhile.
 fn as_many_as_there_are(descriptors: &CStr, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
     let count = || stat(descriptors).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
     let counted = count();

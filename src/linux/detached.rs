@@ -6,7 +6,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 use crate::error::Fault;
 use crate::text::{c_str, digits};
 
-/// Mounts a tmpfs nowhere: its descriptor is the only way to it, and the root directory after that.
+/// Mounts a tmpfs nowhere. Only its descriptor leads to it, and later the root directory.
 pub(crate) fn mount() -> Result<OwnedFd, Fault> {
     let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&tmpfs)?;
@@ -19,8 +19,8 @@ pub(crate) fn mount() -> Result<OwnedFd, Fault> {
 
 const RESTRICTED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-/// The same, to be filled with so many bytes: it can be written to until the first descriptor that
-/// is returned makes it read-only. The second is of its root.
+/// Mounts a tmpfs nowhere that can be filled with this many bytes. Returns the descriptor that
+/// makes it read-only, and the one of its root.
 pub(super) fn mount_to_fill(bytes: u32, devices: bool) -> Result<(OwnedFd, OwnedFd), Fault> {
     let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&tmpfs, c"size", c_str(digits(bytes).trim_ascii_start(), &mut [0; 12])?)?;

@@ -8,10 +8,11 @@ use rustix::io::Errno;
 use super::syscall::call;
 use crate::error::Fault;
 
-/// Stands for the root of failfs where a call takes a descriptor: `linux/fcntl.h`.
+/// The number that stands for the root of failfs in place of a descriptor, see `linux/fcntl.h`.
 const FD_FAILFS_ROOT: usize = usize::MAX - 10003; // -10004
 
-/// On every architecture as far above `close_range` as on x86-64: 472.
+/// The number of the call is as far above `close_range` on every architecture as on x86-64, where
+/// it is 472.
 const NR_FCHROOT: u32 = __NR_close_range + 36;
 
 /// Checks that the kernel has `fchroot`, which refuses unknown flags with `EINVAL`. Changes
@@ -24,7 +25,7 @@ pub(crate) fn find() -> Result<(), Fault> {
     }
 }
 
-/// Makes it the root directory. The working directory stays where it is.
+/// Makes failfs the root directory. The working directory stays where it is.
 pub(crate) fn enter() -> Result<(), Fault> {
     Ok(fchroot(0)?)
 }
@@ -34,15 +35,14 @@ fn fchroot(flags: usize) -> Result<(), Errno> {
     unsafe { call(NR_FCHROOT, [FD_FAILFS_ROOT, flags, 0, 0]) }.map(drop)
 }
 
-/// Makes it the working directory.
+/// Makes failfs the working directory.
 pub(crate) fn change_to() -> Result<(), Fault> {
     // SAFETY: the call takes no pointer.
     unsafe { call(__NR_fchdir, [FD_FAILFS_ROOT, 0, 0, 0])? };
     Ok(())
 }
 
-/// Checks that root and working directory are in it: no path leads anywhere, not even to be looked
-/// at.
+/// Checks that the root and the working directory are in failfs: no path can even be looked up.
 pub(crate) fn verify() -> Result<(), Fault> {
     for path in [c"/", c".", c".."] {
         let looked = statat(CWD, path, AtFlags::empty()).map(drop);

@@ -21,7 +21,7 @@ use crate::error::{Error, Fault, Residue, Step};
 use crate::files::{Contents, Copier, Filling, MOST_BYTES, NamedFile, Source, Sources, check};
 use crate::text::c_str;
 
-/// Pages are at most that large.
+/// The largest size of a page.
 const PAGE: u32 = 1 << 16;
 
 /// The minor numbers of the devices null, zero, full, random and urandom, whose major number is 1.
@@ -30,7 +30,7 @@ const DEVICES: [u32; 5] = [3, 5, 7, 8, 9];
 /// The code that [`Jail::files`](crate::Jail::files) links.
 pub(crate) static COPIER: Copier = Copier { open: open_all, mount, fill };
 
-/// A source, looked at.
+/// A source that was checked.
 enum Kind {
     /// A regular file, and its size.
     File(u32),
@@ -38,7 +38,7 @@ enum Kind {
     Device(u32),
 }
 
-/// Opens and checks all of them, with the rights that the caller has.
+/// Opens and checks all sources, with the rights of the caller.
 fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<i32>) -> Result<(), Fault> {
     if let Err((nth, fault)) = check(files) {
         *number = i32::try_from(nth).ok();
@@ -65,7 +65,7 @@ fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<
             }
         };
         sources.bytes += match kind {
-            // The files of /proc have none and are read to their end.
+            // The files of /proc have no size, and are read to their end.
             Kind::File(0) => MOST_BYTES,
             Kind::File(size) => size.next_multiple_of(PAGE),
             Kind::Device(_) => {
@@ -109,8 +109,8 @@ fn fill(
     Ok((root, Contents { inodes: filled?, devices: sources.devices }))
 }
 
-/// Copies the files, makes the file system read-only, and returns how many inodes it has. There are
-/// no others than those made here.
+/// Copies the files, makes the file system read-only, and returns the number of its inodes. All of
+/// them were made here.
 fn copy_all(
     sources: &Sources,
     tmpfs: &OwnedFd,
@@ -147,7 +147,7 @@ fn copy_all(
     if inodes(&fstatfs(root)?) == count { Ok(count) } else { Err(Fault::OtherFiles) }
 }
 
-/// For the launcher, which opens its files before it becomes another user.
+/// Opens a file for the launcher, which does that before it becomes another user.
 ///
 /// # Errors
 ///
@@ -156,7 +156,7 @@ pub fn open_source(path: &[u8]) -> Result<OwnedFd, Error> {
     open(path).map(|(opened, _)| opened).map_err(|fault| Error::inside(Step::Files, fault, Residue::default()))
 }
 
-/// Opens a file to copy it, or one of the devices to know which it is.
+/// Opens a file to copy it, or a device to find out which it is.
 ///
 /// # Errors
 ///
@@ -164,7 +164,7 @@ pub fn open_source(path: &[u8]) -> Result<OwnedFd, Error> {
 fn open(path: &[u8]) -> Result<(OwnedFd, Kind), Fault> {
     let mut buffer = [0; 4096];
     let path = c_str(path, &mut buffer)?;
-    // To open a FIFO or a device can have effects.
+    // Opening a FIFO or a device can have effects.
     let kind = kind(&statat(CWD, path, AtFlags::empty())?)?;
     let flags = match kind {
         Kind::File(_) => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
@@ -173,7 +173,7 @@ fn open(path: &[u8]) -> Result<(OwnedFd, Kind), Fault> {
     Ok((openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())?, kind))
 }
 
-/// Borrows a descriptor of the caller's.
+/// Borrows a descriptor of the caller.
 fn borrow(fd: i32) -> Result<BorrowedFd<'static>, Errno> {
     if fd < 0 {
         return Err(Errno::BADF);
@@ -219,7 +219,7 @@ fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr) -> Result<(), F
         if length == 0 {
             break;
         }
-        // It has grown since it was looked at, if there is no space for it.
+        // If there is no space, the file has grown since it was checked.
         write_whole(&to, buffer.get(..length).unwrap_or_default(), copied)
             .map_err(|fault| if fault == Fault::of(Errno::NOSPC) && size > 0 { Fault::Changed } else { fault })?;
         copied = bounded(copied as usize + length)?;
@@ -230,7 +230,7 @@ fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr) -> Result<(), F
     if size == 0 || is_same { Ok(()) } else { Err(Fault::Changed) }
 }
 
-/// Creates a file that all can read.
+/// Creates a file that everyone can read.
 fn create(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     let mode = Mode::from_raw_mode(0o444);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -240,8 +240,8 @@ fn create(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     Ok(file)
 }
 
-/// Writes to the end of a file, which has so many bytes. Beyond `RLIMIT_FSIZE` the kernel would
-/// send `SIGXFSZ`.
+/// Writes to the end of a file with this many bytes, but not beyond `RLIMIT_FSIZE`: the kernel
+/// would send `SIGXFSZ`.
 fn write_whole(to: &OwnedFd, mut content: &[u8], before: u32) -> Result<(), Fault> {
     let end = u64::from(before) + content.len() as u64;
     if end > soft_limit(RLIMIT_FSIZE)? {
@@ -254,8 +254,8 @@ fn write_whole(to: &OwnedFd, mut content: &[u8], before: u32) -> Result<(), Faul
     Ok(())
 }
 
-/// Calls `each` with every directory on the way to the files, once, relative to the root, and a
-/// directory before what is in it.
+/// Calls `each` once with every directory on the way to the files, relative to the root. A
+/// directory comes before its contents.
 fn each_directory(
     files: &[NamedFile<'_>],
     each: &mut dyn FnMut(usize, &CStr) -> Result<(), Errno>,
@@ -277,7 +277,7 @@ fn relative<'b>(path: &[u8], end: usize, buffer: &'b mut [u8; 256]) -> Result<&'
     c_str(path.get(1..end).unwrap_or_default(), buffer)
 }
 
-/// Checks that the root still has so many inodes, and that none can be added.
+/// Checks that the root still has this many inodes, and that none can be added.
 pub(crate) fn see_inodes(count: u32) -> Result<(), Fault> {
     if inodes(&statfs(c"/")?) == count { Ok(()) } else { Err(Fault::OtherFiles) }
 }

@@ -23,29 +23,28 @@ const _: () = {
     assert!(size_of::<landlock_path_beneath_attr>() == 12 && offset_of!(landlock_path_beneath_attr, parent_fd) == 8);
 };
 
-/// The newest version that is used in full: what later ones add is not requested, and not reported.
+/// The newest version that is used. What later versions add is not requested, and not reported.
 const NEWEST: c_int = 9;
 
 /// The first version that can log what it refuses to a program executed later (Linux 6.15).
 pub(super) const LOGS: c_int = 7;
 
-/// Returns the version of the kernel's Landlock, as far as it is used; `None` if there is none, or
-/// if it is left out of this build.
+/// Returns the version of Landlock that is used, or `None` if the kernel or this build has none.
 pub(super) fn abi() -> Option<c_int> {
     if cfg!(feature = "landlock") { query().ok() } else { None }
 }
 
-/// The same. Fails with `ENOSYS` if the kernel was built without Landlock, and with `EOPNOTSUPP` if
-/// it is disabled at boot.
+/// Returns the version of Landlock. Fails with `ENOSYS` if the kernel was built without it, and
+/// with `EOPNOTSUPP` if it is disabled at boot.
 pub(super) fn query() -> Result<c_int, Errno> {
     // SAFETY: the call takes no pointer then.
     unsafe { call(__NR_landlock_create_ruleset, [0, 0, LANDLOCK_CREATE_RULESET_VERSION as usize, 0]) }
         .map(|abi| abi.min(NEWEST))
 }
 
-/// Every access to a file system that version `abi` knows. Bits 0 to 12 came with the first
-/// version; refer, truncate and `ioctl_dev` with the second, third and fifth; to connect to a
-/// socket by its path with the ninth.
+/// Returns every access to a file system that version `abi` knows. Bits 0 to 12 came with the first
+/// version, refer, truncate and `ioctl_dev` with the second, third and fifth, and connecting to a
+/// socket by path with the ninth.
 const fn accesses(abi: c_int) -> u64 {
     let count = match abi {
         ..=1 => 13,
@@ -61,12 +60,12 @@ const fn scopes(abi: c_int) -> u64 {
     if abi < 6 { 0 } else { (LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL) as u64 }
 }
 
-/// A ruleset that refuses every access to the file system that version `abi` knows, and signals and
-/// abstract sockets to processes outside. The network is none of our business.
+/// Makes a ruleset that refuses every access to the file system that version `abi` knows, and
+/// signals and abstract sockets to processes outside. The network is not restricted.
 pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
     let ruleset =
         landlock_ruleset_attr { handled_access_fs: accesses(abi), handled_access_net: 0, scoped: scopes(abi) };
-    // A kernel that does not know a field refuses a size that includes it.
+    // A kernel refuses a size with fields that it does not know.
     let size = match abi {
         ..=3 => offset_of!(landlock_ruleset_attr, handled_access_net),
         4 | 5 => offset_of!(landlock_ruleset_attr, scoped),
@@ -88,7 +87,7 @@ pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
     }
 }
 
-/// Lets an empty root be listed: programs that open "/" for that fail otherwise. If it has files,
+/// Allows to list an empty root, because some programs fail if they cannot. If the root has files,
 /// they can be read, and devices written to.
 pub(super) fn allow_contents(ruleset: &OwnedFd, root: c_int, contents: Option<Contents>) -> Result<(), Errno> {
     let read = if contents.is_some() { LANDLOCK_ACCESS_FS_READ_FILE } else { 0 };
@@ -117,7 +116,7 @@ pub(super) fn restrict_self(ruleset: &OwnedFd, log: bool) -> Result<(), Errno> {
     unsafe { call(__NR_landlock_restrict_self, [raw(ruleset), flags as usize, 0, 0]) }.map(drop)
 }
 
-/// The number of a descriptor, which is never negative, as an argument of a system call.
+/// Returns the number of a descriptor, which is never negative, as an argument of a system call.
 fn raw(fd: &OwnedFd) -> usize {
     fd.as_raw_fd().unsigned_abs() as usize
 }

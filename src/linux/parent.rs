@@ -1,4 +1,4 @@
-//! What making the directory takes: where, and under which name (Linux).
+//! The parent and the name of the new directory (Linux).
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, openat};
@@ -18,8 +18,8 @@ pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// The directory that the environment names. Whoever starts a program that has more privilege does
-/// not choose it.
+/// Opens the directory that the environment names. Not in a program with more privilege than its
+/// caller, who must not choose it.
 #[allow(unsafe_code, reason = "std allocates for the value, and its lock may be held in a fork")]
 pub(crate) fn open_tmpdir() -> Result<OwnedFd, Fault> {
     if !cfg!(feature = "std") || is_secure_execution() || getuid() != geteuid() || getgid() != getegid() {

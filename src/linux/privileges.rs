@@ -23,8 +23,8 @@ pub(crate) fn held() -> Result<Capabilities, Errno> {
     Ok(Capabilities::from_bits((now.effective | now.permitted).bits()))
 }
 
-/// Checks that these are permitted, and in the bounding set, without which a program cannot be
-/// given them.
+/// Checks that these capabilities are permitted, and in the bounding set, without which a program
+/// cannot get them.
 pub(crate) fn held_of(keep: Capabilities) -> Result<(), Fault> {
     if keep == Capabilities::NONE {
         return Ok(());
@@ -56,17 +56,19 @@ pub(crate) fn hold_only(keep: Capabilities, inheritable: Capabilities) -> Result
     set_capabilities(None, CapabilitySets { effective: keep, permitted: keep, inheritable: set(inheritable) })
 }
 
-/// Without `CAP_SETPCAP` the bounding set stays as it is, and [`Sealed`](crate::Sealed) reports it.
+/// Empties the bounding set. Without `CAP_SETPCAP` it stays as it is, and [`Sealed`](crate::Sealed)
+/// reports it.
 pub(crate) fn empty_bounding_set_if_allowed(keep: Capabilities) -> Result<(), Fault> {
     if may_set_privileges()? { empty_bounding_set(keep) } else { Ok(()) }
 }
 
-/// Without `CAP_SETPCAP` the securebits stay as they are, and [`Sealed`](crate::Sealed) reports it.
+/// Locks the securebits. Without `CAP_SETPCAP` they stay as they are, and [`Sealed`](crate::Sealed)
+/// reports it.
 pub(crate) fn lock_securebits_if_allowed() -> Result<(), Fault> {
     if may_set_privileges()? { lock_securebits() } else { Ok(()) }
 }
 
-/// Makes a program that is executed keep these capabilities.
+/// Raises the ambient capabilities, which a program keeps that is executed.
 pub(crate) fn raise_ambient(keep: Capabilities) -> Result<(), Fault> {
     if keep == Capabilities::NONE {
         return Ok(());
@@ -93,8 +95,7 @@ pub(crate) fn empty_bounding_set(keep: Capabilities) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sets and locks the bits that can be: one that is locked already stays as it is, and those that
-/// are not ours stay too.
+/// Sets and locks the securebits. A bit that is locked already, and other bits, stay as they are.
 pub(crate) fn lock_securebits() -> Result<(), Fault> {
     const BITS: u32 = 0b0101_0101;
     const LOCKS: u32 = BITS << 1;
@@ -134,9 +135,9 @@ pub fn securebits_are_locked() -> Result<bool, Errno> {
     Ok(capabilities_secure_bits()?.bits() & 0xff == SECUREBITS)
 }
 
-/// The effective user id, and whether an entry by privilege has to set `no_new_privs`: unless the
-/// real, effective and saved ids are all root's. Who can chroot could otherwise have a set-id
-/// program load a library of his own.
+/// Returns the effective user id, and whether an entry by privilege has to set `no_new_privs`:
+/// unless the real, effective and saved ids are all root's. Otherwise a user who can chroot could
+/// make a set-id program load another library.
 pub(crate) fn user() -> (Uid, bool) {
     let [real, effective, saved] = user_ids();
     (Uid::from_raw(effective), [real, effective, saved] != [0; 3])

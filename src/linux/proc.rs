@@ -1,5 +1,5 @@
-//! Directories and files of `/proc`, which count only if they are `/proc`'s own: somebody else may
-//! have put others there (Linux).
+//! Directories and files of `/proc`. They must be on procfs, because somebody may have mounted
+//! others there (Linux).
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -36,7 +36,7 @@ pub(super) fn list(directory: &OwnedFd, each: &mut dyn FnMut(&CStr) -> Result<()
     Ok(())
 }
 
-/// Reads the first bytes of a file.
+/// Reads the first bytes of an open file.
 pub(super) fn read_start(file: &OwnedFd, text: &mut [u8]) -> Result<(), Errno> {
     pread(file, text, 0).map(drop)
 }
@@ -46,12 +46,12 @@ pub(super) fn exists(path: &CStr) -> bool {
     statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).is_ok()
 }
 
-/// The number in a file, as of a sysctl.
+/// Returns the number in a file, for example of a sysctl.
 pub(super) fn number_in(path: &CStr) -> Option<u32> {
     number(text(path, &mut [0; 32])?.trim_ascii())
 }
 
-/// The first bytes of a file.
+/// Returns the first bytes of a file.
 pub(super) fn text<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let length = read(&file, &mut *buffer).ok()?;

@@ -10,10 +10,11 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::Fault;
 
-/// Opens a directory for `fchdir` and the `…at` calls: needs no permission to read it.
+/// Flags to open a directory for `fchdir` and the `…at` calls, without the permission to read it.
 pub(crate) const HELD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A removed directory has no link left, on every file system that was tried.
+/// Returns whether a directory is removed: then it has no link left, on every file system that was
+/// tried.
 pub(crate) const fn has_no_links(stat: &Stat) -> bool {
     stat.st_nlink == 0
 }

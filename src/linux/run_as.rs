@@ -70,18 +70,17 @@ pub(crate) struct Before<'a> {
     pub(crate) in_user_namespace: bool,
     pub(crate) ids_kept: bool,
     pub(crate) keyring: SessionKeyring,
-    /// Tells of threads where `unshare` does not.
+    /// `/proc/self/stat` and its process, to find threads where a filter refuses `unshare`.
     pub(crate) stat: Option<&'a (Pid, OwnedFd)>,
 }
 
-/// The user to become, and what is found on the way.
+/// Becoming a user.
 pub(crate) struct RunAs<'a> {
     before: Before<'a>,
     user: &'a User<'a>,
     way: Way,
     keep: Capabilities,
-    /// The signal that this process gets when its parent ends, and the parent: the change of ids
-    /// takes the signal away.
+    /// The parent-death signal, which the change of ids clears, and the parent.
     death: (Option<Signal>, Option<Pid>),
     pub(crate) keyring: SessionKeyring,
 }
@@ -164,8 +163,8 @@ impl<'a> RunAs<'a> {
         Ok(())
     }
 
-    /// With the securebits set, capabilities survive it until the next step. Without the privilege
-    /// to set them, that has to be asked for, and is not where nothing is kept.
+    /// Sets the user id. If the securebits are set, the capabilities survive until the next step.
+    /// Otherwise `PR_SET_KEEPCAPS` is needed, unless nothing is kept.
     fn set_uid(&self) -> Result<(), Fault> {
         let uid = RawUid::from_raw(self.user.uid().as_raw());
         let ask = self.keep != Capabilities::NONE
@@ -180,7 +179,7 @@ impl<'a> RunAs<'a> {
         Ok(())
     }
 
-    /// If the parent ended while the signal was not set, it is sent now.
+    /// Sets the parent-death signal again. If the parent ended meanwhile, the signal is sent now.
     fn restore_death_signal(&self) -> Result<(), Fault> {
         let (Some(signal), parent) = self.death else { return Ok(()) };
         set_parent_process_death_signal(Some(signal))?;
@@ -190,8 +189,8 @@ impl<'a> RunAs<'a> {
         Ok(())
     }
 
-    /// Checks that the ids and groups are the new ones, that nothing is held but what is kept, and
-    /// that the way back to root is closed, unless a capability that is kept opens it.
+    /// Checks that ids, groups and capabilities are as asked for, and that the process cannot
+    /// become root again, unless a capability that is kept allows it.
     fn verify(&self) -> Result<(), Fault> {
         let ids = [getuid().as_raw(), geteuid().as_raw(), getgid().as_raw(), getegid().as_raw()];
         let (uid, gid) = (self.user.uid().as_raw(), self.user.gid().as_raw());
@@ -219,7 +218,7 @@ impl<'a> RunAs<'a> {
     }
 }
 
-/// Checks what needs no system call.
+/// Makes the checks that need no system call.
 pub(crate) fn check_arguments(user: &User<'_>, keep: Capabilities) -> Result<(), Fault> {
     if user.uid().as_raw() == NO_ID || user.gid().as_raw() == NO_ID || user.groups().contains(&Gid::from_raw(NO_ID)) {
         Err(Fault::NoSuchId)

@@ -39,7 +39,7 @@ use crate::root::Root;
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "a Seal does nothing by itself"]
 pub struct Seal<'fd> {
-    /// `None`: those that `run_as` kept.
+    /// The capabilities to keep. `None`: those that `run_as` kept.
     pub(crate) keep: Option<Capabilities>,
     pub(crate) execute: Option<i32>,
     pub(crate) rings: bool,
@@ -56,8 +56,8 @@ impl Seal<'_> {
     }
 
     /// Keeps these capabilities and no others. `run_as` and `enter_as` drop all that they are not
-    /// given to keep, so this only helps after [`enter`](crate::Jail::enter). With [`allow_execute`](Seal::allow_execute) the
-    /// program keeps them too.
+    /// given to keep, so this only helps after [`enter`](crate::Jail::enter). With
+    /// [`allow_execute`](Seal::allow_execute) the program keeps them too.
     pub const fn keep(mut self, capabilities: Capabilities) -> Self {
         self.keep = Some(capabilities);
         self
@@ -96,7 +96,7 @@ impl Seal<'_> {
     }
 }
 
-/// With descriptors as `std` has them.
+/// Descriptors as `std` has them.
 #[cfg(feature = "std")]
 impl<'fd> Seal<'fd> {
     /// Allows the process to execute the program that this descriptor is open on. A descriptor
@@ -232,9 +232,9 @@ impl<'s> Sealing<'s> {
             Root::Unlinked | Root::Detached => {
                 landlock::allow_contents(&ruleset, open_root()?.as_raw_fd(), self.contents)?;
             }
-            // No path leads there.
+            // In failfs no path leads to a file.
             Root::Failfs => {}
-            // Its files are there to be used.
+            // The directory is there to be used.
             Root::Directory | Root::Unjailed => landlock::allow_beneath(&ruleset, open_root()?.as_raw_fd(), abi)?,
         }
         if let Some(program) = self.seal.execute {

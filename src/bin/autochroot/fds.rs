@@ -1,4 +1,4 @@
-//! Which descriptors PROGRAM keeps: all others are closed.
+//! The descriptors that PROGRAM keeps. All others are closed.
 #![allow(unsafe_code, reason = "descriptors that others have opened")]
 
 use core::ffi::c_int;
@@ -20,7 +20,7 @@ use crate::output::{self, fail};
 pub(crate) enum Kept {
     All,
     Listed(&'static [u8]),
-    /// 0, 1, 2 and this many from 3 on.
+    /// 0, 1 and 2, and this many from 3 on.
     Standard(c_int),
 }
 
@@ -43,7 +43,7 @@ impl Kept {
         })
     }
 
-    /// The lowest one that is not below `least`; of all, none.
+    /// Returns the lowest descriptor to keep from `least` on, or nothing for `All`.
     fn next(&self, least: c_int) -> Option<c_int> {
         match self {
             Kept::All => None,
@@ -158,8 +158,8 @@ impl Kept {
     }
 }
 
-/// The real /dev/null or, where there is none, something that only holds the number until PROGRAM
-/// is executed.
+/// Opens the real /dev/null. If it is missing, opens something that only holds the number until
+/// PROGRAM is executed.
 fn open_null() -> Result<OwnedFd, Errno> {
     match openat(CWD, c"/dev/null", OFlags::RDWR, Mode::empty()) {
         Ok(null) if is_null(&null) => Ok(null),

@@ -1,5 +1,5 @@
-//! `--file`: what is copied into the root. It is opened before anything else is, and before any
-//! privilege is dropped.
+//! `--file`: the files that are copied into the root. They are opened first, before any privilege
+//! is dropped.
 
 use core::ffi::c_int;
 

@@ -18,8 +18,8 @@ unsafe extern "C" {
     fn abort() -> !;
 }
 
-/// The arguments or the environment: what is left of an array of C strings that ends with a null
-/// pointer.
+/// The rest of an array of C strings that ends with a null pointer: the arguments or the
+/// environment.
 #[derive(Clone)]
 pub(crate) struct Strings(*const *const c_char);
 
@@ -32,12 +32,12 @@ impl Strings {
         Strings(array)
     }
 
-    /// The value of an environment variable, of these as the environment.
+    /// Returns the value of an environment variable, if these strings are the environment.
     pub(crate) fn variable(&self, name: &[u8]) -> Option<&'static [u8]> {
         self.clone().find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
     }
 
-    /// The next string, which stays.
+    /// Returns the next string without taking it.
     pub(crate) fn peek(&self) -> Option<&'static CStr> {
         self.clone().next()
     }

@@ -99,7 +99,7 @@ const fn with_user_namespace(_: &Options, jail: Jail<'static>) -> Result<Jail<'s
     Ok(jail) // The parser has refused the options.
 }
 
-/// The capabilities that PROGRAM keeps.
+/// Returns the capabilities that PROGRAM keeps.
 fn kept_capabilities(options: &Options) -> Result<Capabilities, c_int> {
     match options.caps.unwrap_or(b"none") {
         b"none" => Ok(Capabilities::NONE),
@@ -117,7 +117,7 @@ fn kept_capabilities(options: &Options) -> Result<Capabilities, c_int> {
     }
 }
 
-/// The seal of these options, except the capabilities to keep.
+/// Returns the seal of these options, except the capabilities to keep.
 fn seal(options: &Options) -> Result<Seal<'static>, c_int> {
     let mut seal = Seal::new();
     if options.rings {
@@ -196,8 +196,8 @@ pub(crate) fn enter(
     Ok(Inside::Sealed(sealed))
 }
 
-/// Prints one line with the protections that are missing, if any is. Where the filter is in force,
-/// or the kernel has no keys, it does not matter whose session keyring it is.
+/// Prints one line with the missing protections, if any. The session keyring does not count if the
+/// filter is in force, or if the kernel has no keys.
 fn warn(sealed: &Sealed) {
     let no_keys = sealed.session_keyring() == SessionKeyring::Refused(Errno::NOSYS.raw_os_error());
     let mut stream = Stream::err();
@@ -367,8 +367,7 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
     let alone = sealed.is_some() || jailed.root() != Root::Unjailed;
     stream.line("threads", &if alone { "1" } else { NOT_CHECKED });
     stream.line("shared", &if jailed.is_unshared() { "no" } else { NOT_CHECKED });
-    // As for directories: the launcher has looked at what PROGRAM would keep, unless that is
-    // everything.
+    // The launcher has checked the descriptors that PROGRAM keeps, unless it keeps all.
     let by_launcher = jailed.root() != Root::Unjailed && jailed.open_directories() == OpenDirectories::NotChecked;
     stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { NOT_CHECKED });
 }

@@ -1,7 +1,7 @@
-//! `autochroot`: run a static program with an empty directory as its root.
+//! `autochroot`: runs a static program with an empty root directory.
 //!
-//! With the feature `std` it is an ordinary program; without, it is one that a static musl build
-//! makes a few pages long. Either way it does not allocate and does not fork.
+//! Without the feature `std`, a static build with musl is small. In every build it neither
+//! allocates nor forks.
 #![no_main]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(clippy::undocumented_unsafe_blocks)]
@@ -57,7 +57,7 @@ type Ids = (u32, u32);
 
 /// # Safety
 ///
-/// For the C library alone to call.
+/// Only the C library may call it.
 #[allow(unsafe_code, reason = "the C library calls it by this name")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn main(_: c_int, args: *const *const c_char, environment: *const *const c_char) -> c_int {
@@ -67,7 +67,7 @@ unsafe extern "C" fn main(_: c_int, args: *const *const c_char, environment: *co
     launch(&mut args, &environment).unwrap_or_else(|status| status)
 }
 
-/// The exit status, either way.
+/// Returns the exit status of success and failure.
 fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let options = Options::parse(args)?;
     refuse_privilege_from_the_file()?;
@@ -172,7 +172,7 @@ pub(crate) enum Part {
     Seal,
 }
 
-/// The error, the option that it is about, and the cause where it is known.
+/// Prints the error, the option that it is about, and the cause if it is known.
 fn say_why(options: &Options, part: Part, error: &Error) {
     let (name, value) = match (part, error.step()) {
         (_, Step::CheckCapabilities) => ("caps", options.caps),

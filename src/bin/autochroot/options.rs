@@ -229,7 +229,7 @@ impl Row {
     }
 }
 
-/// The usage, a line or more for each row, and the exit status.
+/// Prints the usage, each option, and the exit status.
 fn help(stream: &mut Stream) {
     const BEFORE_HELP: usize = 24;
     stream.put(
@@ -247,7 +247,7 @@ fn help(stream: &mut Stream) {
         stream.put("--%%%", &[name, &space, value]);
         let mut column = 8 + name.len() + space.len() + value.len();
         for line in help.split('\n') {
-            // Two spaces at least, also after what is too long for the column.
+            // At least two spaces, also after an option that is too long for the column.
             (column..(column + 2).max(BEFORE_HELP)).for_each(|_| _ = stream.put(" ", &[]));
             stream.put("%\n", &[&line]);
             column = 0;
@@ -292,8 +292,8 @@ impl Options {
         self.files.into_iter().flatten()
     }
 
-    /// Takes the options from the front of `args`; what is left are PROGRAM and its arguments. If
-    /// there is nothing more to do, or an option is bad, the exit status.
+    /// Takes the options from the front of `args`, and leaves PROGRAM and its arguments. Fails with
+    /// the exit status if an option is wrong, or if there is nothing more to do.
     pub(crate) fn parse(args: &mut Strings) -> Result<Options, c_int> {
         let mut options = Options {
             jail: Jail::auto(),
@@ -363,8 +363,8 @@ fn split(arg: &'static [u8]) -> (&'static [u8], Option<&'static [u8]>) {
     (name, value)
 }
 
-/// FILE[=PATH], in which PATH is absolute: what is copied, and its path in the root, by default the
-/// same.
+/// Splits FILE[=PATH] into the source and the path in the root, which is absolute. By default they
+/// are the same.
 pub(crate) fn source_and_path(text: &'static [u8]) -> (&'static [u8], &'static [u8]) {
     match text.windows(2).rposition(|two| two == b"=/") {
         Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default()),

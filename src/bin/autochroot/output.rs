@@ -1,5 +1,5 @@
-//! Standard output and error, without the size of `core::fmt`: what is printed is a text in which
-//! each `%` stands for a part.
+//! Standard output and error, without the size of `core::fmt`: a text, in which each `%` stands for
+//! a part.
 #![allow(unsafe_code, reason = "a descriptor that others have opened")]
 
 use core::ffi::c_int;
@@ -22,7 +22,7 @@ macro_rules! fail {
 }
 pub(crate) use fail;
 
-/// How many parts it has places for.
+/// Returns how many parts a text has places for.
 pub(crate) const fn places(text: &str) -> usize {
     let (mut rest, mut places) = (text.as_bytes(), 0);
     while let [first, more @ ..] = rest {
@@ -32,15 +32,15 @@ pub(crate) const fn places(text: &str) -> usize {
     places
 }
 
-/// Where messages go: to the standard error that we were started with, even if PROGRAM does not
-/// keep it.
+/// Where messages go: the standard error that the launcher was started with, even if PROGRAM does
+/// not keep it.
 static ERRORS: AtomicI32 = AtomicI32::new(2);
 
 pub(crate) fn write_errors_to(copy: c_int) {
     ERRORS.store(copy, Ordering::Relaxed);
 }
 
-/// The copy of the standard error, if it is one.
+/// Returns the copy of the standard error, if there is one.
 pub(crate) fn error_copy() -> Option<c_int> {
     Some(ERRORS.load(Ordering::Relaxed)).filter(|fd| *fd != 2)
 }
@@ -50,7 +50,7 @@ pub(crate) fn failure(text: &str, parts: &[&dyn Show]) {
     Stream::err().put("autochroot: ", &[]).put(text, parts).put("\n", &[]).flush();
 }
 
-/// Where to print, and what is not printed yet.
+/// A stream, and what is not written to it yet.
 pub(crate) struct Stream {
     fd: c_int,
     length: usize,
@@ -69,7 +69,7 @@ impl Stream {
         self.fd != 1
     }
 
-    /// The text, with the next part in the place of each `%`.
+    /// Prints the text, with the next part in the place of each `%`.
     pub(crate) fn put(&mut self, text: &str, mut parts: &[&dyn Show]) -> &mut Stream {
         for byte in text.bytes() {
             match (byte, parts) {
@@ -83,7 +83,7 @@ impl Stream {
         self
     }
 
-    /// A `key: value` line.
+    /// Prints a `key: value` line.
     pub(crate) fn line(&mut self, key: &str, value: &dyn Show) {
         self.put("%: %\n", &[&key, value]);
     }

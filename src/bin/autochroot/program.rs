@@ -12,8 +12,8 @@ use crate::unfit;
 /// Where a name without a slash is looked up if there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
-/// By the effective ids, which Android does not offer; they are the real ones of a launcher that is
-/// not set-id.
+/// Check access by the effective ids. Android has no such flag; the launcher is not set-id, so the
+/// real ids are the same.
 #[cfg(not(target_os = "android"))]
 const EFFECTIVE: AtFlags = AtFlags::EACCESS;
 #[cfg(target_os = "android")]
@@ -25,9 +25,9 @@ pub(crate) enum Unfit {
     Because(&'static str),
 }
 
-/// Opens the program `name`, which without a slash is looked up in `path`, as a shell does: what is
-/// there but cannot be run is only an error if nothing better comes after it, and a directory that
-/// may not be searched holds nothing.
+/// Opens the program `name`. Without a slash it is looked up in `path`, as a shell does: a file
+/// that cannot be run is only an error if no other follows, and a directory that may not be
+/// searched counts as empty.
 pub(crate) fn open(name: &CStr, path: Option<&[u8]>) -> Result<OwnedFd, Unfit> {
     if name.is_empty() || name.to_bytes().contains(&b'/') {
         return open_file(name);
@@ -57,11 +57,11 @@ fn join<'b>(directory: &[u8], name: &CStr, buffer: &'b mut [u8]) -> Option<&'b C
     CStr::from_bytes_with_nul(buffer.get(..length)?).ok()
 }
 
-/// Neither a FIFO nor a terminal may hold us up or become ours.
+/// A FIFO must not block the launcher, and a terminal must not become its own.
 fn open_file(path: &CStr) -> Result<OwnedFd, Unfit> {
     let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match openat(CWD, path, OFlags::RDONLY | flags, Mode::empty()) {
-        // It may still be executed.
+        // The file may be executed although it cannot be read.
         Err(Errno::ACCESS) => open_to_execute(path),
         opened => opened,
     }

@@ -1,4 +1,4 @@
-//! `--check` and `--verbose`: what is found in the jail, read back from the kernel.
+//! `--check` and `--verbose`: the state of the jail, read from the kernel.
 
 use core::ffi::c_int;
 
@@ -10,7 +10,7 @@ use crate::os::{self, Inside};
 use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, Ids};
 
-/// The entry was refused with this exit status, and the reason was printed.
+/// Prints that there is no jail, after an entry that failed with this exit status.
 pub(crate) fn refused(status: c_int) -> c_int {
     if Stream::out().put("jailed: no\n", &[]).flush() { 1 } else { status }
 }

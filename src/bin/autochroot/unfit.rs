@@ -9,8 +9,8 @@ use crate::os;
 
 pub(crate) const NOEXEC: &str = "is on a file system that is mounted noexec";
 
-/// Returns the reason, and what to do about it, after an `execveat` that failed with this errno;
-/// `None` if no more is known.
+/// Returns the reason and the remedy, after an `execveat` that failed with this errno, or `None` if
+/// no more is known.
 pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'static str)> {
     const SCRIPT: (&str, &str) = (
         "is a script: scripts cannot be executed by descriptor",
@@ -38,7 +38,7 @@ pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'st
             "cannot execute it: ENOENT (no such file or directory), although it is static",
             "before Linux 6.12, TOMOYO lets no program be executed by descriptor: leave it out of the boot parameter lsm=",
         ),
-        // Nothing else than an interpreter of binfmt_misc is looked for.
+        // Only an interpreter of binfmt_misc can be missing here.
         (Errno::NOENT, Content::Other) => ("is run by an interpreter of binfmt_misc, which is not in the jail", ""),
         (Errno::NOENT, Content::Unreadable) => {
             ("is a script or not static: its interpreter or loader is not in the jail", "")
@@ -99,8 +99,8 @@ enum Content {
     Unreadable,
 }
 
-/// Reads what the kernel goes by: the first bytes, and the program headers of an ELF file, as
-/// `elf(5)` describes them.
+/// Reads what the kernel reads: the first bytes, and the program headers of an ELF file, see
+/// `elf(5)`.
 fn content(program: &OwnedFd) -> Content {
     const PT_INTERP: u32 = 3;
     let mut header = [0; 64];
@@ -132,7 +132,7 @@ fn is_foreign(program: &OwnedFd) -> bool {
         && MACHINE.is_some_and(|own| field(&header, 18, 2) != own)
 }
 
-/// A number in a header, in the byte order of this machine.
+/// Returns a number in a header, in the byte order of this machine.
 fn field(header: &[u8], at: usize, length: usize) -> u64 {
     let bytes = header.get(at..at + length).unwrap_or_default();
     let append = |number, byte: &u8| number << 8 | u64::from(*byte);

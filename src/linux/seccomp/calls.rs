@@ -7,7 +7,7 @@ use linux_raw_sys::general::{
     __NR_setns, __NR_unshare, __NR_userfaultfd,
 };
 
-/// The last instructions of the program, from its end on: what a rule leads to.
+/// The last instructions of the program, counted from its end, to which the rules jump.
 #[derive(Clone, Copy)]
 pub(super) enum Answer {
     Allow,
@@ -155,8 +155,7 @@ const ARM: Calls = Calls {
     ..X86_64
 };
 
-/// Each list that is written out here is compared with linux-raw-sys where the crate is built for
-/// it.
+/// Each list is compared with linux-raw-sys, in a build for that processor.
 const _: () = {
     assert!(!cfg!(target_arch = "x86_64") || NATIVE.are(X86_64));
     assert!(!cfg!(target_arch = "x86") || NATIVE.are(I386));
@@ -236,7 +235,7 @@ const COUNT: usize = 22;
 #[derive(Clone, Copy)]
 pub(super) enum Rule {
     Always(Answer),
-    /// `ioctl`: what types into a terminal.
+    /// `ioctl` commands that type into a terminal.
     Terminals,
     /// `prlimit64` with a pid other than 0, which is the caller.
     OtherProcesses,

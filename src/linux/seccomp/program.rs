@@ -20,7 +20,7 @@ const _: () = {
 
 pub(super) const ALLOW: u32 = 0x7fff_0000;
 pub(super) const REFUSE: u32 = errno(Errno::PERM);
-/// So that a program looks for another way, as the C library does without `clone3`.
+/// With this errno a program tries another call, as the C library does without `clone3`.
 pub(super) const MISSING: u32 = errno(Errno::NOSYS);
 
 const fn errno(errno: Errno) -> u32 {
@@ -29,7 +29,7 @@ const fn errno(errno: Errno) -> u32 {
 
 const MOST: usize = 160;
 
-/// Puts a program together from its end, so that every place that a jump leads to is known.
+/// Assembles a program from its end, so that the target of each jump is known.
 struct Assembler {
     code: [sock_filter; MOST],
     start: usize,
@@ -43,7 +43,7 @@ impl Assembler {
         self.code[self.start] = sock_filter { code: code as u16, jt: jt as u8, jf: jf as u8, k };
     }
 
-    /// Loads the word at this place of `struct seccomp_data`.
+    /// Loads the word at this offset of `struct seccomp_data`.
     const fn load(&mut self, offset: u32) {
         self.put(BPF_LD | BPF_W | BPF_ABS, offset, 0, 0);
     }
@@ -54,7 +54,7 @@ impl Assembler {
         self.load(16 + 8 * n + if cfg!(target_endian = "big") { 4 } else { 0 });
     }
 
-    /// Leads to an answer where the test holds.
+    /// Jumps to an answer if the test holds.
     const fn answer_if(&mut self, test: u32, k: u32, answer: Answer) {
         let to_answer = MOST - 1 - answer as usize - self.start;
         self.put(BPF_JMP | test | BPF_K, k, to_answer, 0);
@@ -64,7 +64,7 @@ impl Assembler {
         self.put(BPF_RET | BPF_K, ALLOW, 0, 0);
     }
 
-    /// The rule of one call; what comes after it is for the others.
+    /// Adds the rule of one call. The rules of other calls come after it.
     const fn rule(&mut self, (call, rule): (u32, Rule)) {
         let end = self.start;
         match rule {
@@ -90,9 +90,9 @@ impl Assembler {
         self.put(BPF_JMP | BPF_JEQ | BPF_K, call, 0, others);
     }
 
-    /// The rules of an ABI, by number in groups of four, each of which is passed over if the number
-    /// is above it: the kernel tries all its calls when a filter is installed, and a list without
-    /// groups takes three times as long.
+    /// Adds the rules of an ABI, by number in groups of four. A group is skipped if the number is
+    /// above it. The kernel tries all its calls when a filter is installed, and without groups that
+    /// takes three times as long.
     const fn rules(&mut self, calls: Calls, is_x86_64: bool) {
         let rules = calls.rules();
         let mut n = rules.len();
@@ -130,7 +130,7 @@ const fn assemble() -> Assembler {
         program.put(BPF_RET | BPF_K, REFUSE, 0, 0);
         n += 1;
     }
-    // An ABI that is not known would give the calls other numbers.
+    // In an unknown ABI the calls would have other numbers.
     let mut starts = [0; 2];
     n = ABIS.len();
     while n > 0 {
