@@ -27,8 +27,9 @@ use crate::root::Root;
 /// [`run_as_keeping`](crate::Jailed::run_as_keeping) or
 /// [`enter_as_keeping`](crate::Jail::enter_as_keeping) kept, and requires nothing.
 ///
-/// ```no_run
-/// # #[cfg(target_os = "linux")] {
+/// ```standalone_crate
+/// # #[cfg(target_os = "linux")]
+/// # if autochroot::Protection::Landlock.cause().is_none() {
 /// use autochroot::{Jail, Protection, Seal};
 ///
 /// let seal = Seal::new().require(Protection::Seccomp).require(Protection::Landlock);

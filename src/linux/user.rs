@@ -52,8 +52,9 @@ const ROOM: usize = 64;
 
 /// A user for a process to become: a user id, a group id and supplementary groups (Linux).
 ///
-/// ```no_run
-/// # #[cfg(target_os = "linux")] {
+/// ```
+/// # #[cfg(target_os = "linux")]
+/// # if autochroot::User::find("www-data").is_ok() {
 /// use autochroot::{Gid, Uid, User};
 ///
 /// let by_name = User::find("www-data")?; // reads /etc/passwd and /etc/group

@@ -26,8 +26,9 @@ impl Jail<'_> {
     /// [`IdMap::None`] all ids show as 65534), the process is in no group that the user is not in,
     /// and unless the user is root it holds no capability. [`Jail::unjailed`] changes the user too.
     ///
-    /// ```no_run
-    /// # #[cfg(target_os = "linux")] {
+    /// ```standalone_crate
+    /// # #[cfg(target_os = "linux")]
+    /// # if rustix::process::geteuid().is_root() && autochroot::User::find("www-data").is_ok() {
     /// use autochroot::{Jail, User};
     ///
     /// let user = User::find("www-data")?;
