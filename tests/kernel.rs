@@ -126,7 +126,8 @@ fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
 }
 
 /// Processors for which CI builds the launcher alone, their machine in qemu and its console.
-const CPUS: [(&str, &[&str], &str); 2] = [
+const CPUS: [(&str, &[&str], &str); 3] = [
+    ("i686-unknown-linux-musl", &["qemu-system-i386", "-m", "512"], "ttyS0"),
     (
         "armv7-unknown-linux-musleabihf",
         &["qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15", "-m", "512"],
