@@ -18,10 +18,10 @@ use crate::capabilities::Capabilities;
 /// | `NoParent` | each parent has a reason of its own | `cause::proc_that_is_missing_hidden_or_read_only` |
 /// | `Seccomp` | even `unshare(0)` fails | `cause::a_seccomp_filter` |
 /// | `SeccompPerhaps` | `EPERM`, `EACCES` or `ENOSYS`; `prctl(PR_GET_SECCOMP)` returns 2 | `cause::a_seccomp_filter` |
-/// | `UnprivilegedUsernsClone` | `EPERM`; the sysctl is 0 | `kernel::every_caller_gets_the_jail_or_is_told_what_to_change` |
+/// | `UnprivilegedUsernsClone` | `EPERM`; the sysctl is 0 | `kernel::every_caller_gets_the_jail_or_a_true_remedy` |
 /// | `Chrooted` | `EPERM`; "/" is not the root of a mount | `cause::a_chroot_around_it_and_an_id_that_is_not_mapped` |
 /// | `UnmappedId` | `EPERM`; the id is not in the map | `cause::a_chroot_around_it_and_an_id_that_is_not_mapped` |
-/// | `UnmappedUser`, `SetgroupsDenied` | `EINVAL`; `EPERM` with the capability held | `cause::a_user_that_a_user_namespace_around…` |
+/// | `UnmappedUser`, `SetgroupsDenied` | `EINVAL`; `EPERM` with the capability held | `cause::a_user_outside_the_user_namespace_is_named` |
 /// | `NoMoreUserNamespaces`, `NoMoreMountNamespaces` | `ENOSPC`; the sysctl is 0 | `cause::a_limit_of_zero_and_one_that_is_reached` |
 /// | `UserNamespaceLimit` | `ENOSPC` or `EUSERS`; neither is 0 | `cause::a_nesting_of_more_than_32` |
 /// | `NoUserNamespaces` | `/proc/self/ns/user` is missing | none: no such kernel |

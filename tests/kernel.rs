@@ -470,7 +470,7 @@ fn list_without_failfs(detached: &str, unlinked: &str) -> String {
 /// Every kernel, every state, every root; as root, as an ordinary user, and with `-u`; sealed or
 /// not.
 #[test]
-fn every_caller_gets_the_jail_or_is_told_what_to_change() {
+fn every_caller_gets_the_jail_or_a_true_remedy() {
     let Some((kernels, launcher)) = kernels_and_launcher() else { return };
     for path in kernels {
         let said = boot(&path, &launcher, NO_TOMOYO);

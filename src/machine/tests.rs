@@ -247,7 +247,7 @@ fn chroot_is_only_tried_again_after_eperm_and_only_once() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_drawn_anew_but_not_for_ever() {
+fn another_name_is_tried_a_few_times() {
     let taken = Fault::of(Errno::EXIST);
     let mut twice = world(true, &[(4, taken), (5, taken)]);
     assert_eq!(twice.enter(AS_ROOT, 1).now, Inside);
@@ -279,7 +279,7 @@ fn a_directory_that_somebody_got_at_is_given_up_and_another_made() {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes minutes")]
-fn an_interrupted_call_is_asked_again_but_not_for_ever() {
+fn an_interrupted_call_is_repeated_a_few_times() {
     let interrupted = Fault::of(Errno::INTR);
     for (plan, may_chroot, calls) in ways_in() {
         for n in 0..calls.len() {
@@ -477,7 +477,7 @@ fn interruptions_and_names_are_counted_apart() {
 }
 
 #[test]
-fn a_directory_that_could_not_be_discarded_is_told_of_when_the_entry_is_refused() {
+fn a_directory_that_could_not_be_discarded_is_reported_when_the_entry_is_refused() {
     let not_empty = Fault::of(Errno::NOTEMPTY);
     let mut world = world(true, &[(6, not_empty), (7, not_empty), (13, IO)]);
     let end = world.enter(AS_ROOT, 1);

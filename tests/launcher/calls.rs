@@ -164,7 +164,7 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
 
 /// Those that `Jailed::run_as` and `Jailed::seal` say they cost.
 #[test]
-fn what_is_given_away_takes_as_many_calls_as_documented() {
+fn run_as_and_seal_take_as_many_calls_as_documented() {
     let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap();
     let capabilities = last.trim().parse::<usize>().unwrap() + 1;
     let mut ways = vec![(plain(), vec![], SEAL_LATER + capabilities)];

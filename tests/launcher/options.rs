@@ -7,7 +7,7 @@ use crate::common::*;
 use crate::{assert_fails, autochroot, run, text};
 
 #[test]
-fn userns_never_and_always_are_heeded() {
+fn userns_never_and_always_are_obeyed() {
     let message = "cannot chroot: EPERM (operation not permitted) (--root unlinked)\n  \
                    hint: run as root or with CAP_SYS_CHROOT, or allow user namespaces (UserNamespace::Auto, --userns auto)";
     assert_fails(&run(plain(), ["--userns=never".as_ref(), "--root=unlinked".as_ref(), payload()]), 125, message);

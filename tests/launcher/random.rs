@@ -9,7 +9,7 @@ use crate::{run, text};
 /// Command lines put together at random, each word as it is or with a byte changed: whatever they
 /// are, there is an exit status that is listed, and a message for each that means a failure.
 #[test]
-fn no_command_line_does_anything_but_run_or_say_why_not() {
+fn every_command_line_runs_or_is_refused_with_a_reason() {
     const WORDS: [&str; 48] = [
         "-r",
         "--root",

@@ -43,7 +43,7 @@ fn check_says_what_it_found() {
 }
 
 #[test]
-fn every_root_is_entered_and_told() {
+fn every_root_is_entered_and_reported() {
     let scratch = Scratch::new();
     fs::copy("/etc/hostname", scratch.0.join("file")).unwrap();
     for user in users() {

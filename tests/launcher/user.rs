@@ -125,7 +125,7 @@ fn without_the_files_there_are_ids() {
 }
 
 #[test]
-fn who_is_not_there_is_refused_before_anything_is_done() {
+fn an_unknown_user_is_refused_before_anything_is_done() {
     root_only!();
     let mut groups = String::new();
     (0..65537).for_each(|n| writeln!(groups, "g{n}:x:{n}:svc").unwrap());
@@ -156,7 +156,7 @@ fn who_is_not_there_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn a_group_may_have_thousands_of_members_and_a_name_of_any_length_is_nobodys() {
+fn a_group_may_have_thousands_of_members_and_names_of_any_length() {
     root_only!();
     let member = "x".repeat(5000);
     let group = format!("many:x:7003:{}svc\n{member}:x:7004:svc\nlong:x:7005:{member},svc\n", "x,".repeat(10_000));
@@ -167,7 +167,7 @@ fn a_group_may_have_thousands_of_members_and_a_name_of_any_length_is_nobodys() {
 }
 
 #[test]
-fn whoever_cannot_chroot_becomes_the_user_first() {
+fn without_chroot_the_user_comes_first() {
     root_only!();
     for (options, expected) in [
         (&["--user=svc"][..], "7001 7001 7002 7002 ["),
@@ -212,7 +212,7 @@ fn an_ordinary_user_keeps_no_group_that_was_not_asked_for() {
 
 /// As a supervisor starts a service: the user already, with a capability.
 #[test]
-fn who_is_that_user_already_needs_no_privilege_and_keeps_none() {
+fn a_process_that_is_the_user_needs_no_privilege_and_keeps_none() {
     root_only!();
     for (capability, options) in
         [("sys_chroot", &["-v"][..]), ("net_raw", &["--no-seal"]), ("net_raw", &["--no-seal", "--root=/"])]
@@ -297,7 +297,7 @@ fn with_a_user_namespace_the_user_comes_first() {
 }
 
 #[test]
-fn an_ordinary_user_can_be_nobody_else() {
+fn an_ordinary_user_cannot_become_another() {
     let User::Plain(id) = plain() else { unreachable!() };
     let (launcher, payload) = (launcher(), payload());
     as_user(plain(), || {
@@ -319,7 +319,7 @@ fn an_ordinary_user_can_be_nobody_else() {
 /// Malformed entries, comments and the like give nobody the ids of anybody else, by name or by
 /// number: getpwnam(3) and getgrnam(3) do not know them either, or not with these ids.
 #[test]
-fn a_malformed_line_is_nobody() {
+fn a_malformed_line_names_no_user() {
     root_only!();
     for (passwd, user) in [
         ("svc:x:7001,0:7002,0::/:", "svc"),
@@ -403,7 +403,7 @@ fn a_member_is_the_whole_text_between_two_commas() {
 
 /// Whatever is in the two files, somebody is found or not, and no more.
 #[test]
-fn rubbish_in_the_files_is_nobody() {
+fn random_account_files_are_read_or_refused() {
     root_only!();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..300 {
@@ -433,7 +433,7 @@ fn rubbish_in_the_files_is_nobody() {
 
 /// In a user namespace around the launcher, before anything has changed.
 #[test]
-fn a_user_that_a_user_namespace_does_not_have_is_refused_and_oneself_is_not() {
+fn a_user_outside_the_user_namespace_is_refused_and_the_own_one_is_not() {
     let (launcher, payload) = (launcher(), payload());
     as_user(plain(), || {
         let start = || {

@@ -160,7 +160,7 @@ fn capabilities_that_are_missing() {
 
 /// An id that the user namespace around the process does not map, and groups that it may not set.
 #[test]
-fn a_user_that_a_user_namespace_around_the_process_does_not_have() {
+fn a_user_outside_the_user_namespace_is_named() {
     root_only!();
     as_user(User::Root, || {
         // Only from outside are more ids than one mapped.

@@ -292,7 +292,7 @@ fn an_rmdir_that_fails_is_an_error() {
 }
 
 #[test]
-fn an_rmdir_that_only_says_it_succeeded_is_an_error() {
+fn an_rmdir_that_does_nothing_is_an_error() {
     let parent = Scratch::new();
     as_each_user(|_| {
         fake_success(libc::SYS_unlinkat);
@@ -304,7 +304,7 @@ fn an_rmdir_that_only_says_it_succeeded_is_an_error() {
 /// A filter may return any errno up to 4095: none is taken for an answer of ours, and each can be
 /// displayed.
 #[test]
-fn an_errno_that_nobody_knows_is_displayed_by_its_number() {
+fn an_unknown_errno_is_displayed_as_its_number() {
     for errno in [524, 2999, 3000, 3013, 3099, 3100, 3163, 3164, 4095] {
         as_each_user(|_| {
             fake_errno(libc::SYS_fchdir, errno);
@@ -316,7 +316,7 @@ fn an_errno_that_nobody_knows_is_displayed_by_its_number() {
 }
 
 #[test]
-fn a_chroot_that_only_says_it_succeeded_is_an_error() {
+fn a_chroot_that_does_nothing_is_an_error() {
     as_each_user(|_| {
         fake_success(libc::SYS_chroot);
         let error = refusal(Jail::unlinked());
@@ -325,7 +325,7 @@ fn a_chroot_that_only_says_it_succeeded_is_an_error() {
 }
 
 #[test]
-fn a_capset_that_only_says_it_succeeded_is_an_error() {
+fn a_capset_that_does_nothing_is_an_error() {
     as_user(plain(), || {
         fake_success(libc::SYS_capset);
         let error = refusal(Jail::unlinked());
@@ -478,7 +478,7 @@ fn the_umask_does_not_close_the_root_to_a_later_user() {
 }
 
 #[test]
-fn a_parent_that_will_not_do_is_refused_by_name_of_the_reason() {
+fn an_unusable_parent_is_refused_with_the_reason() {
     let scratch = Scratch::new();
     let file = scratch.0.join("file");
     fs::write(&file, "").unwrap();

@@ -369,7 +369,7 @@ fn the_session_keyring_is_replaced_or_it_is_reported_why_not() {
 }
 
 #[test]
-fn what_is_required_and_takes_a_capability_is_known_before_anything_has_changed() {
+fn a_required_protection_without_its_capability_is_refused_before_anything_has_changed() {
     for (protection, name) in [(Protection::BoundingSet, "bounding-set"), (Protection::Securebits, "securebits")] {
         assert_eq!(Protection::named(name.as_bytes()), Some(protection));
         as_user(plain(), || {
@@ -394,7 +394,7 @@ fn what_is_required_and_takes_a_capability_is_known_before_anything_has_changed(
 /// Each version of Landlock has its own set of accesses and size of structure, and a kernel refuses
 /// a newer one.
 #[test]
-fn what_landlock_is_asked_for_is_what_the_kernel_knows() {
+fn landlock_handles_what_the_kernel_knows() {
     let Some(abi) = landlock_abi() else { return skipped("this kernel has no Landlock") };
     as_user(plain(), || {
         let directory = fs::File::open("/usr").unwrap();
@@ -509,7 +509,7 @@ fn cap_setuid_and_cap_setgid_are_enough_for_run_as() {
 }
 
 #[test]
-fn run_as_in_a_user_namespace_is_for_ones_own_ids_and_tries_no_groups() {
+fn run_as_in_a_user_namespace_accepts_the_own_ids_only() {
     as_user(plain(), || {
         let [uid, .., gid] = ids();
         fake(SET_IDS[2], Errno::IO);
@@ -535,7 +535,7 @@ fn run_as_in_a_user_namespace_is_for_ones_own_ids_and_tries_no_groups() {
 }
 
 #[test]
-fn ids_that_are_none_are_refused_before_anything_has_changed() {
+fn invalid_ids_are_refused_before_anything_has_changed() {
     root_only!();
     let too_many = vec![5; 65537];
     for (uid, gid, groups) in [(u32::MAX, 5, &[][..]), (5, u32::MAX, &[]), (5, 5, &[5, u32::MAX]), (5, 5, &too_many)] {
@@ -617,7 +617,7 @@ fn a_capability_that_cannot_be_handed_over_is_refused_before_anything_has_change
 }
 
 #[test]
-fn without_cap_setpcap_a_capability_is_kept_through_an_execve_all_the_same() {
+fn a_capability_is_kept_through_an_execve_without_cap_setpcap() {
     root_only!();
     as_user(User::Root, || {
         let mut now = capabilities(None).unwrap();
@@ -631,7 +631,7 @@ fn without_cap_setpcap_a_capability_is_kept_through_an_execve_all_the_same() {
 }
 
 #[test]
-fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
+fn a_thread_in_the_jail_is_found_where_unshare_is_filtered() {
     root_only!();
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);
@@ -682,7 +682,7 @@ fn where_unshare_is_filtered_a_thread_made_in_the_jail_is_seen_all_the_same() {
 }
 
 #[test]
-fn groups_that_are_not_those_asked_for_are_an_error() {
+fn wrong_groups_are_an_error() {
     root_only!();
     let many: Vec<u32> = (100..400).rev().collect();
     for (now, wanted) in
@@ -729,7 +729,7 @@ fn the_parent_death_signal_survives_a_change_of_user() {
 }
 
 #[test]
-fn calls_that_only_say_they_succeeded_are_errors() {
+fn calls_that_do_nothing_are_errors() {
     root_only!();
     for call in [SET_IDS[0], SET_IDS[1], libc::SYS_capset] {
         as_user(User::Root, || {
@@ -758,7 +758,7 @@ fn calls_that_only_say_they_succeeded_are_errors() {
 }
 
 #[test]
-fn verify_tells_what_read_only_means() {
+fn verify_reports_a_read_only_root() {
     let disk = Scratch::new();
     as_each_user(|user| {
         // On a tmpfs, an owner can change the mode, and then make nameless files.

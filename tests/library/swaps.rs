@@ -199,7 +199,7 @@ fn path_of(pointer: usize) -> &'static str {
 /// What `verify` compares, each of them changed once: the directory, its device, its links, ".."
 /// and the working directory.
 #[test]
-fn a_root_that_is_another_in_one_respect_is_seen() {
+fn a_root_that_differs_in_one_respect_is_found() {
     /// What is told of this path that is not so.
     type Lie = (&'static str, fn(&mut libc::stat));
     static LIE: std::sync::Mutex<Lie> = std::sync::Mutex::new(("", |_| {}));
