@@ -149,9 +149,8 @@ fn the_root_is_seen_from_outside_as_the_readme_says() {
     }
 }
 
-/// The options in the order of the parser's table, which `--help` prints.
-#[test]
-fn the_man_page_has_the_options_of_the_parser() {
+/// The long and short names of the options in the order of the parser's table, which `--help` prints.
+fn options() -> Vec<(String, Option<String>)> {
     let help = command(launcher()).arg("--help").output().unwrap();
     let help = text(&help.stdout);
     assert!(help.lines().count() <= 24 && help.lines().all(|line| line.len() <= 80), "{help}");
@@ -160,10 +159,14 @@ fn the_man_page_has_the_options_of_the_parser() {
         let at = line.len() - line.trim_start().len();
         words.first().filter(|word| word.starts_with('-'))?;
         let long = words.iter().take(2).find_map(|word| word.strip_prefix("--"))?;
-        (at > 0 && at < 8)
-            .then(|| (long.to_owned(), words[0].strip_prefix('-').filter(|one| one.len() == 1).map(str::to_owned)))
+        let letter = words[0].strip_prefix('-').filter(|one| one.len() == 1).map(str::to_owned);
+        (at > 0 && at < 8).then(|| (long.to_owned(), letter))
     });
-    let in_the_help: Vec<_> = options.collect();
+    options.collect()
+}
+
+#[test]
+fn the_man_page_has_the_options_of_the_parser() {
     let in_the_man_page: Vec<_> = MAN_PAGE
         .lines()
         .filter_map(|line| {
@@ -172,7 +175,7 @@ fn the_man_page_has_the_options_of_the_parser() {
             Some((long.to_owned(), Some(words[0].to_owned()).filter(|word| word.len() == 1)))
         })
         .collect();
-    assert_eq!(in_the_man_page, in_the_help);
+    assert_eq!(in_the_man_page, options());
 }
 
 #[test]
@@ -199,4 +202,30 @@ fn the_man_page_has_every_line_of_check() {
         }
     }
     assert!(documented.iter().all(|key| printed.contains(*key)), "{documented:?} {printed:?}");
+}
+
+#[test]
+fn the_shells_complete_the_options_of_the_parser() {
+    const BASH: &str = include_str!("../../src/bin/autochroot/autochroot.bash");
+    const ZSH: &str = include_str!("../../src/bin/autochroot/autochroot.zsh");
+    const FISH: &str = include_str!("../../src/bin/autochroot/autochroot.fish");
+    for (long, letter) in options() {
+        let letter = letter.unwrap_or_default();
+        let fish = if letter.is_empty() { format!("autochroot -l {long} ") } else { format!("-s {letter} -l {long} ") };
+        let zsh = if letter.is_empty() { format!("'--{long}[") } else { format!("{{-{letter},--{long}}}") };
+        assert!(FISH.contains(&fish) && ZSH.contains(&zsh), "{long}");
+        assert!(BASH.split([' ', '\n', '\'']).any(|word| word == format!("--{long}")), "{long}");
+    }
+    // What bash offers.
+    let script = r#"
+        source "$0"
+        for line in 'autochroot --ke' 'autochroot --root det' 'autochroot --require s'; do
+            COMP_WORDS=($line)
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+            _autochroot
+            echo "${COMPREPLY[@]}"
+        done"#;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/autochroot/autochroot.bash");
+    let output = command(Path::new("bash")).args(["-c", script]).arg(file).output().unwrap();
+    assert_eq!(text(&output.stdout), "--keep-fds\ndetached\nseccomp securebits\n", "{output:?}");
 }
