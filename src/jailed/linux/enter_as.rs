@@ -42,6 +42,7 @@ impl Jail<'_> {
     /// 14 system calls more than `enter` and `run_as`: three for the ids and groups, two for the
     /// capabilities, and nine to read `/proc/self/uid_map`, `gid_map` and `setgroups`. A process
     /// that is the user already and enters through a user namespace makes five more than `enter`.
+    /// The id 65534 takes six more, because an id that is not mapped shows as 65534.
     ///
     /// # Requirements
     ///
