@@ -192,7 +192,7 @@ const fn with_files(text: &'static str) -> &'static str {
 
 answers! {
     Relative => "the path is not absolute",
-    RelativeInRoot => with_files("its path in the root does not begin with \"/\""),
+    RelativeInRoot => with_files("its path in the root does not begin with \"/\": give one, as in FILE=/PATH"),
     NotSticky => "everyone can write to it and it is not sticky",
     OtherOwner => "it belongs to another user: the file system gives it another owner, or somebody replaced it",
     Umask => "the umask takes away the right to read or search it",

@@ -118,7 +118,7 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             125,
             &with_residue(
                 options,
-                "cannot open the files for the root: file 1: its path in the root does not begin with \"/\" (--file passwd)",
+                "cannot open the files for the root: file 1: its path in the root does not begin with \"/\": give one, as in FILE=/PATH (--file passwd)",
             ),
         );
         assert_fails(

@@ -242,7 +242,7 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
             assert_eq!(copied(source), text, "{}", String::from_utf8_lossy(source));
         }
         for (path, text) in [
-            (&b"x"[..], "its path in the root does not begin with \"/\""),
+            (&b"x"[..], "its path in the root does not begin with \"/\": give one, as in FILE=/PATH"),
             (b"/a/../x", "its path in the root has an empty name, \".\", \"..\" or a NUL byte"),
             (b"/good", "an earlier file has the same path in the root"),
             (b"/good/x", "one of its path and that of an earlier file leads through the other"),
