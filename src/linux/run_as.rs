@@ -95,7 +95,7 @@ impl<'a> RunAs<'a> {
         use Become::{
             Ambient, BoundingSet, DeathSignal, DropCapabilities, Keyring, Securebits, SetGid, SetGroups, SetUid, Verify,
         };
-        match (in_user_namespace, uid, way) {
+        let all: &[Become] = match (in_user_namespace, uid, way) {
             (_, _, Way { ids: false, groups: false }) if in_user_namespace || uid == 0 => &[Verify],
             (true, _, _) => &[SetGid, SetUid, DeathSignal, Verify],
             (false, 0, _) => &[SetGroups, SetGid, SetUid, DeathSignal, Verify],
@@ -114,6 +114,10 @@ impl<'a> RunAs<'a> {
                 DeathSignal,
                 Verify,
             ],
+        };
+        match all {
+            [SetGroups, others @ ..] if !way.groups => others,
+            all => all,
         }
     }
 
@@ -126,7 +130,6 @@ impl<'a> RunAs<'a> {
             Become::Threads => still_alone(self.before.stat),
             Become::Ids => self.check(),
             Become::Keep => held_of(self.keep),
-            Become::SetGroups if !self.way.groups => Ok(()),
             Become::SetGroups => Ok(set_thread_groups(gids(self.user.groups()))?),
             Become::SetGid => {
                 let gid = RawGid::from_raw(self.user.gid().as_raw());

@@ -25,8 +25,8 @@ mod tests {
     fn a_straight_way_stops_at_the_first_failure_and_says_whether_anything_changed() {
         let mut count = 0;
         for (in_user_namespace, uid) in [(false, 0), (false, 1), (true, 1)] {
-            for ids in [false, true] {
-                let changes = RunAs::changes(in_user_namespace, uid, Way { ids, groups: ids });
+            for (ids, groups) in [(false, false), (false, true), (true, false), (true, true)] {
+                let changes = RunAs::changes(in_user_namespace, uid, Way { ids, groups });
                 count += walks(RunAs::CHECKS, changes);
             }
         }
