@@ -621,9 +621,7 @@ fn a_check_without_an_answer_says_what_became_of_the_fork() {
     for errno in [Errno::AGAIN, Errno::NOMEM, Errno::NOSYS] {
         as_each_user(|_| {
             fake(libc::SYS_clone, errno);
-            #[cfg(target_arch = "x86_64")]
-            fake(libc::SYS_fork, errno);
-            #[cfg(target_arch = "x86")]
+            #[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "arm"))]
             fake(libc::SYS_fork, errno);
             assert_refused(Jail::unlinked().check().unwrap_err(), Step::Fork, errno);
         });

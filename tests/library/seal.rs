@@ -578,7 +578,7 @@ fn a_thread_made_in_the_jail_is_refused_by_run_as_and_seal() {
 #[test]
 fn inherited_securebits_are_added_to_and_never_an_error() {
     root_only!();
-    for inherited in [0x0_u64, 0x1, 0x2, 0x3, 0x8, 0x10, 0x20, 0x30, 0x40, 0x80, 0xc0, 0x100, 0x300] {
+    for inherited in [0x0 as libc::c_ulong, 0x1, 0x2, 0x3, 0x8, 0x10, 0x20, 0x30, 0x40, 0x80, 0xc0, 0x100, 0x300] {
         for run_as in [false, true] {
             as_user(User::Root, || {
                 if unsafe { libc::prctl(libc::PR_SET_SECUREBITS, inherited) } != 0 {
@@ -594,7 +594,7 @@ fn inherited_securebits_are_added_to_and_never_an_error() {
                 assert_eq!(held(), 0);
                 assert_eq!(now & 0xaa, 0xaa, "{inherited:#x}: every lock");
                 assert_eq!(
-                    u64::from(now) & inherited & 0x300,
+                    libc::c_ulong::from(now) & inherited & 0x300,
                     inherited & 0x300,
                     "{inherited:#x}: what is not ours stays"
                 );

@@ -45,7 +45,9 @@ unsafe extern "C" {
 const NUMBERS: [c_long; 4] = [250, 321, 298, 323];
 #[cfg(target_arch = "x86")]
 const NUMBERS: [c_long; 4] = [288, 357, 336, 374];
-#[cfg(target_arch = "aarch64")]
+#[cfg(target_arch = "arm")]
+const NUMBERS: [c_long; 4] = [311, 386, 364, 388];
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 const NUMBERS: [c_long; 4] = [219, 280, 241, 282];
 
 const IO_URING_SETUP: c_long = 425;
