@@ -135,9 +135,14 @@ impl Line {
         !matches!(self.name.bytes.first(), None | Some(0 | b'#' | b'+' | b'-'))
     }
 
-    /// Returns the id in the third field, of whatever line it is.
-    pub(super) fn id(&self) -> Option<u32> {
+    fn id(&self) -> Option<u32> {
         number(self.third.get()?)
+    }
+
+    /// Returns the id that a C library may read in the third field, which need not be well-formed.
+    pub(super) fn seeming_id(&self) -> Option<u32> {
+        let text = self.third.get()?.trim_ascii();
+        number(text.strip_prefix(b"+").unwrap_or(text))
     }
 
     /// Returns the user id and group id, if the line of `/etc/passwd` is well-formed: an id

@@ -308,7 +308,7 @@ fn find_login(name: &[u8], id: Option<u32>) -> Result<Option<Login>, UserError> 
     each(Accounts::Passwd, b"", &mut |line| {
         let is_it = match id {
             None => line.name.get() == Some(name),
-            Some(id) => line.id() == Some(id),
+            Some(id) => line.seeming_id() == Some(id),
         };
         if is_it {
             let login = line.login().map(|(uid, gid)| Login { name: line.name, uid, gid });

@@ -397,8 +397,10 @@ fn a_member_is_the_whole_text_between_two_commas() {
     // not passed over.
     let output = ids(Some("a:x:00000000009:90::/:\nb:x:9:91::/:\n"), None, &["--user=9"]);
     assert!(both(&output).0.contains("\nids: 9 9 90 90 [90]\n"), "{output:?}");
-    let output = ids(Some(" a:x:9:90::/:\nb:x:9:91::/:\n"), None, &["--user=9"]);
-    crate::assert_fails(&output, 125, "--user 9: line 1 of /etc/passwd is malformed");
+    for first in [" a:x:9:90::/:", "a:x: 9:90::/:", "a:x:+9:90::/:", "a:x:9 :90::/:", "a,b:x:9:90::/:", "a:x:9:"] {
+        let output = ids(Some(&format!("{first}\nb:x:9:91::/:\n")), None, &["--user=9"]);
+        crate::assert_fails(&output, 125, "--user 9: line 1 of /etc/passwd is malformed");
+    }
 }
 
 /// Whatever is in the two files, somebody is found or not, and no more.
