@@ -219,7 +219,7 @@ answers! {
     UnmappedId => "an id is not mapped in this user namespace",
     SetgroupsDenied => "this user namespace denies setgroups",
     OtherGroup => " of the process is not a group of the user",
-    NothingKept => "the entry needs a user namespace, in which none can be kept",
+    NothingKept => "none can be kept in a user namespace",
     Reversible => "the old ids can be set again",
     NoNewPrivs => "no_new_privs is not set",
     /// `$TMPDIR` is not set.

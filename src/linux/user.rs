@@ -200,7 +200,7 @@ impl fmt::Display for UserError {
             UserError::TooManyGroups { room } => {
                 f.write_str("the user is in more than ")?;
                 decimal(f, u32::try_from(room).unwrap_or(u32::MAX))?;
-                f.write_str(" groups: give one, as in USER:GROUP, or more room")
+                f.write_str(" groups: give one, as in USER:GROUP")
             }
             UserError::Malformed { file, line } => {
                 f.write_str("line ")?;
