@@ -28,7 +28,7 @@ pub fn mount_tmpfs(target: &Path, flags: libc::c_ulong, options: &str) {
     assert_eq!(mounted, 0, "mount: {}", std::io::Error::last_os_error());
 }
 
-/// Sets or remove TMPDIR, in a fork: by the C library, since some thread may have held std's lock
+/// Sets or removes TMPDIR, in a fork: by the C library, since some thread may have held std's lock
 /// when the fork was made.
 pub fn set_tmpdir(path: Option<&Path>) {
     let done = match path.map(|path| std::ffi::CString::new(path.to_str().unwrap()).unwrap()) {

@@ -155,7 +155,7 @@ fn once(jail: Jail<'_>) -> i32 {
     }
 }
 
-/// Enters as many times, each in a fork, and say how often there was a jail and how often a clean
+/// Enters as many times, each in a fork, and says how often there was a jail and how often a clean
 /// error.
 fn many(entries: usize, jail: Jail<'_>) -> i32 {
     let mut outcomes = [0; 2];
@@ -190,7 +190,7 @@ fn root_in(kind: &str, parent: &Scratch) -> String {
     if kind == "unlinked" { format!("unlinked {}", parent.0.display()) } else { kind.to_owned() }
 }
 
-/// Fails each call of `subject` once with each of several errnos, and have `judge` say whether what
+/// Fails each call of `subject` once with each of several errnos, and has `judge` say whether what
 /// came of it will do.
 fn fail_each_call(subject: Subject, judge: impl Fn(&Output) -> bool) {
     let mut injected = 0;
