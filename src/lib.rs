@@ -16,6 +16,7 @@
 mod capabilities;
 mod cause;
 mod check;
+mod elf;
 mod enter;
 mod entry;
 mod error;
@@ -45,6 +46,9 @@ use unix as os;
 pub use check::Check;
 /// For the launcher alone.
 #[doc(hidden)]
+pub use elf::EM_CURRENT;
+/// For the launcher alone.
+#[doc(hidden)]
 pub use entry::{LeadsTo, leads_to};
 pub use entry::{OpenDirectories, RootMutability};
 /// For the launcher alone.
@@ -60,7 +64,7 @@ pub use jailed::Jailed;
 /// For the launcher alone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[doc(hidden)]
-pub use linux::{open_source, securebits_are_locked, syscall, with_groups};
+pub use linux::{is_procfs, open_source, securebits_are_locked, syscall, with_groups};
 pub use parse::ParseError;
 pub use root::Root;
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -29,6 +29,7 @@ mod way;
 
 pub use files::open_source;
 pub use groups::with_groups;
+pub use proc::is_procfs;
 pub use seal::Seal;
 pub use user::{Gid, Uid, User, UserError};
 

@@ -126,7 +126,7 @@ fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
 }
 
 /// Processors for which CI builds the launcher alone, their machine in qemu and its console.
-const CPUS: [(&str, &[&str], &str); 3] = [
+const CPUS: [(&str, &[&str], &str); 6] = [
     ("i686-unknown-linux-musl", &["qemu-system-i386", "-m", "512"], "ttyS0"),
     (
         "armv7-unknown-linux-musleabihf",
@@ -134,10 +134,14 @@ const CPUS: [(&str, &[&str], &str); 3] = [
         "ttyAMA0",
     ),
     ("riscv64gc-unknown-linux-musl", &["qemu-system-riscv64", "-M", "virt", "-m", "1024"], "ttyS0"),
+    // Without floating point, as in routers.
+    ("mipsel-unknown-linux-musl", &["qemu-system-mipsel", "-M", "malta", "-cpu", "24Kc", "-m", "512"], "ttyS0"),
+    ("powerpc64le-unknown-linux-musl", &["qemu-system-ppc64", "-M", "pseries", "-m", "1024"], "hvc0"),
+    ("s390x-unknown-linux-musl", &["qemu-system-s390x", "-m", "1024"], "ttysclp0"),
 ];
 
 /// `AUTOCHROOT_CPUS` names a directory with a directory for each processor, which holds a kernel,
-/// the launcher, a static busybox and, for armv7, the tests of the library.
+/// the launcher, a static busybox and, for all but i686, the tests of the library.
 #[test]
 #[ignore = "run by .ci/steps/cpus, which builds what it boots"]
 fn on_other_processors_the_launcher_is_process_1_for_every_user() {
@@ -147,7 +151,12 @@ fn on_other_processors_the_launcher_is_process_1_for_every_user() {
     for (cpu, machine, console) in CPUS {
         let directory = directory.join(cpu);
         let [kernel, launcher, busybox] = ["vmlinuz", "autochroot", "busybox"].map(|name| directory.join(name));
-        let files = [("autochroot", &*launcher), ("busybox", &*busybox), ("hosts", Path::new("/etc/hosts"))];
+        let files = [
+            ("autochroot", &*launcher),
+            ("busybox", &*busybox),
+            ("hosts", Path::new("/etc/hosts")),
+            ("foreign", payload()),
+        ];
         let run = |init: &str| {
             boot_machine(machine, &kernel, &files, &format!("console={console} quiet panic=-1 rdinit={init}"))
         };
@@ -189,6 +198,7 @@ fn on_other_processors_the_launcher_is_process_1_for_every_user() {
             ("/autochroot --no-seal -r/ -u7:8 /autochroot /busybox id", "hint: mount /proc, or go without id maps"),
             ("/autochroot -u svc /busybox id", "autochroot: --user svc: no such user in /etc/passwd"),
             ("/autochroot /none", "autochroot: /none: not found"),
+            ("/autochroot /foreign", "autochroot: /foreign: is for another processor"),
         ] {
             let said = run(&format!("/busybox -- sh -c \"{command}; /busybox sleep 1\""));
             assert!(said.contains(expected), "{cpu}: {command}: {expected}: {said}");

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use linux_raw_sys::general::{__NR_io_uring_enter, RLIMIT_NOFILE};
 use rustix::fd::AsRawFd as _;
-use rustix::fs::{CWD, PROC_SUPER_MAGIC, readlinkat_raw, stat, statfs};
+use rustix::fs::{CWD, readlinkat_raw, stat, statfs};
 use rustix::io::Errno;
 
 use super::proc;
@@ -22,7 +22,7 @@ use crate::text::{c_str, digits, number};
 pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
     let descriptors = if threads { c"/proc/thread-self/fd" } else { c"/proc/self/fd" };
     let is_proc = match statfs(descriptors) {
-        Ok(proc) => proc.f_type == PROC_SUPER_MAGIC,
+        Ok(file_system) => proc::is_procfs(&file_system),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => false,
         Err(errno) => return Err(errno.into()),
     };

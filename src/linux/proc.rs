@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, StatxFlags, fstatfs, openat, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, StatFs, StatxFlags, fstatfs, openat, statx};
 use rustix::io::{Errno, pread, read};
 
 use crate::error::Fault;
@@ -19,7 +19,14 @@ pub(super) fn open_directory(from: BorrowedFd<'_>, path: &CStr) -> Result<OwnedF
 /// Opens a directory or a file.
 pub(super) fn open(from: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let file = openat(from, path, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty())?;
-    if fstatfs(&file)?.f_type == PROC_SUPER_MAGIC { Ok(file) } else { Err(Errno::IO) }
+    if is_procfs(&fstatfs(&file)?) { Ok(file) } else { Err(Errno::IO) }
+}
+
+/// Returns whether this file system is procfs.
+#[must_use]
+#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the types differ from one processor to the next")]
+pub fn is_procfs(file_system: &StatFs) -> bool {
+    file_system.f_type as u64 == PROC_SUPER_MAGIC as u64
 }
 
 /// Calls `each` with the name of every entry but "." and "..", until it fails. Entries that come or

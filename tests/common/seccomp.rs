@@ -96,7 +96,8 @@ fn filter_argument(number: libc::c_long, argument: Option<(u32, u32)>, action: u
         vec![code(BPF_LD | BPF_W | BPF_ABS, 0, 0), code(BPF_JMP | BPF_JEQ | BPF_K, u32::try_from(number).unwrap(), 1)];
     if let Some((nth, argument)) = argument {
         filter[1].jf = 3;
-        filter.push(code(BPF_LD | BPF_W | BPF_ABS, 16 + 8 * nth, 0));
+        let low_half = if cfg!(target_endian = "big") { 4 } else { 0 };
+        filter.push(code(BPF_LD | BPF_W | BPF_ABS, 16 + 8 * nth + low_half, 0));
         filter.push(code(BPF_JMP | BPF_JEQ | BPF_K, argument, 1));
     }
     filter.push(code(BPF_RET | BPF_K, action, 0));

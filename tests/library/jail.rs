@@ -566,9 +566,6 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
 
 #[test]
 fn the_error_is_an_io_error_too() {
-    let error = refusal(Jail::unlinked_in(b"/nonexistent"));
-    // This process has other threads: that comes first.
-    assert_refused(error, Step::Threads, Errno::INVAL);
     let io = std::io::Error::from(refusal(Jail::unlinked_in(b"/nonexistent").allow_threads().allow_open_directories()));
     assert_eq!(io.kind(), ErrorKind::NotFound);
     assert_eq!(io.to_string(), "cannot use the parent directory: ENOENT (no such file or directory)");
@@ -610,7 +607,9 @@ fn a_check_without_an_answer_says_what_became_of_the_fork() {
         kill_at(libc::SYS_fchdir);
         let error = Jail::unlinked().check().unwrap_err();
         assert_eq!((error.step(), error.raw_os_error(), error.is_partial()), (Step::Fork, None, false));
-        assert_eq!(error.to_string(), "cannot try it in a process of its own: that process was killed by signal 31");
+        let killed =
+            format!("cannot try it in a process of its own: that process was killed by signal {}", libc::SIGSYS);
+        assert_eq!(error.to_string(), killed);
     });
     as_each_user(|_| {
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
@@ -621,7 +620,7 @@ fn a_check_without_an_answer_says_what_became_of_the_fork() {
     for errno in [Errno::AGAIN, Errno::NOMEM, Errno::NOSYS] {
         as_each_user(|_| {
             fake(libc::SYS_clone, errno);
-            #[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "arm"))]
+            #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
             fake(libc::SYS_fork, errno);
             assert_refused(Jail::unlinked().check().unwrap_err(), Step::Fork, errno);
         });

@@ -135,9 +135,11 @@ const REFUSED: [(libc::c_long, Args); 14] = [
     (libc::SYS_prlimit64, [1 | 1 << 32, 0, 0, 0]),
     #[cfg(target_pointer_width = "32")]
     (libc::SYS_prlimit64, [2, 0, 0, 0]),
-    (libc::SYS_ioctl, [BAD, 0x5412, 0, 0]),
-    (libc::SYS_ioctl, [BAD, 0x541c, 0, 0]),
+    (libc::SYS_ioctl, [BAD, TYPING[0], 0, 0]),
+    (libc::SYS_ioctl, [BAD, TYPING[1], 0, 0]),
 ];
+/// TIOCSTI and TIOCLINUX, commands that type into a terminal.
+const TYPING: [usize; 2] = if cfg!(target_arch = "mips") { [0x5472, 0x5483] } else { [0x5412, 0x541c] };
 const RINGS: [(libc::c_long, Args); 3] = [
     (libc::SYS_io_uring_setup, [0; 4]),
     (libc::SYS_io_uring_enter, [BAD, 0, 0, 0]),
@@ -172,7 +174,7 @@ fn the_filter_refuses_what_it_should_and_nothing_else() {
             assert_refused(&REFUSED, true);
             assert_refused(&RINGS, true);
             #[cfg(target_pointer_width = "64")]
-            for command in [0x5412, 0x541c] {
+            for command in TYPING {
                 assert_eq!(errno_of(libc::SYS_ioctl, [BAD, command | 1 << 32, 0, 0]), libc::EPERM);
             }
             // Landlock holds tracing back, but for processes in the same jail.
@@ -269,7 +271,9 @@ fn a_seal_without_a_jail_refuses_new_user_namespaces() {
         assert_eq!(exit_status(pid), 0, "without a seal it can");
         let _sealed = Jail::unjailed().enter().unwrap().seal().unwrap();
         assert_eq!(errno_of(libc::SYS_unshare, [NEWUSER, 0, 0, 0]), libc::EPERM);
-        assert_eq!(errno_of(libc::SYS_clone, [NEWUSER | libc::SIGCHLD as usize, 0, 0, 0]), libc::EPERM);
+        let flags = NEWUSER | libc::SIGCHLD as usize;
+        let args = if cfg!(target_arch = "s390x") { [0, flags, 0, 0] } else { [flags, 0, 0, 0] };
+        assert_eq!(errno_of(libc::SYS_clone, args), libc::EPERM);
         assert_eq!(errno_of(libc::SYS_clone3, [0; 4]), libc::ENOSYS, "its flags are in memory");
         std::thread::spawn(|| ()).join().unwrap();
         assert!(fs::metadata("/etc").is_ok());

@@ -49,14 +49,22 @@ const NUMBERS: [c_long; 4] = [288, 357, 336, 374];
 const NUMBERS: [c_long; 4] = [311, 386, 364, 388];
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 const NUMBERS: [c_long; 4] = [219, 280, 241, 282];
+#[cfg(target_arch = "mips")]
+const NUMBERS: [c_long; 4] = [4282, 4355, 4333, 4357];
+#[cfg(target_arch = "powerpc64")]
+const NUMBERS: [c_long; 4] = [271, 361, 319, 364];
+#[cfg(target_arch = "s390x")]
+const NUMBERS: [c_long; 4] = [280, 351, 331, 355];
 
-const IO_URING_SETUP: c_long = 425;
-const PIDFD_OPEN: c_long = 434;
-const PIDFD_GETFD: c_long = 438;
-const OPEN_TREE: c_long = 428;
-const FSOPEN: c_long = 430;
-const FSCONFIG: c_long = 431;
-const FSMOUNT: c_long = 432;
+/// Newer calls have the same number everywhere, counted from here.
+const FIRST: c_long = if cfg!(target_arch = "mips") { 4000 } else { 0 };
+const IO_URING_SETUP: c_long = FIRST + 425;
+const PIDFD_OPEN: c_long = FIRST + 434;
+const PIDFD_GETFD: c_long = FIRST + 438;
+const OPEN_TREE: c_long = FIRST + 428;
+const FSOPEN: c_long = FIRST + 430;
+const FSCONFIG: c_long = FIRST + 431;
+const FSMOUNT: c_long = FIRST + 432;
 
 const O_PATH: c_int = 0o10_000_000;
 const AT_FDCWD: c_int = -100;

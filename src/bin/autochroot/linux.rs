@@ -8,15 +8,14 @@ use core::{ptr, slice};
 
 use autochroot::{
     Capabilities, Cause, Error, Gid, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring,
-    Uid, UserError, syscall, with_groups,
+    Uid, UserError, is_procfs, syscall, with_groups,
 };
 #[cfg(feature = "userns")]
 use autochroot::{IdMap, UserNamespace};
 use linux_raw_sys::general::__NR_close_range;
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{
-    CWD, MemfdFlags, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, StatVfsMountFlags, fgetxattr, fstatfs, fstatvfs,
-    memfd_create, openat,
+    CWD, MemfdFlags, Mode, OFlags, RawDir, StatVfsMountFlags, fgetxattr, fstatfs, fstatvfs, memfd_create, openat,
 };
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
@@ -279,7 +278,7 @@ pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
 pub(crate) fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let list = openat(CWD, c"/proc/self/fd", flags, Mode::empty());
-    let Some(list) = list.ok().filter(|list| fstatfs(list).is_ok_and(|proc| proc.f_type == PROC_SUPER_MAGIC)) else {
+    let Some(list) = list.ok().filter(|list| fstatfs(list).is_ok_and(|file_system| is_procfs(&file_system))) else {
         fail!(FAILED, "cannot close the other descriptors: close_range is refused, and /proc does not list them")
     };
     let own = list.as_raw_fd();

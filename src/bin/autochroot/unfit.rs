@@ -1,5 +1,6 @@
 //! Why the kernel does not execute PROGRAM.
 
+use autochroot::EM_CURRENT;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, fstat};
 use rustix::io::{Errno, pread};
@@ -77,16 +78,6 @@ fn may_not_execute(program: &OwnedFd) -> bool {
     })
 }
 
-/// The number of this machine in an ELF file, `elf(5)`.
-const MACHINE: Option<u64> = match () {
-    () if cfg!(target_arch = "x86_64") => Some(62),
-    () if cfg!(target_arch = "aarch64") => Some(183),
-    () if cfg!(target_arch = "arm") => Some(40),
-    () if cfg!(target_arch = "riscv64") => Some(243),
-    () if cfg!(target_arch = "x86") => Some(3),
-    () => None,
-};
-
 /// What the file of a program is.
 enum Content {
     Script,
@@ -129,7 +120,7 @@ fn is_foreign(program: &OwnedFd) -> bool {
     let mut header = [0; 20];
     pread(program, &mut header, 0).is_ok_and(|length| length == header.len())
         && header.starts_with(b"\x7fELF")
-        && MACHINE.is_some_and(|own| field(&header, 18, 2) != own)
+        && EM_CURRENT.is_some_and(|own| field(&header, 18, 2) != u64::from(own))
 }
 
 /// Returns a number in a header, in the byte order of this machine.

@@ -7,6 +7,8 @@ use linux_raw_sys::general::{
     __NR_setns, __NR_unshare, __NR_userfaultfd,
 };
 
+use crate::elf::EM_CURRENT;
+
 /// The last instructions of the program, counted from its end, to which the rules jump.
 #[derive(Clone, Copy)]
 pub(super) enum Answer {
@@ -172,46 +174,17 @@ pub(super) struct Abi {
 const WIDE: u32 = 0x8000_0000;
 const LITTLE_ENDIAN: u32 = 0x4000_0000;
 
+/// This machine and this ABI.
 #[allow(clippy::panic, reason = "at compile time")]
-const fn native_audit_arch() -> u32 {
-    let machine = if cfg!(target_arch = "x86_64") {
-        62
-    } else if cfg!(target_arch = "x86") {
-        3
-    } else if cfg!(target_arch = "aarch64") {
-        183
-    } else if cfg!(target_arch = "arm") {
-        40
-    } else if cfg!(any(target_arch = "riscv32", target_arch = "riscv64")) {
-        243
-    } else if cfg!(any(
-        target_arch = "mips",
-        target_arch = "mips64",
-        target_arch = "mips32r6",
-        target_arch = "mips64r6"
-    )) {
-        8
-    } else if cfg!(target_arch = "powerpc") {
-        20
-    } else if cfg!(target_arch = "powerpc64") {
-        21
-    } else if cfg!(target_arch = "s390x") {
-        22
-    } else if cfg!(target_arch = "loongarch64") {
-        258
-    } else if cfg!(target_arch = "sparc64") {
-        43
-    } else {
-        panic!("the number of this machine in ELF, EM_ in linux/elf-em.h, has to be added")
-    };
-    machine
-        | if cfg!(target_pointer_width = "64") { WIDE } else { 0 }
-        | if cfg!(target_endian = "little") { LITTLE_ENDIAN } else { 0 }
-}
+const NATIVE_AUDIT_ARCH: u32 = match EM_CURRENT {
+    Some(machine) => machine,
+    None => panic!("the number of this processor has to be added to elf.rs"),
+} | if cfg!(target_pointer_width = "64") { WIDE } else { 0 }
+    | if cfg!(target_endian = "little") { LITTLE_ENDIAN } else { 0 };
 
 #[allow(clippy::decimal_bitwise_operands, reason = "the numbers of the machines are written so")]
 pub(super) const ABIS: &[Abi] = &[
-    Abi { audit_arch: native_audit_arch(), calls: NATIVE },
+    Abi { audit_arch: NATIVE_AUDIT_ARCH, calls: NATIVE },
     #[cfg(target_arch = "x86_64")]
     Abi { audit_arch: 3 | LITTLE_ENDIAN, calls: I386 },
     #[cfg(target_arch = "x86")]
