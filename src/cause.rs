@@ -24,7 +24,8 @@ use crate::capabilities::Capabilities;
 /// | `UnmappedUser`, `SetgroupsDenied` | `EINVAL`; `EPERM` with the capability held | `cause::a_user_outside_the_user_namespace_is_named` |
 /// | `NoMoreUserNamespaces`, `NoMoreMountNamespaces` | `ENOSPC`; the sysctl is 0 | `cause::a_limit_of_zero_and_one_that_is_reached` |
 /// | `UserNamespaceLimit` | `ENOSPC` or `EUSERS`; neither is 0 | `cause::a_nesting_of_more_than_32` |
-/// | `NoUserNamespaces` | `/proc/self/ns/user` is missing | none: no such kernel |
+/// | `NoUserNamespaces` | `/proc/self/ns/user` is missing | `kernel::on_a_small_kernel…` |
+/// | `NoUsers` | `ENOSYS`; `capget` fails with `ENOSYS` too, and no filter is in force | `kernel::on_a_small_kernel…` |
 /// | `AppArmor` | the sysctl is 1, and no filter is in force | none: Ubuntu's kernel |
 /// | `AppArmorProfile` | `EACCES`; `/proc/self/attr/current` ends with "(enforce)", and no filter is in force | `kernel::apparmor_is_named…` |
 /// | `SeLinux` | `EACCES`; it is enforcing, and no filter is in force | none |
@@ -34,6 +35,7 @@ use crate::capabilities::Capabilities;
 /// | `NoDetachedMount` | `ENOSYS` of `fsopen`, and no filter is in force | none: no such kernel |
 /// | `NoFailfs` | `ENOSYS` of `fchroot`, and no filter is in force | `roots::failfs_is_entered_where_the_kernel_has_it…` |
 /// | `NothingKept` | the jail was entered through a user namespace | `seal::a_capability_is_kept_by_name_and_by_root_only` |
+/// | `NoSeccomp` | `EINVAL` of `prctl(PR_GET_SECCOMP)` | `kernel::on_a_small_kernel…` |
 /// | `NoLandlock`, `LandlockDisabled` | `ENOSYS`, `EOPNOTSUPP` | `seal::a_kernel_without_landlock_is_reported…` |
 /// | `LandlockLayers` | `E2BIG` | `cause::sixteen_layers_of_landlock` |
 /// | `ProcessLimit` | `EAGAIN` of `setresuid` | none: no kernel since Linux 3.1 returns it there |
@@ -79,6 +81,8 @@ pub enum Cause {
     UserNamespaceLimit,
     /// The kernel was built without user namespaces.
     NoUserNamespaces,
+    /// The kernel was built without users, groups and capabilities.
+    NoUsers,
     /// The sysctl `kernel.apparmor_restrict_unprivileged_userns` is 1 (Ubuntu).
     AppArmor,
     /// A profile of `AppArmor` is enforced on the process, which refuses the user namespace or the
@@ -101,6 +105,8 @@ pub enum Cause {
     NoFailfs,
     /// The jail was entered through a user namespace, in which no capability is kept.
     NothingKept,
+    /// The kernel was built without seccomp.
+    NoSeccomp,
     /// The kernel was built without Landlock, or is older than Linux 5.13.
     NoLandlock,
     /// Landlock is disabled at boot.
@@ -176,6 +182,9 @@ impl fmt::Display for Cause {
                 "a limit of namespaces in /proc/sys/user is reached, or user namespaces are nested 32 deep"
             }
             Cause::NoUserNamespaces => "this kernel has no user namespaces (CONFIG_USER_NS): run as root",
+            Cause::NoUsers => {
+                "this kernel has no users and no capabilities (CONFIG_MULTIUSER): only a jail without a seal is possible"
+            }
             Cause::AppArmor => {
                 "set the sysctl kernel.apparmor_restrict_unprivileged_userns, which is 1, to 0, or add an AppArmor profile \
                  that allows userns"
@@ -196,6 +205,7 @@ impl fmt::Display for Cause {
                 "uid 0 needs CAP_SETFCAP to keep its id: grant it, or go without id maps (IdMap::None, --id-map none)"
             }
             Cause::NothingKept => "in a user namespace no capability can be kept: enter with privilege",
+            Cause::NoSeccomp => "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)",
             Cause::NoLandlock => "this kernel has no Landlock (Linux 5.13, CONFIG_SECURITY_LANDLOCK)",
             Cause::LandlockDisabled => "Landlock is disabled: add landlock to the boot parameter lsm=",
             Cause::LandlockLayers => "16 layers of Landlock are in force already, and there cannot be more",

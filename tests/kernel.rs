@@ -216,6 +216,97 @@ fn on_other_processors_the_launcher_is_process_1_for_every_user() {
     }
 }
 
+/// Becomes an ordinary user, and starts the launcher again.
+const AS_USER: &str = "/autochroot --no-seal -r/ -u7:8 /autochroot";
+
+/// What a kernel prints and how it ends on each of these commands, which a shell runs one after the
+/// other.
+fn boot_commands(kernel: &Path, launcher: &Path, commands: &[&str]) -> Vec<String> {
+    let scratch = Scratch::new();
+    let script = scratch.0.join("script");
+    let mut text = String::new();
+    for command in commands {
+        writeln!(text, "echo '== '; {command}; echo status $?").unwrap();
+    }
+    std::fs::write(&script, format!("{text}echo '== '; /busybox sleep 1\n")).unwrap();
+    let busybox = Path::new("/bin/busybox");
+    let files =
+        [("autochroot", launcher), ("busybox", busybox), ("script", &script), ("hosts", Path::new("/etc/hosts"))];
+    let parameters = "console=ttyS0 quiet panic=-1 rdinit=/busybox -- sh /script";
+    let said = boot_machine(&["qemu-system-x86_64", "-m", "256"], kernel, &files, parameters);
+    let said: Vec<_> = said.split("== \n").skip(1).map(str::to_owned).collect();
+    assert!(said.len() > commands.len(), "{said:?}");
+    said
+}
+
+/// `AUTOCHROOT_SMALL_KERNELS` names a directory with two kernels that lack what appliances leave
+/// out: "small" has users, `/proc` and a tmpfs; "tiny" has none of them. Both have no namespaces,
+/// no Landlock, no seccomp, no keys, no sockets and no `/sys`.
+#[test]
+#[ignore = "run by .ci/steps/appliances, which builds the kernels"]
+fn on_a_small_kernel_every_caller_gets_the_jail_or_a_true_refusal() {
+    let directory = std::env::var_os("AUTOCHROOT_SMALL_KERNELS").expect("AUTOCHROOT_SMALL_KERNELS is not set");
+    let launcher = PathBuf::from(std::env::var_os("AUTOCHROOT_FILES").expect("AUTOCHROOT_FILES is not set"));
+    let jailed = "jailed: yes\n";
+    let not_in_force = "autochroot: warning: not in force: landlock, seccomp\n";
+    let no_namespaces = "hint: this kernel has no user namespaces (CONFIG_USER_NS): run as root\n";
+    let no_users = "hint: this kernel has no users and no capabilities (CONFIG_MULTIUSER)";
+    let proc = "/busybox mkdir /proc; /busybox mount -t proc proc /proc";
+    let small = [
+        ("/autochroot -v /busybox id".into(), &[not_in_force, "root: detached\n", jailed, "uid=0 gid=0\n"][..]),
+        (
+            "/autochroot -v -u7:8 /busybox id".into(),
+            &[not_in_force, "identity: 7:8\n", jailed, "uid=7 gid=8 groups=8\n"],
+        ),
+        (
+            "/autochroot -r unlinked /busybox mkdir x".into(),
+            &["can't create directory 'x': No such file", "status 1\n"],
+        ),
+        ("/autochroot -u7:8 -f /hosts /busybox cat /hosts".into(), &["localhost", "status 0\n"]),
+        (
+            "/autochroot --require seccomp /busybox id".into(),
+            &["hint: this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)\n", "status 125\n"],
+        ),
+        ("/autochroot --require landlock /busybox id".into(), &["hint: this kernel has no Landlock", "status 125\n"]),
+        ("/autochroot --require keyring /busybox id".into(), &["keyring is missing", "status 125\n"]),
+        (format!("{AS_USER} /busybox id"), &["cannot open /proc/self: ENOENT", "status 125\n"]),
+        (format!("{proc}; {AS_USER} /busybox id"), &[no_namespaces, "status 125\n"]),
+        (format!("{AS_USER} -r unlinked /busybox id"), &[no_namespaces, "status 125\n"]),
+        (format!("{AS_USER} --id-map none /busybox id"), &[no_namespaces, "status 125\n"]),
+        (format!("{AS_USER} -r failfs /busybox id"), &["hint: failfs requires Linux 7.3", "status 125\n"]),
+        ("/autochroot -v /busybox id".into(), &[not_in_force, jailed, "uid=0 gid=0\n"]),
+    ];
+    let tiny = [
+        ("/autochroot --no-seal -v /busybox pwd".into(), &["root: detached\n", jailed, "/\nstatus 0\n"][..]),
+        ("/autochroot --no-seal -v -r unlinked /busybox true".into(), &["root: unlinked\n", jailed, "status 0\n"]),
+        (
+            "/autochroot --no-seal /busybox mkdir x".into(),
+            &["can't create directory 'x': Read-only file system", "status 1\n"],
+        ),
+        ("/autochroot /busybox pwd".into(), &["cannot empty the bounding set: ENOSYS", no_users, "status 125\n"]),
+        ("/autochroot --check".into(), &["jailed: no\n", no_users, "status 1\n"]),
+        ("/autochroot -u7:8 /busybox pwd".into(), &["cannot become that user: ENOSYS", no_users, "status 125\n"]),
+        (
+            "/autochroot --no-seal -u7:8 /busybox pwd".into(),
+            &["cannot become that user: ENOSYS", no_users, "status 125\n"],
+        ),
+        ("/autochroot --caps kill -u7:8 /busybox pwd".into(), &["ENOSYS", no_users, "status 125\n"]),
+        (
+            "/autochroot --no-seal -f /hosts /busybox cat /hosts".into(),
+            &["this kernel does not count the files of a tmpfs (CONFIG_TMPFS)", "status 125\n"],
+        ),
+    ];
+    for (kernel, commands) in [("small", &small[..]), ("tiny", &tiny)] {
+        let lines: Vec<&str> = commands.iter().map(|(line, _): &(String, _)| &**line).collect();
+        let said = boot_commands(&Path::new(&directory).join(kernel), &launcher, &lines);
+        for (said, (line, expected)) in said.iter().zip(commands) {
+            for part in *expected {
+                assert!(said.contains(part), "{kernel}: {line}: {part}: {said}");
+            }
+        }
+    }
+}
+
 /// Debian's list of security modules without TOMOYO, with which Linux 5.10 executes no program by
 /// descriptor.
 const NO_TOMOYO: &str = "lsm=landlock,lockdown,yama,integrity,apparmor,bpf";

@@ -39,7 +39,11 @@ impl Error {
 pub(crate) fn explain(error: Error) -> Error {
     // If several roots were tried, the first known cause counts.
     let tried = error.attempts.into_iter().flatten().map(|(_, step, fault)| (step, fault));
-    let cause = [(error.step, error.fault)].into_iter().chain(tried).find_map(|(step, fault)| of(&error, step, fault));
+    let several = tried.clone().count() > 1;
+    let cause = [(error.step, error.fault)].into_iter().chain(tried).find_map(|(step, fault)| {
+        // Where other roots failed too, it is no remedy to use them.
+        of(&error, step, fault).filter(|cause| !several || *cause != Cause::NoFailfs)
+    });
     Error { cause, ..error }
 }
 
@@ -62,6 +66,10 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         (Step::Mount | Step::Failfs, Some(Errno::NOSYS | Errno::PERM | Errno::ACCESS)) if filtered() => {
             Some(Cause::SeccompPerhaps)
         }
+        (
+            Step::CheckIds | Step::CheckCapabilities | Step::SetGroups | Step::SetGid | Step::BoundingSet,
+            Some(Errno::NOSYS),
+        ) if has_no_users() => Some(Cause::NoUsers),
         (Step::Failfs, Some(Errno::NOSYS)) => Some(Cause::NoFailfs),
         (Step::Mount, Some(Errno::NOSYS)) => Some(Cause::NoDetachedMount),
         (Step::NewUserNamespace, None) if fault == Fault::Restricted => Some(Cause::AppArmor),
@@ -148,7 +156,8 @@ impl Protection {
                 Err(Errno::OPNOTSUPP) => Some(Cause::LandlockDisabled),
                 Ok(_) | Err(_) => None,
             },
-            Protection::Seccomp | Protection::Keyring => None,
+            Protection::Seccomp => (secure_computing_mode() == Err(Errno::INVAL)).then_some(Cause::NoSeccomp),
+            Protection::Keyring => None,
         }
     }
 }
@@ -158,6 +167,7 @@ impl Protection {
 fn no_user_namespace(errno: Errno) -> Option<Cause> {
     let is_zero = |sysctl| number_in(sysctl) == Some(0);
     match errno {
+        Errno::INVAL | Errno::PERM | Errno::NOSYS if has_no_user_namespaces() => Some(Cause::NoUserNamespaces),
         Errno::PERM | Errno::NOSYS if unshare_is_filtered() => Some(Cause::Seccomp),
         Errno::PERM if is_zero(c"/proc/sys/kernel/unprivileged_userns_clone") => Some(Cause::UnprivilegedUsernsClone),
         Errno::PERM if is_chrooted() => Some(Cause::Chrooted),
@@ -170,11 +180,19 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
         Errno::NOSPC if is_zero(c"/proc/sys/user/max_mnt_namespaces") => Some(Cause::NoMoreMountNamespaces),
         Errno::NOSPC | Errno::USERS => Some(Cause::UserNamespaceLimit),
         Errno::INVAL if only_thread().is_err() => Some(Cause::Threads(other_threads())),
-        Errno::INVAL | Errno::NOSYS if exists(c"/proc/self/stat") && !exists(c"/proc/self/ns/user") => {
-            Some(Cause::NoUserNamespaces)
-        }
         _ => None,
     }
+}
+
+/// Returns whether the kernel was built without user namespaces.
+fn has_no_user_namespaces() -> bool {
+    exists(c"/proc/self/stat") && !exists(c"/proc/self/ns/user")
+}
+
+/// Returns whether the kernel was built without users. All processes belong to root then, and have
+/// all capabilities.
+fn has_no_users() -> bool {
+    capabilities(None) == Err(Errno::NOSYS) && !filtered()
 }
 
 /// Returns whether the process is in a chroot: "/" is not the root of a mount. Kernels before 5.8

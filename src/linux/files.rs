@@ -144,7 +144,11 @@ fn copy_all(
     chmodat(root, c".", mode, AtFlags::empty())?;
     fsconfig_set_flag(tmpfs, c"ro")?;
     fsconfig_reconfigure(tmpfs)?;
-    if inodes(&fstatfs(root)?) == count { Ok(count) } else { Err(Fault::OtherFiles) }
+    match inodes(&fstatfs(root)?) {
+        there if there == count => Ok(count),
+        0 => Err(Fault::NotCounted),
+        _ => Err(Fault::OtherFiles),
+    }
 }
 
 /// Opens a file for the launcher, which does that before it becomes another user.

@@ -6,6 +6,7 @@ use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
 
 use linux_raw_sys::general::__NR_prlimit64;
 use rustix::io::Errno;
+use rustix::process::{geteuid, getuid};
 
 use crate::libc::errno;
 
@@ -81,19 +82,23 @@ pub fn supplementary_groups(list: &mut [u32]) -> Result<usize, Errno> {
     usize::try_from(count).map_err(|_| errno())
 }
 
+/// An id that is not known. It is no root's, and no file belongs to it.
+const UNKNOWN: u32 = u32::MAX - 1;
+
 /// Returns the real, effective and saved user ids.
 pub(crate) fn user_ids() -> [u32; 3] {
-    // An id of nobody, in case a filter refuses the call: then no file is taken for ours.
-    let [mut real, mut effective, mut saved] = [u32::MAX - 1; 3];
+    let [mut real, mut effective, mut saved] = [UNKNOWN; 3];
     // SAFETY: each pointer leads to a place for one user id.
-    unsafe { getresuid(&raw mut real, &raw mut effective, &raw mut saved) };
+    if unsafe { getresuid(&raw mut real, &raw mut effective, &raw mut saved) } < 0 {
+        // A filter refuses the call, or the kernel knows root alone (CONFIG_MULTIUSER).
+        return [getuid().as_raw(), geteuid().as_raw(), UNKNOWN];
+    }
     [real, effective, saved]
 }
 
 /// Returns the real, effective and saved group ids.
 pub(crate) fn group_ids() -> [u32; 3] {
-    // See user_ids.
-    let [mut real, mut effective, mut saved] = [u32::MAX - 1; 3];
+    let [mut real, mut effective, mut saved] = [UNKNOWN; 3];
     // SAFETY: each pointer leads to a place for one group id.
     unsafe { getresgid(&raw mut real, &raw mut effective, &raw mut saved) };
     [real, effective, saved]

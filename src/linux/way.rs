@@ -3,7 +3,7 @@
 use rustix::process::{Gid as RawGid, Uid as RawUid};
 use rustix::thread::{CapabilitySet, set_thread_res_gid, set_thread_res_uid};
 
-use super::cause::{denies_setgroups, is_unmapped, may_show_overflow_ids, missing};
+use super::cause::{denies_setgroups, explain, is_unmapped, may_show_overflow_ids, missing};
 use super::groups::with_groups;
 use super::syscall::{group_ids, user_ids};
 use super::user::{Gid, User};
@@ -32,7 +32,7 @@ impl Way {
         let (uid, gid) = (user.uid().as_raw(), user.gid().as_raw());
         let (mut other, mut lacks) = (None, false);
         with_groups(&mut |list| (other, lacks) = compare(list, user.gid(), user.groups()))
-            .map_err(|errno| refused(Fault::of(errno), None))?;
+            .map_err(|errno| explain(refused(Fault::of(errno), None)))?;
         // What looks like this user may be somebody else. With privilege the ids are set. Without
         // it, setting them is the test.
         let is_unsure = (uid == OVERFLOW || gid == OVERFLOW) && may_show_overflow_ids();

@@ -30,13 +30,19 @@ impl Random {
     }
 }
 
-/// The calls that set ids: on x86 and ARM those of the first kernels, which had 16 bits for them, are other
+/// The calls that set and read ids: on x86 and ARM those of the first kernels, which had 16 bits for them, are other
 /// ones.
 #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
 pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_setgroups];
 
 #[cfg(any(target_arch = "x86", target_arch = "arm"))]
 pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid32, libc::SYS_setresgid32, libc::SYS_setgroups32];
+
+#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+pub const GETRESUID: libc::c_long = libc::SYS_getresuid;
+
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+pub const GETRESUID: libc::c_long = libc::SYS_getresuid32;
 
 /// An `io_uring`, if this kernel has them.
 pub fn ring() -> Option<File> {

@@ -650,6 +650,19 @@ fn an_option_that_does_not_go_with_the_root_is_an_error() {
     });
 }
 
+/// A kernel without users (`CONFIG_MULTIUSER`) has no such call, and a filter may refuse it: that does
+/// not make the new directory somebody else's.
+#[test]
+fn without_getresuid_the_parent_is_not_blamed() {
+    for errno in [Errno::NOSYS, Errno::PERM] {
+        as_each_user(|_| {
+            fake(GETRESUID, errno);
+            let _ = Jail::unlinked().enter().unwrap();
+            assert!(rustix::thread::no_new_privs().unwrap());
+        });
+    }
+}
+
 /// Whoever starts a program that runs with other ids must not choose where it makes directories.
 #[test]
 fn tmpdir_counts_only_where_real_and_effective_ids_are_the_same() {

@@ -125,7 +125,10 @@ impl Jail<'_> {
             Some(if missing.is_empty() { Cause::NothingKept } else { Cause::MissingCapabilities(missing) })
         };
         match held_of(keep) {
-            Err(fault) => Err(refused(fault, fault.capability_not_held().and_then(cause))),
+            Err(fault) => Err(match fault.capability_not_held() {
+                Some(missing) => refused(fault, cause(missing)),
+                None => explain(refused(fault, None)),
+            }),
             Ok(()) if !is_namespace_needed => Ok(()),
             Ok(()) => Err(refused(Fault::NothingKept, cause(Capabilities::NONE))),
         }
