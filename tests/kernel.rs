@@ -419,16 +419,23 @@ fn the_tests_of_the_library_pass_on_every_kernel() {
 
 const NO_LANDLOCK: &str = "no: not in this kernel";
 
-/// `AUTOCHROOT_APPARMOR` names a directory with two compiled policies for `/autochroot`.
+/// `AUTOCHROOT_APPARMOR` names a directory with two compiled policies for `/autochroot`, and the one of
+/// the packages.
 #[test]
 fn apparmor_is_named_where_its_profile_refuses_the_user_namespace() {
     let Some((kernels, launcher)) = kernels_and_launcher() else { return };
     let Some(policies) = std::env::var_os("AUTOCHROOT_APPARMOR").map(PathBuf::from) else {
         return skipped("AUTOCHROOT_APPARMOR is not set");
     };
-    let (init, denied, allowed) = (compile("init"), policies.join("denied"), policies.join("allowed"));
-    let files: [(&str, &Path); 4] =
-        [("init", &init), ("autochroot", &launcher), ("denied", &denied), ("allowed", &allowed)];
+    let init = compile("init");
+    let [denied, allowed, packaged] = ["denied", "allowed", "packaged"].map(|name| policies.join(name));
+    let files: [(&str, &Path); 5] = [
+        ("init", &init),
+        ("autochroot", &launcher),
+        ("denied", &denied),
+        ("allowed", &allowed),
+        ("packaged", &packaged),
+    ];
     let mut tried = 0;
     for kernel in kernels {
         let parameters = format!("console=ttyS0 quiet panic=-1 {NO_TOMOYO} apparmor=1");
@@ -452,10 +459,13 @@ fn apparmor_is_named_where_its_profile_refuses_the_user_namespace() {
             let text = format!("jailed: no\nautochroot: {list}\n  {hint}\n");
             assert_eq!(section(&said, "denied, auto"), (1, &*text), "{release}");
         }
-        for root in ["auto", "detached"] {
-            let (status, text) = section(&said, &format!("allowed, {root}"));
+        for (policy, root) in
+            [("allowed", "auto"), ("allowed", "detached"), ("packaged", "auto"), ("packaged", "detached")]
+        {
+            let (status, text) = section(&said, &format!("{policy}, {root}"));
             assert!(status == 0 && text.starts_with("root: detached\n"), "{release}: {said}");
         }
+        assert!(said.contains("\nautochroot (unconfined)\n"), "{release}: {said}");
     }
     assert!(tried > 0);
 }

@@ -101,7 +101,8 @@ fn main() {
     }
 }
 
-/// With a profile for the launcher that has no rule for user namespaces, and with one that has.
+/// With a profile for the launcher that has no rule for user namespaces, with one that has, and with
+/// the one of the packages, in which the launcher is in `/usr/bin`.
 fn run_under_apparmor() {
     for (path, kind) in [("/proc", "proc"), ("/sys", "sysfs"), ("/sys/kernel/security", "securityfs")] {
         fs::create_dir_all(path).unwrap();
@@ -112,15 +113,20 @@ fn run_under_apparmor() {
     if !mask.contains("userns_create") {
         return println!("== too old");
     }
-    for profile in ["denied", "allowed"] {
+    fs::create_dir_all("/usr/bin").unwrap();
+    fs::copy("/autochroot", "/usr/bin/autochroot").unwrap();
+    for (profile, launcher) in
+        [("denied", "/autochroot"), ("allowed", "/autochroot"), ("packaged", "/usr/bin/autochroot")]
+    {
         fs::write("/sys/kernel/security/apparmor/.replace", fs::read(format!("/{profile}")).unwrap()).unwrap();
         for root in ["auto", "detached"] {
             let output =
-                Command::new("/autochroot").args(["--check", "--root", root]).uid(65534).gid(65534).output().unwrap();
+                Command::new(launcher).args(["--check", "--root", root]).uid(65534).gid(65534).output().unwrap();
             println!("== {profile}, {root}, status {}", output.status.code().unwrap_or(-1));
             print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         }
     }
+    print!("{}", fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap());
 }
 
 fn run_states() {
