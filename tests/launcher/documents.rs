@@ -107,6 +107,27 @@ fn the_readme_is_short_and_narrow() {
     }
 }
 
+/// A row of a table is a line that begins and ends with "|", and all rows of a table have as many
+/// cells.
+#[test]
+fn the_tables_are_tables() {
+    let documents = [
+        README,
+        include_str!("../../CHANGELOG.md"),
+        include_str!("../README.md"),
+        include_str!("../../benches/README.md"),
+    ];
+    for document in documents {
+        let mut cells = None;
+        for row in document.lines().map(str::trim) {
+            assert!(!row.contains("| --- |") || row.starts_with("| --- |") && !row.contains("| |"), "{row}");
+            let count = row.strip_prefix('|').map(|row| row.replace("\\|", "").split('|').count());
+            assert!(cells.is_none() || count.is_none() || cells == count, "{row}");
+            cells = count;
+        }
+    }
+}
+
 /// Each command of the README that starts the launcher, word for word but for the server, its user
 /// and its directory.
 #[test]
