@@ -147,7 +147,7 @@ impl fmt::Display for Cause {
                 ": enter and seal before starting any, for example before the tokio runtime"
             }
             Cause::SharedMemory => {
-                "another process shares the memory (vfork, clone with CLONE_VM): enter in a process with its own"
+                "another process shares the memory (vfork, clone with CLONE_VM): enter in a process that has its own"
             }
             Cause::OpenDirectory => "close the directory: the process could leave the jail through it",
             Cause::OpenRing => {
@@ -160,7 +160,7 @@ impl fmt::Display for Cause {
             Cause::MissingCapabilities(missing) => {
                 f.write_str("missing: ")?;
                 fmt::Display::fmt(missing, f)?;
-                "; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet="
+                "; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities="
             }
             Cause::NoParent => "name a directory that can be written, or use the root \"detached\"",
             Cause::Seccomp => "a seccomp filter refuses unshare: change the filter, or run as root with CAP_SYS_CHROOT",

@@ -140,8 +140,8 @@ fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<
     // SAFETY: a page is aligned for any type and full of zeros, which both fields may be. No
     // reference leads to the answer, which the other process writes; the word is atomic.
     let (answer, committed) = unsafe { (&raw mut (*report).answer, &(*report).committed) };
-    // SAFETY: in a fork of a process with threads, which are allowed then, `enter` makes system
-    // calls alone: it waits for none, allocates nothing and does not read the environment.
+    // SAFETY: if there are other threads, which the plan then allows, `enter` makes system calls
+    // alone: it takes no lock, allocates nothing and does not read the environment.
     let child = unsafe { fork() };
     if child == 0 {
         let _exit = Exit;

@@ -17,8 +17,8 @@ impl Jail<'_> {
     /// directory.
     ///
     /// - Open descriptors stay open.
-    /// - Unless the real, effective and saved user ids are all 0, `no_new_privs` is set, for good.
-    ///   Otherwise a set-id program could load a library that somebody put into the new root.
+    /// - `no_new_privs` is set for good, unless the real, effective and saved user ids are all 0.
+    ///   Without it a set-id program could load a library that somebody put into the new root.
     /// - A process that entered through a user namespace has an empty session keyring, if the
     ///   kernel allows it ([`Jailed::session_keyring`]).
     ///

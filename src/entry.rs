@@ -86,7 +86,7 @@ impl Entry {
         }
     }
 
-    /// Returns why the parents of the list failed that were tried.
+    /// Returns why each parent that was tried failed.
     pub(crate) const fn tried(&self) -> [Option<Fault>; PARENTS] {
         self.tried
     }

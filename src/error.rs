@@ -231,7 +231,7 @@ answers! {
     NoName => with_files("its path in the root has an empty name, \".\", \"..\" or a NUL byte"),
     LongPath => with_files("its path in the root is longer than 255 bytes"),
     SamePath => with_files("an earlier file has the same path in the root"),
-    BelowAFile => with_files("one of its path and that of an earlier file leads through the other"),
+    BelowAFile => with_files("its path leads through that of an earlier file, or the other way round"),
     NotAFile => with_files("it is neither a file nor one of the devices null, zero, full, random and urandom"),
     NoDevice => with_files("a device requires CAP_MKNOD and CAP_SYS_ADMIN, outside a user namespace"),
     LargeFile => with_files("it is larger than 16 MiB"),
@@ -249,7 +249,7 @@ answers! {
     Silent => "that process ended without an answer",
 }
 
-/// Below each of these come answers with a number.
+/// An answer with a number is one of these bounds minus the number.
 const NOT_HELD: i16 = -1000;
 const KILLED: i16 = -2000;
 const MISSING: i16 = -3000;
@@ -395,12 +395,11 @@ pub(crate) type Attempt = (Root, Step, Fault);
 ///
 /// The text is, for example, `cannot create a user namespace: EPERM (operation not permitted)`. If
 /// several roots or parents were tried, the text names each with its reason, and
-/// [`step`](Error::step) and [`raw_os_error`](Error::raw_os_error) are those of the first root.
-/// If something could not be undone, the text says what remains, and they are those of the last
-/// root.
+/// [`step`](Error::step) and [`raw_os_error`](Error::raw_os_error) are about the first root. If
+/// something could not be undone, the text names what remains, and both are about the last root.
 ///
-/// [`Debug`](fmt::Debug) prints the same text, because that is what a `main` prints that returns an
-/// error. The error keeps no path: print the configured one with it.
+/// [`Debug`](fmt::Debug) prints the same text, because a `main` that returns an error prints
+/// `Debug`. The error keeps no path: print the configured path too.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Error {
     pub(crate) step: Step,

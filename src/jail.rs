@@ -332,9 +332,9 @@ impl<'a> Jail<'a> {
     /// be created in it.
     ///
     /// It is made in the first of these that can be written: `$TMPDIR`, `/dev/shm`, `/run`, `/tmp`,
-    /// `/var/tmp` and `/`. It has a name there for the time of two system calls. `$TMPDIR` is used
-    /// on Linux with the feature `std`, except if threads are allowed, which might change it
-    /// meanwhile, and except in a set-id process, whose caller must not choose the directory.
+    /// `/var/tmp` and `/`. It has a name there for the time of two system calls. `$TMPDIR` requires
+    /// Linux and the feature `std`. It is not used if threads are allowed, because one might change
+    /// it, nor in a set-id process, because the caller must not choose the directory.
     pub const fn unlinked() -> Self {
         Self::of(Roots::one(Root::Unlinked))
     }
@@ -364,8 +364,8 @@ impl<'a> Jail<'a> {
         Self::checked_directory(path, Demands::new())
     }
 
-    /// This directory, if it meets these demands. The path must be absolute. Otherwise
-    /// [`enter`](Jail::enter) fails at [`Step::Directory`](crate::Step::Directory).
+    /// Uses this directory as the root. If the path is not absolute, or the directory does not meet
+    /// the demands, [`enter`](Jail::enter) fails at [`Step::Directory`](crate::Step::Directory).
     pub const fn checked_directory(path: &'a [u8], demands: Demands) -> Self {
         let mut jail = Self::of(Roots::one(Root::Directory));
         jail.path = Some(path);

@@ -678,8 +678,8 @@ impl Case<'_> {
                     _ if !self.sealed => "",
                     (true, _) => {
                         "autochroot: warning: not in force: bounding-set, securebits\n  \
-                         hint: missing: setpcap; run as root, or grant it: in systemd by AmbientCapabilities= with User=, \
-                         and CapabilityBoundingSet=\n"
+                         hint: missing: setpcap; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, \
+                         and with User= AmbientCapabilities=\n"
                     }
                     (false, true) => {
                         "autochroot: warning: not in force: landlock\n  \

@@ -22,8 +22,8 @@ impl Jailed {
         self.entered
     }
 
-    /// Returns whether a user namespace shows the same ids as before. Only with `IdMap::None` it
-    /// does not. Costs no system call.
+    /// Returns whether the process still shows the ids that it had before. False only in a user
+    /// namespace with `IdMap::None`. Costs no system call.
     #[must_use]
     pub const fn ids_kept(&self) -> bool {
         self.ids_kept
@@ -76,8 +76,8 @@ impl Jailed {
     ///
     /// - [`Step::Threads`]: there is more than one thread, or this is a fork of the process that
     ///   entered, and a filter refuses `unshare`.
-    /// - [`Step::CheckIds`]: an id is 4294967295, there are more than 65536 groups, or a user
-    ///   namespace has other ids. Nothing has changed since the entry.
+    /// - [`Step::CheckIds`]: an id is 4294967295, there are more than 65536 groups, or the process
+    ///   entered through a user namespace with other ids. Nothing has changed since the entry.
     /// - [`Step::SetGroups`], [`Step::SetGid`], [`Step::SetUid`], [`Step::DropCapabilities`]: the
     ///   system call failed, with `EPERM` if `CAP_SETGID` or `CAP_SETUID` is missing.
     /// - [`Step::Verify`]: ids, groups or capabilities differ from what was asked for, or the old

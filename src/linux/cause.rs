@@ -224,8 +224,8 @@ pub(super) fn may_show_overflow_ids() -> bool {
     is_partial(c"/proc/self/uid_map") || is_partial(c"/proc/self/gid_map")
 }
 
-/// Returns whether a line of the map holds the id: its first number is an id here, and its third is
-/// their count.
+/// Returns whether a line of the map holds the id. A line is the first id in this namespace, the
+/// first id outside, and the number of ids.
 fn maps(map: &[u8], id: u32) -> bool {
     map.split(|&byte| byte == b'\n').any(|line| {
         let mut numbers = line.split(u8::is_ascii_whitespace).filter_map(number);

@@ -13,10 +13,9 @@ use super::syscall::{call, soft_limit};
 use crate::error::Fault;
 use crate::text::{c_str, digits, number};
 
-/// Calls `each` with every number that may be an open descriptor, until it fails. Those are the
-/// first numbers, until as many are open as `/proc` counts; if that is not enough, the numbers that
-/// `/proc` lists. `each` returns whether the descriptor is open. Returns false if `/proc` lists
-/// none.
+/// Calls `each` with every number that may be an open descriptor, until `each` fails: with 0, 1, 2
+/// and so on, until as many are open as `/proc` counts. If that does not find all, with the numbers
+/// that `/proc` lists. `each` returns whether the descriptor is open. False without `/proc`.
 ///
 /// `/proc/self` shows the first thread. Another thread may have other descriptors.
 pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
@@ -63,8 +62,8 @@ pub(crate) fn descriptor_limit() -> Option<u64> {
 }
 
 /// Returns whether a descriptor without a file type is an `io_uring`, or `None` if that cannot be
-/// known. For all others, such as an `eventfd`, the call fails with
-/// `EOPNOTSUPP`. It submits nothing and waits for nothing.
+/// known. For any other, such as an `eventfd`, `io_uring_enter` fails with `EOPNOTSUPP`. The call
+/// submits nothing and waits for nothing.
 #[allow(unsafe_code, reason = "a call that rustix does not have")]
 pub(crate) fn is_a_ring(fd: i32) -> Result<Option<bool>, Errno> {
     // SAFETY: without an entry to submit and without flags, the call takes no pointer.

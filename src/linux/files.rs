@@ -281,7 +281,7 @@ fn relative<'b>(path: &[u8], end: usize, buffer: &'b mut [u8; 256]) -> Result<&'
     c_str(path.get(1..end).unwrap_or_default(), buffer)
 }
 
-/// Checks that the root still has this many inodes, and that none can be added.
+/// Checks that the root still has this many inodes.
 pub(crate) fn see_inodes(count: u32) -> Result<(), Fault> {
     if inodes(&statfs(c"/")?) == count { Ok(()) } else { Err(Fault::OtherFiles) }
 }

@@ -78,8 +78,8 @@ pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Allows to execute, and therefore to read, the file that `fd` is open on. A file of no mounted
-/// file system, as of `memfd_create`, can have no rule (`EBADFD`) and needs none.
+/// Allows executing, and therefore reading, the file that `fd` is open on. A file that is on no
+/// mounted file system, such as a `memfd_create`, can have no rule (`EBADFD`) and needs none.
 pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
     match allow(ruleset, fd, (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE).into()) {
         Err(Errno::BADFD) => Ok(()),

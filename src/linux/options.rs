@@ -57,8 +57,8 @@ impl Jail<'_> {
         self
     }
 
-    /// Makes a process that is not dumpable so for a moment, in which it opens its id maps.
-    /// Otherwise they belong to root.
+    /// Makes the process dumpable while it opens its id maps. The id maps of a process that is not
+    /// dumpable belong to root.
     ///
     /// In that moment other processes of its user can open its memory in `/proc` and start to trace
     /// it. Use it in a process that holds no secret.

@@ -18,15 +18,15 @@ pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// Opens the directory that the environment names. Not in a program with more privilege than its
-/// caller, who must not choose it.
+/// Opens `$TMPDIR`, except in a program with more privilege than its caller, who must not choose
+/// the directory.
 #[allow(unsafe_code, reason = "std allocates for the value, and its lock may be held in a fork")]
 pub(crate) fn open_tmpdir() -> Result<OwnedFd, Fault> {
     if !cfg!(feature = "std") || is_secure_execution() || getuid() != geteuid() || getgid() != getegid() {
         return Err(Fault::Unset);
     }
-    // SAFETY: nobody changes the environment meanwhile: other threads are ruled out by now, and who
-    // forks while one of them may do so must not do more in the fork than that allows.
+    // SAFETY: nobody changes the environment meanwhile: other threads are ruled out by now. In a
+    // fork of a process with threads, the caller must make async-signal-safe calls only.
     let Some(tmpdir) = (unsafe { variable(c"TMPDIR") }) else { return Err(Fault::Unset) };
     if !tmpdir.to_bytes().starts_with(b"/") {
         return Err(Fault::Relative);

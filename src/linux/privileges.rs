@@ -135,9 +135,9 @@ pub fn securebits_are_locked() -> Result<bool, Errno> {
     Ok(capabilities_secure_bits()?.bits() & 0xff == SECUREBITS)
 }
 
-/// Returns the effective user id, and whether an entry by privilege has to set `no_new_privs`:
-/// unless the real, effective and saved ids are all root's. Otherwise a user who can chroot could
-/// make a set-id program load another library.
+/// Returns the effective user id, and whether an entry by privilege has to set `no_new_privs`: true
+/// unless the real, effective and saved ids are all root's. Without `no_new_privs`, a user who can
+/// chroot could make a set-id program load another library.
 pub(crate) fn user() -> (Uid, bool) {
     let [real, effective, saved] = user_ids();
     (Uid::from_raw(effective), [real, effective, saved] != [0; 3])

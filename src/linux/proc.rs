@@ -1,5 +1,5 @@
-//! Directories and files of `/proc`. They must be on procfs, because somebody may have mounted
-//! others there (Linux).
+//! Directories and files of `/proc`. `open` checks that they are on procfs, because somebody may
+//! have mounted others there (Linux).
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;

@@ -62,7 +62,7 @@ pub(super) fn install(leave: Leave) -> Result<bool, Fault> {
     }
 }
 
-/// Checks that a call that the filter refuses is refused, by one that could do nothing.
+/// Checks that the filter is in force, by a call that it refuses and that has no effect.
 pub(super) fn verify() -> Result<(), Fault> {
     // SAFETY: there is no descriptor -1, so the call has no effect.
     match unsafe { call(__NR_setns, [usize::MAX, 0, 0, 0]) } {

@@ -2,8 +2,8 @@
 
 use crate::error::Fault;
 
-/// Runs all checks, then all changes, and stops at the first failure: of that step it also returns
-/// whether a change was made before.
+/// Runs all checks, then all changes, and stops at the first failure. Fails with that step, the
+/// reason, and whether a change was made before.
 pub(crate) fn run_steps<S: Copy>(
     checks: &[S],
     changes: &[S],

@@ -31,8 +31,7 @@ unsafe extern "C" {
 #[allow(clippy::cast_possible_wrap, clippy::cast_lossless, reason = "a long has 32 bits on some systems")]
 pub unsafe fn call(number: u32, args: [usize; 4]) -> Result<c_int, Errno> {
     // SAFETY: the caller vouches for the call. The kernel ignores arguments that the call does not
-    // have, and of those that are missing here, io_uring_enter's fifth and sixth, it looks at none
-    // unless its flags ask for them.
+    // have. The fifth and sixth of io_uring_enter are read only if its flags ask for them.
     let returned = unsafe { syscall(number as c_long, args[0], args[1], args[2], args[3], 0_usize, 0_usize) };
     match c_int::try_from(returned) {
         Ok(value) if value >= 0 => Ok(value),

@@ -78,8 +78,8 @@ impl IdMaps {
         Ok(())
     }
 
-    /// Opens the three files at once. If the process is not dumpable they belong to root: then, if
-    /// the caller allows it, the process is dumpable until they are open, and no longer.
+    /// Opens the three files. They belong to root if the process is not dumpable. If the caller
+    /// allows it, the process is made dumpable until they are open.
     pub(crate) fn open(&mut self, plan: Plan) -> Result<(), Fault> {
         match self.open_all() {
             Err(Errno::ACCESS) if plan.dumpable && dumpable_behavior()? != DumpableBehavior::Dumpable => {
@@ -115,7 +115,7 @@ impl IdMaps {
         write_map(held(&self.gid_map), self.gid)
     }
 
-    /// Checks that nothing was gained by the user namespace, and that the ids are what they were.
+    /// Checks that no capability is held, `no_new_privs` is set, and the ids are the same.
     pub(crate) fn verify(&self, plan: Plan) -> Result<(), Fault> {
         let now = capabilities(None)?;
         if !(now.effective | now.permitted | now.inheritable).is_empty() {
@@ -129,7 +129,7 @@ impl IdMaps {
     }
 }
 
-/// Returns whether it is tried after this kind of root, next or last of the three.
+/// Returns whether failfs is tried after this kind of root.
 fn failfs_follows(plan: Plan, root: Root) -> bool {
     let next = plan.root_after(root);
     next == Some(Root::Failfs) || next.and_then(|next| plan.root_after(next)) == Some(Root::Failfs)
@@ -170,9 +170,9 @@ pub(crate) fn new(to_mount: bool) -> Result<bool, Fault> {
     }
 }
 
-/// The user namespace gave a full bounding set, from which an `execve` could fill the other sets:
-/// of a program with file capabilities, or of any program for uid 0. `no_new_privs` prevents both,
-/// in one call.
+/// Drops the capabilities that the user namespace gave. Its bounding set stays full, so an `execve`
+/// of a program with file capabilities, or of any program by uid 0, could give them back.
+/// `no_new_privs` prevents both, in one call.
 pub(crate) fn drop_capabilities(plan: Plan) -> Result<(), Fault> {
     if plan.bounding_set {
         empty_bounding_set(Capabilities::NONE)?;

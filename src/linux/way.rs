@@ -23,7 +23,7 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Returns the error if the process cannot become the user.
+    /// Returns what has to be set, or fails if the process cannot become the user.
     ///
     /// A process that has the ids of the user may lack groups of the user. Groups that the user is
     /// not in must be left.
@@ -77,8 +77,8 @@ fn compare(list: &[u32], gid: Gid, groups: &[Gid]) -> (Option<u32>, bool) {
     (other, groups.iter().any(|one| !list.contains(&one.as_raw())))
 }
 
-/// Tries to set the ids that the process seems to have. Without privilege that succeeds only if one
-/// of the three is it, and then all are.
+/// Tries to set the ids that the process seems to have. Without privilege that succeeds only if the
+/// real, effective or saved id is really this id. Afterwards all three are.
 fn has_ids(uid: u32, gid: u32) -> bool {
     let (uid, gid) = (RawUid::from_raw(uid), RawGid::from_raw(gid));
     set_thread_res_gid(gid, gid, gid).is_ok() && set_thread_res_uid(uid, uid, uid).is_ok()

@@ -112,7 +112,7 @@ fn world(may_chroot: bool, faults: &[(usize, Fault)]) -> World {
     World { may_chroot, faults: faults.to_vec(), ..World::default() }
 }
 
-/// The ways to each kind of root, by which the machine is to be led through all its steps.
+/// The kinds of root that are entered. Together they lead the machine through all steps.
 const ROOTS: [Root; 4] = [Root::Unlinked, Root::Detached, Root::Failfs, Root::Directory];
 
 /// Every plan, with and without the privilege, as far as it leads inside.

@@ -191,7 +191,7 @@ fn become_user(user: User) {
     }
 }
 
-/// Of a fork, which must end by itself.
+/// Returns the exit status of a fork, which must end by itself.
 pub fn exit_status(pid: libc::pid_t) -> i32 {
     let mut status = 0;
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);

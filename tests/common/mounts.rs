@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A mount namespace of one's own, in which mounts are nobody else's business.
+/// Gives the process its own mount namespace, so that its mounts are not seen elsewhere.
 pub fn own_mounts() {
     unsafe {
         assert_eq!(libc::unshare(libc::CLONE_NEWNS), 0);

@@ -118,8 +118,8 @@ pub fn reachable(program: &Path) -> PathBuf {
     copy
 }
 
-/// By another process: a descriptor of ours that a fork of another test holds would make it "text
-/// file busy".
+/// Copies a program by `cp`: if this process wrote the copy, a fork of another test could hold the
+/// descriptor, and executing the copy would fail with `ETXTBSY`.
 pub fn copy_program(program: &Path, copy: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     assert!(Command::new("cp").arg(program).arg(copy).status().unwrap().success());

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd};
 
-/// What other tests, and whoever runs them, have open is not this process's.
+/// Closes what other tests, and whoever runs them, have opened, except `keep`.
 pub fn close_all_but(mut keep: [i32; 2]) {
     keep.sort_unstable();
     for (first, last) in [(3, keep[0] - 1), (keep[0] + 1, keep[1] - 1), (keep[1] + 1, i32::MAX)] {

@@ -40,8 +40,8 @@ impl Thread {
 
 type Start = extern "C" fn(*mut libc::c_void) -> *mut libc::c_void;
 
-/// A thread of the C library's: for one of std's, a fork may wait for ever, for a lock of std's
-/// that some thread held when the fork was made.
+/// Starts a thread by the C library. With std, a fork may wait for ever for a lock that some thread
+/// held when the fork was made.
 fn create_thread(start: Start, argument: *mut libc::c_void) -> libc::pthread_t {
     let mut thread = std::mem::MaybeUninit::uninit();
     unsafe {

@@ -87,7 +87,7 @@ fn the_capabilities_that_a_unit_leaves_are_enough() {
         assert!(text(&output.stdout).contains(ids) && output.stderr.is_empty(), "{left} {args:?}: {output:?}");
     }
     // What is missing is named.
-    let hint = "; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet=";
+    let hint = "; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities=";
     for (left, args, missing) in [
         (",+sys_chroot", &["-q", "-u7:8"][..], "missing: setgid,setuid"),
         (",+sys_chroot,+setuid,+setgid", &["-u7:8", "--require=securebits"], "missing: setpcap"),

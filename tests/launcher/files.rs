@@ -94,8 +94,8 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             ),
             (
                 &["-f/etc/passwd=/a", "-f/etc/passwd=/a/b"],
-                "cannot open the files for the root: file 2: one of its path and that of an earlier file leads through the \
-                 other (--file /etc/passwd=/a/b)",
+                "cannot open the files for the root: file 2: its path leads through that of an earlier file, or \
+                 the other way round (--file /etc/passwd=/a/b)",
             ),
             (
                 &["-f/etc/passwd=/a/"],
@@ -120,6 +120,12 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
                 options,
                 "cannot open the files for the root: file 1: its path in the root does not begin with \"/\": give one, as in FILE=/PATH (--file passwd)",
             ),
+        );
+        assert_fails(
+            &run(user, ["-f/etc/passwd=x", "/bin/true"]),
+            125,
+            "--file /etc/passwd=x: cannot open the files for the root: ENOENT (no such file or directory)\n  \
+             hint: the path in the root must begin with \"/\": FILE=/PATH",
         );
         assert_fails(
             &autochroot(user).args(&many).arg("/bin/true").output().unwrap(),

@@ -193,8 +193,8 @@ fn the_program_holds_no_capability_unless_named() {
     assert!(text(&output.stdout).ends_with("\n[0, 0, 0]\n"), "{output:?}");
     let output = run(SOMEBODY, ["--caps=chown".as_ref(), payload()]);
     let message = "cannot keep the capabilities: chown is not held (--caps chown)\n  \
-                   hint: missing: chown,sys_chroot; run as root, or grant it: in systemd by AmbientCapabilities= with User=, \
-                   and CapabilityBoundingSet=";
+                   hint: missing: chown,sys_chroot; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, \
+                         and with User= AmbientCapabilities=";
     assert_fails(&output, 125, message);
 }
 

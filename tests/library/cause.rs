@@ -122,8 +122,7 @@ fn capabilities_that_are_missing() {
     root_only!();
     let hint = |missing: &str| {
         format!(
-            "hint: missing: {missing}; run as root, or grant it: in systemd by AmbientCapabilities= with User=, and \
-             CapabilityBoundingSet="
+            "hint: missing: {missing}; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities="
         )
     };
     as_user(User::Root, || {

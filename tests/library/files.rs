@@ -245,7 +245,7 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
             (&b"x"[..], "its path in the root does not begin with \"/\": give one, as in FILE=/PATH"),
             (b"/a/../x", "its path in the root has an empty name, \".\", \"..\" or a NUL byte"),
             (b"/good", "an earlier file has the same path in the root"),
-            (b"/good/x", "one of its path and that of an earlier file leads through the other"),
+            (b"/good/x", "its path leads through that of an earlier file, or the other way round"),
         ] {
             assert_eq!(refused(NamedFile::bytes(path, b"")), text);
         }

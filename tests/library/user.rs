@@ -134,8 +134,8 @@ fn one_call_is_right_for_root_for_that_user_and_without_a_jail() {
             assert_eq!((error.step(), error.is_partial()), (Step::CheckIds, false));
             assert_eq!(
                 error.to_string(),
-                "cannot become that user: the process is neither that user nor privileged; hint: missing: setgid,setuid; run as root, or \
-                 grant it: in systemd by AmbientCapabilities= with User=, and CapabilityBoundingSet="
+                "cannot become that user: the process is neither that user nor privileged; hint: missing: setgid,setuid; run as root \
+                 with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities="
             );
             assert_eq!((ids(), held(), groups(), std::env::current_dir().unwrap()), before);
         });

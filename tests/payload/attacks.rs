@@ -1,4 +1,4 @@
-//! The ways out of a chroot, written as one would who wants out. Each says whether it got anywhere.
+//! The ways out of a chroot, as an attacker would write them. Each returns whether it succeeded.
 //!
 //! The payload, which `rustc` compiles without any crate, and the tests share this file.
 
@@ -255,7 +255,7 @@ fn remove_a_queue(outside: &Outside) -> bool {
     unsafe { mq_unlink(queue(outside).as_ptr()) == 0 }
 }
 
-/// One second of CPU time kills it at the next tick.
+/// Reads a limit. A process that may read it may also set it, for example one second of CPU time.
 fn limit_another(outside: &Outside) -> bool {
     let mut limits = [0_u64; 2];
     unsafe { prlimit(outside.pid, 0, null(), limits.as_mut_ptr().cast()) == 0 }

@@ -73,7 +73,7 @@ fn main() {
                 prctl(2, &raw mut signal);
                 println!("death signal: {signal}");
             },
-            // A bit for each standard descriptor that is /dev/null; that is closed.
+            // Exits with a bit for each standard descriptor that is /dev/null.
             "null-exit" => std::process::exit((0..3).filter(|fd| is_null(*fd)).map(|fd| 1 << fd).sum()),
             "abort" => std::process::abort(),
             arg if arg.starts_with("has=") => println!("{arg}: {}", std::path::Path::new(&arg["has=".len()..]).exists()),
@@ -129,8 +129,9 @@ unsafe fn has_capabilities() -> bool {
     effective | permitted != 0
 }
 
-/// `NAME,DIRECTORY,PATH,SOCKET,PID,LISTENER,PROGRAM,CAPABLE,USER,MOUNT`, the last two in hexadecimal digits: make this attack, with what came through the launcher. It is handed no directory: what
-/// was one outside is tried under its old number.
+/// Makes the attack `NAME,DIRECTORY,PATH,SOCKET,PID,LISTENER,PROGRAM,CAPABLE,OWNER,USER,MOUNT`,
+/// USER and MOUNT in hexadecimal digits. The launcher passes no directory on: DIRECTORY and PATH
+/// are the numbers that they had outside.
 fn attack(args: &str) {
     let args: Vec<_> = args.split(',').collect();
     let [name, directory, path, socket, pid, listener, program, capable, owner, user, mount] = args[..] else {

@@ -2,7 +2,7 @@
 
 rustPlatform.buildRustPackage {
   pname = "autochroot";
-  version = "0.1.0";
+  version = "0.2.0";
   src = lib.cleanSource ../../..;
   cargoLock.lockFile = ../../../Cargo.lock;
 

@@ -41,6 +41,12 @@ impl Files {
                     *file = NamedFile::raw_descriptor(source.as_raw_fd(), path);
                     *place = Some(source);
                 }
+                Err(error) if path == source && text.contains(&b'=') => fail!(
+                    FAILED,
+                    "--file %: %\n  hint: the path in the root must begin with \"/\": FILE=/PATH",
+                    text,
+                    Shown(error)
+                ),
                 Err(error) => fail!(FAILED, "--file %: %", text, Shown(error)),
             }
             count += 1;

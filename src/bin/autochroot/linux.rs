@@ -70,7 +70,7 @@ pub(crate) fn jail(options: &Options, jail: Jail<'static>) -> Result<Jail<'stati
     if options.userns == Some(b"always") && options.root == b"/" {
         fail!(FAILED, "--userns always does not go with --root /: there is no jail to enter");
     }
-    kept_capabilities(options)?; // A bad name is an error now. What "all" means is asked for later.
+    kept_capabilities(options)?; // A bad name is an error now. `enter` finds out what "all" means.
     let _ = seal(options)?;
     Ok(jail)
 }
@@ -274,7 +274,7 @@ pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
 }
 
 /// Closes descriptors one by one, where `close_range` is missing (before Linux 5.9) or a filter
-/// refuses it. Without a list of them some might stay open, whatever the limit is now.
+/// refuses it. Fails without the list of `/proc`: descriptors may be open above the current limit.
 pub(crate) fn close_one_by_one(first: c_int, keeps: &dyn Fn(c_int) -> bool) -> Result<(), c_int> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let list = openat(CWD, c"/proc/self/fd", flags, Mode::empty());

@@ -15,8 +15,9 @@ use crate::{FAILED, NONE};
 enum In {
     Every,
     Linux,
-    /// On Linux, if it is part of the build.
-    Built(bool),
+    /// On Linux, with the feature of that name.
+    Files,
+    Userns,
 }
 
 /// An option: all that the parser and `--help` know of it.
@@ -58,7 +59,7 @@ const ROWS: [Row; 17] = [
         letter: Some(b'f'),
         name: "file",
         value: "FILE[=PATH]",
-        in_: In::Built(cfg!(feature = "files")),
+        in_: In::Files,
         help: "copy FILE into the root, to PATH; repeatable",
         set: |options, value| {
             let Some(place) = options.files.iter_mut().find(|place| place.is_none()) else {
@@ -83,7 +84,7 @@ const ROWS: [Row; 17] = [
         letter: None,
         name: "userns",
         value: "WHEN",
-        in_: In::Built(cfg!(feature = "userns")),
+        in_: In::Userns,
         help: "auto (if chroot is refused), always, never  [auto]",
         set: |options, value| {
             options.userns = Some(value);
@@ -94,7 +95,7 @@ const ROWS: [Row; 17] = [
         letter: None,
         name: "id-map",
         value: "MAP",
-        in_: In::Built(cfg!(feature = "userns")),
+        in_: In::Userns,
         help: "in a user namespace: identity or none  [identity]",
         set: |options, value| {
             options.id_map = Some(value);
@@ -323,8 +324,13 @@ impl Options {
             if row.in_ != In::Every && !LINUX {
                 fail!(FAILED, "% is an option on Linux only", text);
             }
-            if row.in_ == In::Built(false) {
-                fail!(FAILED, "% is left out of this build: build it with the feature files", text);
+            let left_out = match row.in_ {
+                In::Files if !cfg!(feature = "files") => "files",
+                In::Userns if !cfg!(feature = "userns") => "userns",
+                In::Every | In::Linux | In::Files | In::Userns => "",
+            };
+            if !left_out.is_empty() {
+                fail!(FAILED, "% is left out of this build: build it with the feature %", text, left_out);
             }
             let value = if row.value.is_empty() {
                 if inline.is_some() {

@@ -62,8 +62,8 @@ pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'st
     })
 }
 
-/// Returns whether the mode of the file keeps this user from executing it, whose supplementary
-/// groups are not looked at.
+/// Returns whether the mode of the file denies execution to this user and group. Supplementary
+/// groups are not checked.
 fn may_not_execute(program: &OwnedFd) -> bool {
     fstat(program).is_ok_and(|stat| {
         let mode = Mode::from_raw_mode(stat.st_mode);

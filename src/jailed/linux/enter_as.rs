@@ -115,7 +115,7 @@ impl Jail<'_> {
             return Ok(());
         }
         let is_namespace_needed = self.needs_namespace();
-        // Those of an entry without a user namespace, in which none can be kept.
+        // The capabilities that would spare the user namespace, in which none can be kept.
         let for_entry = match self.plan.user_namespace {
             UserNamespace::Auto if is_namespace_needed => not_effective(self.needed()),
             UserNamespace::Auto | UserNamespace::Never | UserNamespace::Always => Capabilities::NONE,

@@ -48,8 +48,8 @@ impl Assembler {
         self.put(BPF_LD | BPF_W | BPF_ABS, offset, 0, 0);
     }
 
-    /// The low 32 bits of an argument: the kernel takes no more of a pid, of a command of `ioctl`
-    /// and of flags.
+    /// Loads the low 32 bits of an argument: the kernel ignores the rest of a pid, of a command of
+    /// `ioctl` and of flags.
     const fn load_argument(&mut self, n: u32) {
         self.load(16 + 8 * n + if cfg!(target_endian = "big") { 4 } else { 0 });
     }
@@ -121,7 +121,7 @@ impl Assembler {
 const fn assemble() -> Assembler {
     const NONE: sock_filter = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
     let mut program = Assembler { code: [NONE; MOST], start: MOST };
-    // The answers, the last one first. `fill_in` completes those that depend on the seal.
+    // The answers, the last one first. `install` sets those that depend on the seal.
     program.put(BPF_RET | BPF_K, ALLOW, 0, 0);
     program.put(BPF_RET | BPF_K, REFUSE, 0, 0);
     program.put(BPF_RET | BPF_K, MISSING, 0, 0);

@@ -98,7 +98,7 @@ fn plans() -> Vec<Plan> {
     plans
 }
 
-/// Fchdir where these calls fail, and judge what came of it. Returns what was asked.
+/// Enters a world in which these calls fail, and checks the outcome. Returns the actions performed.
 fn judged(plan: Plan, may_chroot: bool, parents: usize, faults: &[(usize, Fault)]) -> Vec<Action> {
     let mut world = world(may_chroot, faults);
     let end = world.enter(plan, parents);
