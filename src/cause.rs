@@ -15,7 +15,7 @@ use crate::capabilities::Capabilities;
 /// | `NoDescriptors` | `EMFILE` | `cause::no_descriptor_is_left` |
 /// | `NoPrivilege` | `EPERM`, the capability is not held, and user namespaces are forbidden | `cause::what_the_error_itself_tells` |
 /// | `MissingCapabilities` | `EPERM`, and they are not held | `cause::capabilities_that_are_missing` |
-/// | `NoParent` | each parent has a reason of its own | `cause::proc_that_is_missing_hidden_or_read_only` |
+/// | `NoParent`, `NoParentOfList` | each parent has a reason of its own | `cause::proc_that_is_missing_hidden_or_read_only` |
 /// | `Seccomp` | even `unshare(0)` fails | `cause::a_seccomp_filter` |
 /// | `SeccompPerhaps` | `EPERM`, `EACCES` or `ENOSYS`; `prctl(PR_GET_SECCOMP)` returns 2 | `cause::a_seccomp_filter` |
 /// | `UnprivilegedUsernsClone` | `EPERM`; the sysctl is 0 | `kernel::every_caller_gets_the_jail_or_a_true_remedy` |
@@ -30,6 +30,7 @@ use crate::capabilities::Capabilities;
 /// | `AppArmorProfile` | `EACCES`; `/proc/self/attr/current` ends with "(enforce)", and no filter is in force | `kernel::apparmor_is_named…` |
 /// | `SeLinux` | `EACCES`; it is enforcing, and no filter is in force | none |
 /// | `NoProc`, `ReadOnlyProc` | `ENOENT`; the mount is read-only | `cause::proc_that_is_missing_hidden_or_read_only` |
+/// | `NoThreadCount` | `unshare(CLONE_VM)` fails with `EPERM`, `EACCES` or `ENOSYS`; `/proc/self/stat` is missing | `cause::proc_that_is_missing_hidden_or_read_only` |
 /// | `NotDumpable` | `prctl(PR_GET_DUMPABLE)` | `jail::a_process_that_is_not_dumpable_is_refused…` |
 /// | `NoSetfcap` | `EPERM` of `uid_map` for uid 0 without it | `cause::uid_0_that_may_not_be_mapped` |
 /// | `NoDetachedMount` | `ENOSYS` of `fsopen`, and no filter is in force | none: no such kernel |
@@ -59,6 +60,8 @@ pub enum Cause {
     MissingCapabilities(Capabilities),
     /// No directory of the list can be written.
     NoParent,
+    /// The same, and the other roots of a list failed too.
+    NoParentOfList,
     /// A seccomp filter refuses `unshare`, as Docker's does.
     Seccomp,
     /// A seccomp filter is in force. It is not known whether it or something else refused the call.
@@ -92,6 +95,8 @@ pub enum Cause {
     SeLinux,
     /// `/proc` is not mounted.
     NoProc,
+    /// A seccomp filter refuses `unshare`, and `/proc`, which counts the threads too, is not mounted.
+    NoThreadCount,
     /// `/proc` is mounted read-only.
     ReadOnlyProc,
     /// The process is not dumpable: it has changed its user, has file capabilities, or its program
@@ -163,6 +168,7 @@ impl fmt::Display for Cause {
                 "; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities="
             }
             Cause::NoParent => "name a directory that can be written, or use the root \"detached\"",
+            Cause::NoParentOfList => "name a directory that can be written",
             Cause::Seccomp => "a seccomp filter refuses unshare: change the filter, or run as root with CAP_SYS_CHROOT",
             Cause::SeccompPerhaps => {
                 "a seccomp filter is in force, which may have refused it (systemd: SystemCallFilter=; containers: the profile)"
@@ -194,6 +200,7 @@ impl fmt::Display for Cause {
             }
             Cause::SeLinux => "SELinux is enforcing and refuses the user namespace: change the policy",
             Cause::NoProc => "mount /proc, or go without id maps and files (IdMap::None, --id-map none)",
+            Cause::NoThreadCount => "a seccomp filter refuses unshare: mount /proc, which counts the threads too",
             Cause::ReadOnlyProc => {
                 "/proc is read-only: mount it writable, or go without id maps and files (IdMap::None, --id-map none)"
             }

@@ -139,7 +139,7 @@ impl Entry {
             Action::MapUid if USERNS => self.maps.map_uid(),
             Action::DenySetgroups if USERNS => self.maps.deny_setgroups(),
             Action::MapGid if USERNS => self.maps.map_gid(),
-            Action::DropNamespaceCapabilities if USERNS => os::drop_capabilities(plan),
+            Action::DropNamespaceCapabilities if USERNS => os::drop_capabilities(plan, state.refused.is_some()),
             Action::Keyring if USERNS => {
                 // If the kernel refuses another keyring, the entry goes on, and `Jailed` reports
                 // it.
@@ -309,8 +309,10 @@ impl Entry {
             Root::Failfs => os::verify_failfs()?,
             Root::Detached => {
                 self.place.is_at(c"/")?;
-                if mkdirat(CWD, c"/autochroot", MODE) != Err(Errno::ROFS) {
-                    return Err(Fault::Alive);
+                match mkdirat(CWD, c"/autochroot", MODE) {
+                    Err(Errno::ROFS) => {}
+                    Ok(()) => return Err(Fault::Alive),
+                    Err(errno) => return Err(errno.into()),
                 }
                 if let (true, Some(contents)) = (FILES, self.place.contents) {
                     os::see_inodes(contents.inodes)?;

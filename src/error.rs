@@ -237,8 +237,6 @@ answers! {
     LargeFile => with_files("it is larger than 16 MiB"),
     Changed => with_files("it changed while it was copied"),
     OtherFiles => with_files("the root holds other files"),
-    /// The kernel's tmpfs is a ramfs.
-    NotCounted => with_files("this kernel does not count the files of a tmpfs (CONFIG_TMPFS)"),
     NotInAList => "only the roots unlinked, detached and failfs can be in a list",
     NoNamespaceForFailfs => "failfs is not entered through a user namespace",
     NothingToEnter => "a user namespace can only be demanded for a jail",

@@ -139,7 +139,7 @@ impl Sources {
 /// The contents of a root with files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Contents {
-    /// How many files and directories there are, with the root.
+    /// How many inodes the file system counts.
     pub(crate) inodes: u32,
     /// Some of the files are devices.
     pub(crate) devices: bool,

@@ -93,7 +93,8 @@ impl Roots {
         if !self.has(root) {
             match self.then {
                 [None, _] => self.then[0] = Some(root),
-                [Some(_), _] => self.then[1] = Some(root),
+                [Some(_), None] => self.then[1] = Some(root),
+                [Some(_), Some(_)] => return None,
             }
         }
         Some(self)

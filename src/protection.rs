@@ -96,17 +96,20 @@ impl fmt::Display for SessionKeyring {
 
 /// The protections that a seal has put in force. `no_new_privs` always is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct InForce {
     pub(crate) bounding_set: bool,
     pub(crate) securebits: bool,
     pub(crate) landlock: Option<i32>,
     pub(crate) seccomp: bool,
     pub(crate) keyring: SessionKeyring,
+    /// A protection is missing, and a filter was in force before the one of the seal.
+    pub(crate) outer_filter: bool,
 }
 
 impl InForce {
     pub(crate) const fn nothing(keyring: SessionKeyring) -> InForce {
-        InForce { bounding_set: false, securebits: false, landlock: None, seccomp: false, keyring }
+        InForce { bounding_set: false, securebits: false, landlock: None, seccomp: false, keyring, outer_filter: false }
     }
 
     pub(crate) const fn has(&self, protection: Protection) -> bool {

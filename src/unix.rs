@@ -91,7 +91,7 @@ pub(crate) const fn new_user_namespace(_: bool) -> Result<bool, Fault> {
     Err(NOT_HERE)
 }
 
-pub(crate) const fn drop_capabilities(_: Plan) -> Result<(), Fault> {
+pub(crate) const fn drop_capabilities(_: Plan, _: bool) -> Result<(), Fault> {
     Err(NOT_HERE)
 }
 

@@ -4,6 +4,7 @@ mod enter_as;
 
 use super::Jailed;
 use crate::capabilities::Capabilities;
+use crate::cause::Cause;
 use crate::error::{Error, Fault, Step};
 use crate::jail::Entered;
 use crate::linux::{Before, RunAs, Seal, Sealing, User, Way, explain, run_steps};
@@ -235,6 +236,13 @@ impl Sealed {
     #[must_use]
     pub const fn has(&self, protection: Protection) -> bool {
         self.in_force.has(protection)
+    }
+
+    /// Returns why this protection is not in force, if that can be known. Costs up to one system
+    /// call.
+    #[must_use]
+    pub fn cause(&self, protection: Protection) -> Option<Cause> {
+        protection.cause_with(self.in_force.outer_filter)
     }
 
     /// Returns the session keyring that the process has.

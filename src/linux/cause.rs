@@ -42,7 +42,11 @@ pub(crate) fn explain(error: Error) -> Error {
     let several = tried.clone().count() > 1;
     let cause = [(error.step, error.fault)].into_iter().chain(tried).find_map(|(step, fault)| {
         // Where other roots failed too, it is no remedy to use them.
-        of(&error, step, fault).filter(|cause| !several || *cause != Cause::NoFailfs)
+        match of(&error, step, fault) {
+            Some(Cause::NoFailfs) if several => None,
+            Some(Cause::NoParent) if several => Some(Cause::NoParentOfList),
+            cause => cause,
+        }
     });
     Error { cause, ..error }
 }
@@ -55,11 +59,11 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
             Some(if full { Cause::NoDescriptors } else { Cause::NoParent })
         }
         (_, Some(Errno::MFILE)) => Some(Cause::NoDescriptors),
-        (Step::Threads | Step::Chroot, Some(Errno::INVAL)) => Some(match another_thread_lives() {
+        (Step::Threads, Some(Errno::INVAL)) => Some(match another_thread_lives() {
             Some(false) => Cause::SharedMemory,
             Some(true) | None => Cause::Threads(other_threads()),
         }),
-        (Step::Threads, _) if !has.root && !exists(c"/proc/self/stat") => Some(Cause::NoProc),
+        (Step::Threads, _) if !has.root && !exists(c"/proc/self/stat") => Some(Cause::NoThreadCount),
         (Step::Descriptors, None) if fault == Fault::OpenRing => Some(Cause::OpenRing),
         (Step::Descriptors, None) => Some(Cause::OpenDirectory),
         (Step::Chroot | Step::Mount, Some(Errno::PERM)) if !has.user_namespace => not_permitted(step),
@@ -82,7 +86,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         (Step::SetGroups | Step::SetGid | Step::SetUid, Some(errno)) => not_that_user(step, errno),
         (Step::CheckCapabilities, None) if has.user_namespace => Some(Cause::NothingKept),
         (Step::CheckCapabilities, None) => fault.capability_not_held().map(Cause::MissingCapabilities),
-        (Step::Require, None) => fault.missing_protection().and_then(Protection::cause),
+        (Step::Require, None) => fault.missing_protection().and_then(|missing| missing.cause_with(filtered())),
         (Step::Restrict, Some(Errno::TOOBIG)) => Some(Cause::LandlockLayers),
         (Step::Proc, Some(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
         (Step::Proc, Some(Errno::NOENT)) => Some(Cause::NoProc),
@@ -94,6 +98,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
             Step::OpenMaps | Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,
             Some(Errno::PERM | Errno::ACCESS),
         ) => filter_or_apparmor(fault.errno()),
+        (_, Some(Errno::NOSYS | Errno::PERM | Errno::ACCESS)) if filtered() => Some(Cause::SeccompPerhaps),
         _ => None,
     }
 }
@@ -117,6 +122,7 @@ fn not_that_user(step: Step, errno: Errno) -> Option<Cause> {
                 Step::SetGroups => Some(Cause::SetgroupsDenied),
                 _ => None,
             }),
+        Errno::NOSYS | Errno::ACCESS if filtered() => Some(Cause::SeccompPerhaps),
         Errno::INVAL => Some(Cause::UnmappedUser),
         Errno::AGAIN => Some(Cause::ProcessLimit),
         _ => None,
@@ -125,12 +131,16 @@ fn not_that_user(step: Step, errno: Errno) -> Option<Cause> {
 
 /// Returns which of these capabilities are not effective, as a cause.
 pub(super) fn missing(needed: CapabilitySet) -> Option<Cause> {
-    let missing = needed - capabilities(None).ok()?.effective;
+    missing_of(needed - capabilities(None).ok()?.effective)
+}
+
+/// Returns these missing capabilities as a cause.
+pub(super) fn missing_of(missing: CapabilitySet) -> Option<Cause> {
     (!missing.is_empty()).then(|| Cause::MissingCapabilities(Capabilities::from_bits(missing.bits())))
 }
 
 /// Returns whether a seccomp filter is in force, which may fail any call with any errno.
-fn filtered() -> bool {
+pub(super) fn filtered() -> bool {
     secure_computing_mode() == Ok(SecureComputingMode::Filter)
 }
 
@@ -145,19 +155,25 @@ fn filter_or_apparmor(errno: Option<Errno>) -> Option<Cause> {
 }
 
 impl Protection {
-    /// Returns why this process cannot have the protection, if that can be known. Costs up to one
-    /// system call.
+    /// Returns why this process cannot have the protection, if that can be known. After a seal,
+    /// [`Sealed::cause`](crate::Sealed::cause) also knows of filters. Costs up to one system call.
     #[must_use]
     pub fn cause(self) -> Option<Cause> {
+        self.cause_with(false)
+    }
+
+    /// Returns the cause where a filter may have refused it, or none was in force.
+    pub(crate) fn cause_with(self, filter: bool) -> Option<Cause> {
+        let filter = filter.then_some(Cause::SeccompPerhaps);
         match self {
             Protection::BoundingSet | Protection::Securebits => missing(CapabilitySet::SETPCAP),
             Protection::Landlock => match landlock::query() {
-                Err(Errno::NOSYS) => Some(Cause::NoLandlock),
+                Err(Errno::NOSYS) => filter.or(Some(Cause::NoLandlock)),
                 Err(Errno::OPNOTSUPP) => Some(Cause::LandlockDisabled),
-                Ok(_) | Err(_) => None,
+                Ok(_) | Err(_) => filter,
             },
-            Protection::Seccomp => (secure_computing_mode() == Err(Errno::INVAL)).then_some(Cause::NoSeccomp),
-            Protection::Keyring => None,
+            Protection::Seccomp if secure_computing_mode() == Err(Errno::INVAL) => Some(Cause::NoSeccomp),
+            Protection::Seccomp | Protection::Keyring => filter,
         }
     }
 }
@@ -220,7 +236,8 @@ pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
 /// Returns whether the user namespace that the process is in leaves ids unmapped, which show as the
 /// overflow id.
 pub(super) fn may_show_overflow_ids() -> bool {
-    let is_partial = |map| text(map, &mut [0; 64]).is_some_and(|map| !maps(map, u32::MAX - 1));
+    // Without /proc it is not known.
+    let is_partial = |map| text(map, &mut [0; 64]).is_none_or(|map| !maps(map, u32::MAX - 1));
     is_partial(c"/proc/self/uid_map") || is_partial(c"/proc/self/gid_map")
 }
 

@@ -3,12 +3,13 @@
 #![allow(unsafe_code, reason = "descriptors of the caller's are read from")]
 
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 
 use linux_raw_sys::general::RLIMIT_FSIZE;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fcntl_getfl, fstat, fstatfs, major, makedev, minor,
-    mkdirat, mknodat, openat, statat, statfs,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmodat, fchmod, fcntl_getfl, fstat, fstatfs, major, makedev,
+    minor, mkdirat, mknodat, openat, statat, statfs,
 };
 use rustix::io::{Errno, pread, write};
 use rustix::mount::{fsconfig_reconfigure, fsconfig_set_flag};
@@ -109,8 +110,8 @@ fn fill(
     Ok((root, Contents { inodes: filled?, devices: sources.devices }))
 }
 
-/// Copies the files, makes the file system read-only, and returns the number of its inodes. All of
-/// them were made here.
+/// Copies the files, makes the file system read-only, checks that it holds nothing else, and returns
+/// the number of its inodes.
 fn copy_all(
     sources: &Sources,
     tmpfs: &OwnedFd,
@@ -118,7 +119,7 @@ fn copy_all(
     files: &[NamedFile<'_>],
     number: &mut Option<i32>,
 ) -> Result<u32, Fault> {
-    let mut count = 1;
+    let mut count = 0;
     each_directory(files, &mut |nth, directory| {
         *number = i32::try_from(nth).ok();
         count += 1;
@@ -144,11 +145,25 @@ fn copy_all(
     chmodat(root, c".", mode, AtFlags::empty())?;
     fsconfig_set_flag(tmpfs, c"ro")?;
     fsconfig_reconfigure(tmpfs)?;
-    match inodes(&fstatfs(root)?) {
-        there if there == count => Ok(count),
-        0 => Err(Fault::NotCounted),
-        _ => Err(Fault::OtherFiles),
+    let mut there = entries(root, c".")?;
+    each_directory(files, &mut |_, directory| {
+        there += entries(root, directory)?;
+        Ok(())
+    })?;
+    if there == count { Ok(inodes(&fstatfs(root)?)) } else { Err(Fault::OtherFiles) }
+}
+
+/// Returns how many entries a directory has.
+fn entries(root: BorrowedFd<'_>, directory: &CStr) -> Result<u32, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let list = openat(root, directory, flags, Mode::empty())?;
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(&list, &mut buffer);
+    let mut count = 0;
+    while let Some(entry) = entries.next() {
+        count += u32::from(!matches!(entry?.file_name().to_bytes(), b"." | b".."));
     }
+    Ok(count)
 }
 
 /// Opens a file for the launcher, which does that before it becomes another user.
@@ -281,7 +296,8 @@ fn relative<'b>(path: &[u8], end: usize, buffer: &'b mut [u8; 256]) -> Result<&'
     c_str(path.get(1..end).unwrap_or_default(), buffer)
 }
 
-/// Checks that the root still has this many inodes.
+/// Checks that the root still has as many inodes. A tmpfs counts extended attributes too, and a
+/// ramfs counts nothing.
 pub(crate) fn see_inodes(count: u32) -> Result<(), Fault> {
     if inodes(&statfs(c"/")?) == count { Ok(()) } else { Err(Fault::OtherFiles) }
 }

@@ -6,8 +6,10 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::cause::filtered;
 use super::keyring;
 use super::privileges::{
     bounding_set_is_empty, empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed,
@@ -226,17 +228,28 @@ impl<'s> Sealing<'s> {
         if self.seal.log && abi < Some(landlock::LOGS) {
             return Err(Fault::NoLog);
         }
-        let Some(abi) = abi else { return Ok(()) };
+        let Some(abi) = abi else {
+            self.in_force.outer_filter = filtered();
+            return Ok(());
+        };
         let ruleset = landlock::deny_all(abi)?;
         let open_root = || openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        match self.root {
+        let allowed = match self.root {
             Root::Unlinked | Root::Detached => {
-                landlock::allow_contents(&ruleset, open_root()?.as_raw_fd(), self.contents)?;
+                landlock::allow_contents(&ruleset, open_root()?.as_raw_fd(), self.contents)
             }
             // In failfs no path leads to a file.
-            Root::Failfs => {}
+            Root::Failfs => Ok(()),
             // The directory is there to be used.
-            Root::Directory | Root::Unjailed => landlock::allow_beneath(&ruleset, open_root()?.as_raw_fd(), abi)?,
+            Root::Directory | Root::Unjailed => landlock::allow_beneath(&ruleset, open_root()?.as_raw_fd(), abi),
+        };
+        match allowed {
+            // A filter refuses rules. Then there is no Landlock, as where a filter refuses it altogether.
+            Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => {
+                self.in_force.outer_filter = filtered();
+                return Ok(());
+            }
+            allowed => allowed?,
         }
         if let Some(program) = self.seal.execute {
             landlock::allow_execute(&ruleset, program)?;
@@ -276,6 +289,9 @@ impl<'s> Sealing<'s> {
             tracing: self.in_force.landlock.is_some(),
             user_namespaces: self.root != Root::Unjailed,
         })?;
+        if !self.in_force.seccomp {
+            self.in_force.outer_filter = filtered();
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
 
 use linux_raw_sys::general::__NR_prlimit64;
 use rustix::io::Errno;
-use rustix::process::{geteuid, getuid};
+use rustix::process::{getegid, geteuid, getgid, getuid};
 
 use crate::libc::errno;
 
@@ -88,17 +88,19 @@ const UNKNOWN: u32 = u32::MAX - 1;
 pub(crate) fn user_ids() -> [u32; 3] {
     let [mut real, mut effective, mut saved] = [UNKNOWN; 3];
     // SAFETY: each pointer leads to a place for one user id.
-    if unsafe { getresuid(&raw mut real, &raw mut effective, &raw mut saved) } < 0 {
+    match unsafe { getresuid(&raw mut real, &raw mut effective, &raw mut saved) } {
+        0 => [real, effective, saved],
         // A filter refuses the call, or the kernel knows root alone (CONFIG_MULTIUSER).
-        return [getuid().as_raw(), geteuid().as_raw(), UNKNOWN];
+        _ => [getuid().as_raw(), geteuid().as_raw(), UNKNOWN],
     }
-    [real, effective, saved]
 }
 
 /// Returns the real, effective and saved group ids.
 pub(crate) fn group_ids() -> [u32; 3] {
     let [mut real, mut effective, mut saved] = [UNKNOWN; 3];
     // SAFETY: each pointer leads to a place for one group id.
-    unsafe { getresgid(&raw mut real, &raw mut effective, &raw mut saved) };
-    [real, effective, saved]
+    match unsafe { getresgid(&raw mut real, &raw mut effective, &raw mut saved) } {
+        0 => [real, effective, saved],
+        _ => [getgid().as_raw(), getegid().as_raw(), UNKNOWN], // as above
+    }
 }

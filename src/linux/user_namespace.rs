@@ -172,8 +172,11 @@ pub(crate) fn new(to_mount: bool) -> Result<bool, Fault> {
 
 /// Drops the capabilities that the user namespace gave. Its bounding set stays full, so an `execve`
 /// of a program with file capabilities, or of any program by uid 0, could give them back.
-/// `no_new_privs` prevents both, in one call.
-pub(crate) fn drop_capabilities(plan: Plan) -> Result<(), Fault> {
+/// `no_new_privs` prevents both, in one call. On the way back from a refusal nothing else changes.
+pub(crate) fn drop_capabilities(plan: Plan, is_refused: bool) -> Result<(), Fault> {
+    if is_refused {
+        return Ok(set_capabilities(None, NOTHING)?);
+    }
     if plan.bounding_set {
         empty_bounding_set(Capabilities::NONE)?;
         lock_securebits()?;

@@ -1,9 +1,9 @@
 //! Decides how the process becomes a user, before anything changes (Linux).
 
 use rustix::process::{Gid as RawGid, Uid as RawUid};
-use rustix::thread::{CapabilitySet, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{CapabilitySet, capabilities, set_thread_res_gid, set_thread_res_uid};
 
-use super::cause::{denies_setgroups, explain, is_unmapped, may_show_overflow_ids, missing};
+use super::cause::{denies_setgroups, explain, is_unmapped, may_show_overflow_ids, missing_of};
 use super::groups::with_groups;
 use super::syscall::{group_ids, user_ids};
 use super::user::{Gid, User};
@@ -30,6 +30,8 @@ impl Way {
     pub(crate) fn find(user: &User<'_>) -> Result<Way, Error> {
         let (uids, gids) = (user_ids(), group_ids());
         let (uid, gid) = (user.uid().as_raw(), user.gid().as_raw());
+        let held = capabilities(None).map_err(|errno| explain(refused(Fault::of(errno), None)))?.effective;
+        let missing = |needed: CapabilitySet| missing_of(needed - held);
         let (mut other, mut lacks) = (None, false);
         with_groups(&mut |list| (other, lacks) = compare(list, user.gid(), user.groups()))
             .map_err(|errno| explain(refused(Fault::of(errno), None)))?;

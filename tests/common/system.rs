@@ -40,9 +40,13 @@ pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid32, libc::SYS_setresg
 
 #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
 pub const GETRESUID: libc::c_long = libc::SYS_getresuid;
+#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+pub const GETRESGID: libc::c_long = libc::SYS_getresgid;
 
 #[cfg(any(target_arch = "x86", target_arch = "arm"))]
 pub const GETRESUID: libc::c_long = libc::SYS_getresuid32;
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+pub const GETRESGID: libc::c_long = libc::SYS_getresgid32;
 
 /// An `io_uring`, if this kernel has them.
 pub fn ring() -> Option<File> {

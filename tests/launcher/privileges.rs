@@ -105,10 +105,11 @@ fn a_protection_that_is_missing_is_a_warning_or_an_error() {
             (&[libc::SYS_landlock_create_ruleset], Errno::OPNOTSUPP, "landlock".into()),
             (&[libc::SYS_seccomp, libc::SYS_keyctl], Errno::PERM, format!("{landlock}seccomp, keyring")),
         ] {
-            let hint = match landlock_abi() {
-                _ if missing == "landlock" => "  hint: Landlock is disabled: add landlock to the boot parameter lsm=\n",
-                None => "  hint: this kernel has no Landlock (Linux 5.13, CONFIG_SECURITY_LANDLOCK)\n",
-                Some(_) => "",
+            let hint = if missing == "landlock" {
+                "  hint: Landlock is disabled: add landlock to the boot parameter lsm=\n"
+            } else {
+                "  hint: a seccomp filter is in force, which may have refused it (systemd: SystemCallFilter=; containers: the \
+                 profile)\n"
             };
             let warning = format!("autochroot: warning: not in force: {missing}\n{hint}");
             assert_eq!(run(user, errno, calls, &[]), (warning, Some(3)));

@@ -663,6 +663,18 @@ fn without_getresuid_the_parent_is_not_blamed() {
     }
 }
 
+/// What cannot be undone is the user namespace. Its capabilities go, and nothing else changes.
+#[test]
+fn a_refusal_in_a_user_namespace_changes_no_more_than_it_says() {
+    root_only!();
+    as_user(User::Root, || {
+        fake(libc::SYS_chroot, Errno::PERM);
+        let error = refusal(Jail::unlinked().user_namespace(UserNamespace::Always));
+        assert_eq!((error.step(), error.is_partial(), held()), (Step::Chroot, true, 0), "{error}");
+        assert!(!rustix::thread::no_new_privs().unwrap());
+    });
+}
+
 /// Whoever starts a program that runs with other ids must not choose where it makes directories.
 #[test]
 fn tmpdir_counts_only_where_real_and_effective_ids_are_the_same() {

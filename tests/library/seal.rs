@@ -64,6 +64,14 @@ fn a_kernel_without_landlock_is_reported_or_an_error_if_landlock_is_required() {
         fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);
         let sealed = Jail::auto().enter().unwrap().seal().unwrap();
         assert_eq!((sealed.landlock(), held()), (None, 0));
+        // It is not the kernel that lacks it.
+        assert_eq!(sealed.cause(Protection::Landlock), Some(Cause::SeccompPerhaps));
+    });
+    // A filter that only refuses the rules.
+    as_each_user(|_| {
+        fake(libc::SYS_landlock_add_rule, Errno::PERM);
+        let sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        assert_eq!(sealed.landlock(), None);
     });
     as_each_user(|_| {
         fake(libc::SYS_landlock_create_ruleset, Errno::OPNOTSUPP);
@@ -78,6 +86,19 @@ fn a_kernel_without_landlock_is_reported_or_an_error_if_landlock_is_required() {
     as_each_user(|_| {
         fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);
         assert_eq!(Protection::Landlock.cause(), Some(Cause::NoLandlock));
+    });
+}
+
+/// Every kernel knows `CAP_CHOWN`. A filter that denies it must not make the set look empty.
+#[test]
+fn an_unknown_capability_does_not_end_the_bounding_set_too_early() {
+    root_only!();
+    as_user(User::Root, || {
+        let jailed = Jail::auto().enter().unwrap();
+        fake_where(libc::SYS_prctl, Some(libc::PR_CAPBSET_READ.unsigned_abs()), libc::EINVAL.unsigned_abs());
+        fake_where(libc::SYS_prctl, Some(libc::PR_CAPBSET_DROP.unsigned_abs()), libc::EINVAL.unsigned_abs());
+        let error = jailed.seal().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::BoundingSet, Some(libc::EINVAL)));
     });
 }
 

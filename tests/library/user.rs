@@ -355,3 +355,14 @@ fn what_is_missing_to_keep_a_capability_is_named() {
         Jail::auto().check_kept(web).unwrap();
     });
 }
+
+/// A filter that refuses to read the ids does not make the process somebody else. The saved id is not
+/// known, so all three are set.
+#[test]
+fn without_getresgid_the_process_is_still_that_user() {
+    as_user(plain(), || {
+        let user = account(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw(), &[]);
+        fake(GETRESGID, rustix::io::Errno::PERM);
+        let _ = Jail::unlinked().allow_dumpable().enter_as(&user).unwrap();
+    });
+}

@@ -208,7 +208,7 @@ fn warn(sealed: &Sealed) {
         }
         stream.put("%%", &[&before, &protection.name()]);
         before = ", ";
-        cause = cause.or(protection.cause());
+        cause = cause.or(sealed.cause(protection));
     }
     if before == ", " {
         stream.put("\n", &[]);
@@ -344,9 +344,10 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
     match sealed.map(Sealed::landlock) {
         Some(Some(abi)) => _ = stream.put("landlock: ABI %\n", &[&abi.unsigned_abs()]),
         Some(None) => {
-            let cause = match Protection::Landlock.cause() {
+            let cause = match sealed.and_then(|sealed| sealed.cause(Protection::Landlock)) {
                 Some(Cause::NoLandlock) => "no: not in this kernel",
                 Some(Cause::LandlockDisabled) => "no: disabled at boot",
+                Some(Cause::SeccompPerhaps) => "no: perhaps refused by a filter",
                 _ => "no",
             };
             stream.line("landlock", &cause);

@@ -174,13 +174,15 @@ pub(super) struct Abi {
 const WIDE: u32 = 0x8000_0000;
 const LITTLE_ENDIAN: u32 = 0x4000_0000;
 
-/// This machine and this ABI.
+/// This machine and this ABI. The kernel calls aarch64 and ARM little-endian in either byte order.
 #[allow(clippy::panic, reason = "at compile time")]
 const NATIVE_AUDIT_ARCH: u32 = match EM_CURRENT {
     Some(machine) => machine,
     None => panic!("the number of this processor has to be added to elf.rs"),
 } | if cfg!(target_pointer_width = "64") { WIDE } else { 0 }
-    | if cfg!(target_endian = "little") { LITTLE_ENDIAN } else { 0 };
+    | if cfg!(any(target_endian = "little", target_arch = "aarch64", target_arch = "arm")) { LITTLE_ENDIAN } else { 0 };
+// The filter refuses the calls of x32.
+const _: () = assert!(!cfg!(all(target_arch = "x86_64", target_pointer_width = "32")), "x32 is not supported");
 
 #[allow(clippy::decimal_bitwise_operands, reason = "the numbers of the machines are written so")]
 pub(super) const ABIS: &[Abi] = &[
