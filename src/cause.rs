@@ -60,7 +60,7 @@ pub enum Cause {
     MissingCapabilities(Capabilities),
     /// No directory of the list can be written.
     NoParent,
-    /// The same, and the other roots of a list failed too.
+    /// No directory of the list can be written, and the other roots that were tried failed too.
     NoParentOfList,
     /// A seccomp filter refuses `unshare`, as Docker's does.
     Seccomp,
@@ -95,7 +95,8 @@ pub enum Cause {
     SeLinux,
     /// `/proc` is not mounted.
     NoProc,
-    /// A seccomp filter refuses `unshare`, and `/proc`, which counts the threads too, is not mounted.
+    /// A seccomp filter refuses `unshare`, and `/proc`, where the threads can be counted, is not
+    /// mounted.
     NoThreadCount,
     /// `/proc` is mounted read-only.
     ReadOnlyProc,
@@ -200,7 +201,7 @@ impl fmt::Display for Cause {
             }
             Cause::SeLinux => "SELinux is enforcing and refuses the user namespace: change the policy",
             Cause::NoProc => "mount /proc, or go without id maps and files (IdMap::None, --id-map none)",
-            Cause::NoThreadCount => "a seccomp filter refuses unshare: mount /proc, which counts the threads too",
+            Cause::NoThreadCount => "a seccomp filter refuses unshare: mount /proc, where the threads can be counted",
             Cause::ReadOnlyProc => {
                 "/proc is read-only: mount it writable, or go without id maps and files (IdMap::None, --id-map none)"
             }

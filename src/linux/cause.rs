@@ -98,7 +98,24 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
             Step::OpenMaps | Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,
             Some(Errno::PERM | Errno::ACCESS),
         ) => filter_or_apparmor(fault.errno()),
-        (_, Some(Errno::NOSYS | Errno::PERM | Errno::ACCESS)) if filtered() => Some(Cause::SeccompPerhaps),
+        // Without a filter these have no reason to fail so, unlike steps that open files.
+        (
+            Step::CheckIds
+            | Step::CheckCapabilities
+            | Step::Unshare
+            | Step::NoNewPrivs
+            | Step::BoundingSet
+            | Step::DropCapabilities
+            | Step::DropNamespaceCapabilities
+            | Step::Ruleset
+            | Step::Restrict,
+            Some(Errno::PERM | Errno::ACCESS),
+        )
+        | (_, Some(Errno::NOSYS))
+            if filtered() =>
+        {
+            Some(Cause::SeccompPerhaps)
+        }
         _ => None,
     }
 }
@@ -162,7 +179,8 @@ impl Protection {
         self.cause_with(false)
     }
 
-    /// Returns the cause where a filter may have refused it, or none was in force.
+    /// Returns the cause. `filter` is true if a filter was in force that may have refused the
+    /// protection.
     pub(crate) fn cause_with(self, filter: bool) -> Option<Cause> {
         let filter = filter.then_some(Cause::SeccompPerhaps);
         match self {

@@ -335,6 +335,13 @@ fn proc_that_is_missing_hidden_or_read_only() {
     let text = "cannot open /proc/self: ENOENT (no such file or directory); hint: mount /proc, or go without id maps \
                 and files (IdMap::None, --id-map none)";
     assert_eq!(as_seven(&missing, Jail::unlinked()), text);
+    let filtered = || {
+        missing();
+        fake(libc::SYS_unshare, Errno::PERM);
+    };
+    let text = "cannot rule out other threads: EPERM (operation not permitted); hint: a seccomp filter refuses unshare: \
+                mount /proc, where the threads can be counted";
+    assert_eq!(as_seven(&filtered, Jail::unlinked()), text);
     let text = "cannot open /proc/self: EROFS (read-only file system); hint: /proc is read-only: mount it writable, \
                 or go without id maps and files (IdMap::None, --id-map none)";
     assert_eq!(as_seven(&|| proc(libc::MS_RDONLY, ""), Jail::unlinked()), text);
@@ -352,6 +359,13 @@ fn proc_that_is_missing_hidden_or_read_only() {
         "{text}"
     );
     assert!(text.ends_with("; hint: name a directory that can be written, or use the root \"detached\""), "{text}");
+    // Where a detached root failed too, it is no remedy.
+    let no_mount_either = || {
+        everything_read_only();
+        fake(libc::SYS_fsopen, Errno::NODEV);
+    };
+    let text = as_seven(&no_mount_either, Jail::auto());
+    assert!(text.ends_with("; hint: name a directory that can be written") || text == "entered", "{text}");
 }
 
 #[test]
