@@ -118,8 +118,8 @@ pub(crate) fn bounding_set_is_empty(keep: Capabilities) -> Result<bool, Fault> {
     Ok(true)
 }
 
-/// A capability that every kernel knows which is supported. Where a lower one is called unknown, a
-/// filter lies.
+/// A capability that every supported kernel knows. Where a lower one is unknown, a filter has
+/// answered.
 const NEWEST_EVERYWHERE: Capabilities = Capabilities::AUDIT_READ;
 
 fn every_capability() -> impl Iterator<Item = Capabilities> {

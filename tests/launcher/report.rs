@@ -42,6 +42,21 @@ fn check_says_what_it_found() {
     assert_eq!(parent.entries(), [] as [&Path; 0]);
 }
 
+/// A filter that calls every capability unknown must not make the bounding set look empty.
+#[test]
+fn a_bounding_set_that_cannot_be_read_is_not_reported_as_empty() {
+    let mut command = autochroot(User::Root);
+    // SAFETY: the filter is for the child alone.
+    unsafe {
+        command.pre_exec(|| {
+            fake_where(libc::SYS_prctl, Some(libc::PR_CAPBSET_READ.unsigned_abs()), libc::EINVAL.unsigned_abs());
+            Ok(())
+        });
+    }
+    let output = command.args(["--check", "--no-seal", "--userns=auto"]).output().unwrap();
+    assert!(text(&output.stdout).contains("\nbounding-set: EINVAL (invalid argument)\n"), "{output:?}");
+}
+
 #[test]
 fn every_root_is_entered_and_reported() {
     let scratch = Scratch::new();

@@ -334,7 +334,10 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
         Err(errno) => stream.line("capabilities", &errno),
     }
     stream.line("no-new-privs", &if no_new_privs() == Ok(true) { "yes" } else { "no" });
-    stream.line("bounding-set", &Shown(bounding_set()));
+    match bounding_set() {
+        Ok(set) => stream.line("bounding-set", &Shown(set)),
+        Err(errno) => stream.line("bounding-set", &errno),
+    }
     let locked = autochroot::securebits_are_locked() == Ok(true);
     stream.line("securebits", &if locked { "locked" } else { "not locked" });
     let sealed = match inside {
@@ -372,8 +375,16 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
     stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { NOT_CHECKED });
 }
 
-fn bounding_set() -> Capabilities {
-    let is_in = |bit: u64| capability_is_in_bounding_set(CapabilitySet::from_bits_retain(bit));
-    let known = (0..u64::BITS).map(|number| 1 << number).map_while(|bit| Some((bit, is_in(bit).ok()?)));
-    Capabilities::from_bits(known.filter(|(_, is_in)| *is_in).map(|(bit, _)| bit).sum())
+fn bounding_set() -> Result<Capabilities, Errno> {
+    let mut set = Capabilities::NONE;
+    for one in (0..u64::BITS).map(|number| Capabilities::from_bits(1 << number)) {
+        match capability_is_in_bounding_set(CapabilitySet::from_bits_retain(one.bits())) {
+            Ok(true) => set |= one,
+            Ok(false) => {}
+            // The kernel knows no more. Every kernel that is supported knows this one.
+            Err(Errno::INVAL) if one.bits() > Capabilities::AUDIT_READ.bits() => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(set)
 }
