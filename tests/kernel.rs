@@ -126,8 +126,13 @@ fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
 }
 
 /// Processors for which CI builds the launcher alone, their machine in qemu and its console.
-const CPUS: [(&str, &[&str], &str); 6] = [
+const CPUS: [(&str, &[&str], &str); 7] = [
     ("i686-unknown-linux-musl", &["qemu-system-i386", "-m", "512"], "ttyS0"),
+    (
+        "aarch64-unknown-linux-musl",
+        &["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "1024"],
+        "ttyAMA0",
+    ),
     (
         "armv7-unknown-linux-musleabihf",
         &["qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15", "-m", "1024"],
@@ -141,7 +146,7 @@ const CPUS: [(&str, &[&str], &str); 6] = [
 ];
 
 /// `AUTOCHROOT_CPUS` names a directory with a directory for each processor, which holds a kernel,
-/// the launcher, a static busybox and, for all but i686, the tests of the library.
+/// the launcher, a static busybox and, unless other steps run them, the tests of the library.
 #[test]
 #[ignore = "run by .ci/steps/cpus, which builds what it boots"]
 fn on_other_processors_the_launcher_is_process_1_for_every_user() {
