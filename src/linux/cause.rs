@@ -39,7 +39,8 @@ impl Error {
 pub(crate) fn explain(error: Error) -> Error {
     // If several roots were tried, the first known cause counts.
     let tried = error.attempts.into_iter().flatten().map(|(_, step, fault)| (step, fault));
-    let several = tried.clone().count() > 1;
+    let [_, second, _] = error.attempts;
+    let several = second.is_some();
     let cause = [(error.step, error.fault)].into_iter().chain(tried).find_map(|(step, fault)| {
         // Where other roots failed too, it is no remedy to use them.
         match of(&error, step, fault) {
