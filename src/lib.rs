@@ -64,7 +64,7 @@ pub use jailed::Jailed;
 /// For the launcher alone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[doc(hidden)]
-pub use linux::{is_procfs, open_source, securebits_are_locked, syscall, with_groups};
+pub use linux::{bounding_set, is_procfs, open_source, securebits_are_locked, syscall, with_groups};
 pub use parse::ParseError;
 pub use root::Root;
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -42,7 +42,7 @@ pub(crate) use failfs::{
 pub(crate) use files::see_inodes;
 pub(crate) use keyring::join as join_keyring;
 pub(crate) use parent::{fill_with_random, open_tmpdir};
-pub use privileges::securebits_are_locked;
+pub use privileges::{bounding_set, securebits_are_locked};
 pub(crate) use privileges::{held_of, may_chroot_ever, not_effective, set_no_new_privs, user, verify_no_new_privs};
 pub(crate) use root::{HELD, has_no_links, may_change_mode, see_empty, see_empty_root, takes_nameless_files};
 pub(crate) use run_as::{Before, RunAs, check_arguments};

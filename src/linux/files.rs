@@ -3,13 +3,12 @@
 #![allow(unsafe_code, reason = "descriptors of the caller's are read from")]
 
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 
 use linux_raw_sys::general::RLIMIT_FSIZE;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmodat, fchmod, fcntl_getfl, fstat, fstatfs, major, makedev,
-    minor, mkdirat, mknodat, openat, statat, statfs,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fcntl_getfl, fstat, fstatfs, major, makedev, minor,
+    mkdirat, mknodat, openat, statat, statfs,
 };
 use rustix::io::{Errno, pread, write};
 use rustix::mount::{fsconfig_reconfigure, fsconfig_set_flag};
@@ -17,6 +16,7 @@ use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::detached;
+use super::proc::list;
 use super::syscall::soft_limit;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::files::{Contents, Copier, Filling, MOST_BYTES, NamedFile, Source, Sources, check};
@@ -125,7 +125,7 @@ fn copy_all(
         count += 1;
         mkdirat(root, directory, Mode::RWXU)?;
         // The umask may have taken a part of it.
-        chmodat(root, directory, Mode::RWXU, AtFlags::empty())
+        Ok(chmodat(root, directory, Mode::RWXU, AtFlags::empty())?)
     })?;
     for ((nth, file), opened) in (0..).zip(files).zip(&sources.opened) {
         *number = Some(nth);
@@ -141,7 +141,7 @@ fn copy_all(
     }
     *number = None;
     let mode = Mode::from_raw_mode(0o555);
-    each_directory(files, &mut |_, directory| chmodat(root, directory, mode, AtFlags::empty()))?;
+    each_directory(files, &mut |_, directory| Ok(chmodat(root, directory, mode, AtFlags::empty())?))?;
     chmodat(root, c".", mode, AtFlags::empty())?;
     fsconfig_set_flag(tmpfs, c"ro")?;
     fsconfig_reconfigure(tmpfs)?;
@@ -154,15 +154,13 @@ fn copy_all(
 }
 
 /// Returns how many entries a directory has.
-fn entries(root: BorrowedFd<'_>, directory: &CStr) -> Result<u32, Errno> {
+fn entries(root: BorrowedFd<'_>, directory: &CStr) -> Result<u32, Fault> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let list = openat(root, directory, flags, Mode::empty())?;
-    let mut buffer = [MaybeUninit::uninit(); 1024];
-    let mut entries = RawDir::new(&list, &mut buffer);
     let mut count = 0;
-    while let Some(entry) = entries.next() {
-        count += u32::from(!matches!(entry?.file_name().to_bytes(), b"." | b".."));
-    }
+    list(&openat(root, directory, flags, Mode::empty())?, &mut |_| {
+        count += 1;
+        Ok(())
+    })?;
     Ok(count)
 }
 
@@ -277,7 +275,7 @@ fn write_whole(to: &OwnedFd, mut content: &[u8], before: u32) -> Result<(), Faul
 /// directory comes before its contents.
 fn each_directory(
     files: &[NamedFile<'_>],
-    each: &mut dyn FnMut(usize, &CStr) -> Result<(), Errno>,
+    each: &mut dyn FnMut(usize, &CStr) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     for (nth, file) in files.iter().enumerate() {
         for (end, _) in file.path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/') {

@@ -106,16 +106,27 @@ pub(crate) fn lock_securebits() -> Result<(), Fault> {
     Ok(set_capabilities_secure_bits(CapabilitiesSecureBits::from_bits_retain(others | bits | LOCKS))?)
 }
 
+/// Returns whether nothing but `keep` is in the bounding set.
 pub(crate) fn bounding_set_is_empty(keep: Capabilities) -> Result<bool, Fault> {
-    for one in every_capability().filter(|one| !keep.contains(*one)) {
+    Ok((bounding_set()? - keep).is_empty())
+}
+
+/// Returns the bounding set. Not part of the API.
+///
+/// # Errors
+///
+/// The errors of `prctl`.
+pub fn bounding_set() -> Result<Capabilities, Errno> {
+    let mut bounding_set = Capabilities::NONE;
+    for one in every_capability() {
         match capability_is_in_bounding_set(set(one)) {
-            Ok(true) => return Ok(false),
+            Ok(true) => bounding_set |= one,
             Ok(false) => {}
             Err(Errno::INVAL) if one.bits() > NEWEST_EVERYWHERE.bits() => break, // the kernel knows no more
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
     }
-    Ok(true)
+    Ok(bounding_set)
 }
 
 /// A capability that every supported kernel knows. Where a lower one is unknown, a filter has

@@ -29,14 +29,14 @@ pub fn is_procfs(file_system: &StatFs) -> bool {
     file_system.f_type as u64 == PROC_SUPER_MAGIC as u64
 }
 
-/// Calls `each` with the name of every entry but "." and "..", until it fails. Entries that come or
-/// go meanwhile may be missed.
+/// Calls `each` with the name of every entry of any directory, except "." and "..", until `each`
+/// fails. Entries that come or go meanwhile may be missed.
 pub(super) fn list(directory: &OwnedFd, each: &mut dyn FnMut(&CStr) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut buffer = [MaybeUninit::uninit(); 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(entry) = entries.next() {
         let entry = entry?;
-        if !entry.file_name().to_bytes().starts_with(b".") {
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
             each(entry.file_name())?;
         }
     }

@@ -228,10 +228,7 @@ impl<'s> Sealing<'s> {
         if self.seal.log && abi < Some(landlock::LOGS) {
             return Err(Fault::NoLog);
         }
-        let Some(abi) = abi else {
-            self.in_force.outer_filter = filtered();
-            return Ok(());
-        };
+        let Some(abi) = abi else { return Ok(()) };
         let ruleset = landlock::deny_all(abi)?;
         let open_root = || openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let allowed = match self.root {
@@ -245,10 +242,7 @@ impl<'s> Sealing<'s> {
         };
         match allowed {
             // A filter refuses rules. Then there is no Landlock, as where a filter refuses it altogether.
-            Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => {
-                self.in_force.outer_filter = filtered();
-                return Ok(());
-            }
+            Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => return Ok(()),
             allowed => allowed?,
         }
         if let Some(program) = self.seal.execute {
@@ -284,14 +278,13 @@ impl<'s> Sealing<'s> {
     }
 
     fn install_filter(&mut self) -> Result<(), Fault> {
+        let was_filtered = self.in_force.landlock.is_none() && filtered();
         self.in_force.seccomp = seccomp::install(seccomp::Leave {
             rings: self.seal.rings,
             tracing: self.in_force.landlock.is_some(),
             user_namespaces: self.root != Root::Unjailed,
         })?;
-        if !self.in_force.seccomp {
-            self.in_force.outer_filter = filtered();
-        }
+        self.in_force.outer_filter = was_filtered || !self.in_force.seccomp && filtered();
         Ok(())
     }
 

@@ -76,7 +76,7 @@ pub(crate) unsafe fn variable<'e>(name: &CStr) -> Option<&'e CStr> {
 ///
 /// `EINVAL`: there are more than the list has places for.
 pub fn supplementary_groups(list: &mut [u32]) -> Result<usize, Errno> {
-    // SAFETY: the list has as many places as the call is told.
+    // SAFETY: the size that is passed is that of the list.
     let count = unsafe { getgroups(c_int::try_from(list.len()).unwrap_or(c_int::MAX), list.as_mut_ptr()) };
     usize::try_from(count).map_err(|_| errno())
 }
@@ -86,21 +86,24 @@ const UNKNOWN: u32 = u32::MAX - 1;
 
 /// Returns the real, effective and saved user ids.
 pub(crate) fn user_ids() -> [u32; 3] {
-    let [mut real, mut effective, mut saved] = [UNKNOWN; 3];
-    // SAFETY: each pointer leads to a place for one user id.
-    match unsafe { getresuid(&raw mut real, &raw mut effective, &raw mut saved) } {
-        0 => [real, effective, saved],
-        // A filter refuses the call, or the kernel knows root alone (CONFIG_MULTIUSER).
-        _ => [getuid().as_raw(), geteuid().as_raw(), UNKNOWN],
-    }
+    ids(getresuid, || [getuid().as_raw(), geteuid().as_raw()])
 }
 
 /// Returns the real, effective and saved group ids.
 pub(crate) fn group_ids() -> [u32; 3] {
+    ids(getresgid, || [getgid().as_raw(), getegid().as_raw()])
+}
+
+type GetRes = unsafe extern "C" fn(*mut u32, *mut u32, *mut u32) -> c_int;
+
+/// Returns three ids. If a filter refuses the call, or the kernel knows root alone
+/// (`CONFIG_MULTIUSER`), the saved id is not known.
+fn ids(getres: GetRes, get: fn() -> [u32; 2]) -> [u32; 3] {
     let [mut real, mut effective, mut saved] = [UNKNOWN; 3];
-    // SAFETY: each pointer leads to a place for one group id.
-    match unsafe { getresgid(&raw mut real, &raw mut effective, &raw mut saved) } {
-        0 => [real, effective, saved],
-        _ => [getgid().as_raw(), getegid().as_raw(), UNKNOWN], // as above
+    // SAFETY: `getres` is `getresuid` or `getresgid`; each pointer leads to a place for one id.
+    if unsafe { getres(&raw mut real, &raw mut effective, &raw mut saved) } != 0 {
+        [real, effective] = get();
+        saved = UNKNOWN;
     }
+    [real, effective, saved]
 }

@@ -20,9 +20,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use rustix::process::geteuid;
-use rustix::thread::{
-    CapabilitySet, capabilities, capability_is_in_ambient_set, capability_is_in_bounding_set, no_new_privs,
-};
+use rustix::thread::{CapabilitySet, capabilities, capability_is_in_ambient_set, no_new_privs};
 
 use crate::fds::descriptor;
 use crate::options::Options;
@@ -334,7 +332,7 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
         Err(errno) => stream.line("capabilities", &errno),
     }
     stream.line("no-new-privs", &if no_new_privs() == Ok(true) { "yes" } else { "no" });
-    match bounding_set() {
+    match autochroot::bounding_set() {
         Ok(set) => stream.line("bounding-set", &Shown(set)),
         Err(errno) => stream.line("bounding-set", &errno),
     }
@@ -373,18 +371,4 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
     // The launcher has checked the descriptors that PROGRAM keeps, unless it keeps all.
     let by_launcher = jailed.root() != Root::Unjailed && jailed.open_directories() == OpenDirectories::NotChecked;
     stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { NOT_CHECKED });
-}
-
-fn bounding_set() -> Result<Capabilities, Errno> {
-    let mut set = Capabilities::NONE;
-    for one in (0..u64::BITS).map(|number| Capabilities::from_bits(1 << number)) {
-        match capability_is_in_bounding_set(CapabilitySet::from_bits_retain(one.bits())) {
-            Ok(true) => set |= one,
-            Ok(false) => {}
-            // The kernel knows no more. Every kernel that is supported knows this one.
-            Err(Errno::INVAL) if one.bits() > Capabilities::AUDIT_READ.bits() => break,
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(set)
 }
