@@ -5,7 +5,7 @@ use core::fmt::{self, Write as _};
 use crate::capabilities::Capabilities;
 
 /// The reason why the kernel refused a step, from [`Error::known_cause`](crate::Error::known_cause)
-/// (Linux). It is displayed as one line that says what to change.
+/// (Linux). It is displayed as one line that names the remedy.
 ///
 /// | cause | the kernel's answer, and what makes it certain | test |
 /// | --- | --- | --- |

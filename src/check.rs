@@ -57,7 +57,7 @@ impl Check {
     }
 
     /// Returns whether the administrator should be advised to configure a jail: the process is root
-    /// and could enter one, but none is asked for.
+    /// and could enter one, but this `Jail` has none.
     #[must_use]
     pub const fn is_jail_advisable(&self) -> bool {
         self.advisable
@@ -129,8 +129,8 @@ impl Drop for Exit {
     }
 }
 
-/// Returns what `enter` returned in a fork. If the fork ends before it has answered, the error says
-/// how it ended.
+/// Returns what `enter` returned in a fork. If the fork ends before it has answered, the error names
+/// its end.
 fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Check, Error>, Fault> {
     let length = size_of::<Report>();
     // SAFETY: a new mapping, which nothing else uses.
@@ -165,7 +165,7 @@ fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<
         },
     };
     let outcome = match ended {
-        // SAFETY: the answer was written before the word that says so.
+        // SAFETY: the answer was written before `committed`.
         Ok(_) if committed.load(Ordering::Acquire) == 1 => Ok(unsafe { answer.read().assume_init() }),
         Ok(fault) | Err(fault) => Err(fault),
     };

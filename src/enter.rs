@@ -13,7 +13,7 @@ use crate::os;
 use crate::parents::PARENTS;
 
 impl Jail<'_> {
-    /// Enters the jail. Afterwards "/" is the root that was asked for, and it is the working
+    /// Enters the jail. Afterwards "/" is the chosen root, and it is the working
     /// directory.
     ///
     /// - Open descriptors stay open.
@@ -53,7 +53,7 @@ impl Jail<'_> {
     ///
     /// All others: the step failed. `enter` has undone what it did: the working directory is the
     /// same, and nothing is left in the parent. If something could not be undone,
-    /// [`Error::is_partial`] is true, and the text says what remains.
+    /// [`Error::is_partial`] is true, and the text names what remains.
     ///
     /// # Source
     ///

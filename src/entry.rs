@@ -208,8 +208,8 @@ impl Entry {
     }
 
     /// Opens the working directory, to return to it after a failure. A directory that may not be
-    /// searched cannot be opened. The entry goes on then; if it fails later, the error says that
-    /// the working directory has changed.
+    /// searched cannot be opened. The entry goes on then; if it fails later, the error
+    /// names the change of the working directory.
     fn save_cwd(&mut self) -> Result<(), Fault> {
         match openat(CWD, c".", HELD, Mode::empty()) {
             Ok(cwd) => self.cwd = Some(cwd),

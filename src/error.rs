@@ -463,7 +463,7 @@ impl Error {
 
     /// Returns whether something could not be undone. If false, the process is as it was.
     ///
-    /// The text says what remains: for example, the process is in a new user namespace, has the new
+    /// The text names what remains: for example, the process is in a new user namespace, has the new
     /// root or another working directory, or the new directory could not be removed. After an error
     /// of `run_as`, `seal` and `verify` it is always true, because the process is in the jail.
     #[must_use]

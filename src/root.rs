@@ -15,7 +15,7 @@ pub enum Root {
     Failfs,
     /// A directory that the caller names.
     Directory,
-    /// The root that the process had before: no jail was asked for.
+    /// The root that the process had before: no jail.
     Unjailed,
 }
 

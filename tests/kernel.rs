@@ -125,7 +125,7 @@ fn on_aarch64_the_launcher_and_the_tests_of_the_library_pass() {
     print_results("aarch64", &said);
 }
 
-/// Processors for which CI builds the launcher alone, their machine in qemu and its console.
+/// Processors that CI boots, their machine in qemu and its console.
 const CPUS: [(&str, &[&str], &str); 7] = [
     ("i686-unknown-linux-musl", &["qemu-system-i386", "-m", "512"], "ttyS0"),
     (

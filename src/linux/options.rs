@@ -31,7 +31,7 @@ impl Jail<'_> {
     /// "/", "." and "..".
     ///
     /// It needs neither a parent nor a user namespace. Without `CAP_SYS_CHROOT` it sets
-    /// `no_new_privs`, which cannot be undone: if the entry fails later, the error says so. musl's
+    /// `no_new_privs`, which cannot be undone: if the entry fails later, the error names it. musl's
     /// resolver fails at once in this root, because it only takes `ENOENT`, `ENOTDIR` and
     /// `EACCES` for "there is no /etc/resolv.conf".
     ///

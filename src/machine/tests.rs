@@ -1,4 +1,4 @@
-//! The machine on a system that fails where it is told to, and that says at the end what was left.
+//! The machine on a system that fails where a test wants, and that reports at the end what was left.
 
 use rustix::io::Errno;
 
@@ -23,7 +23,7 @@ const PERM: Fault = Fault::of(Errno::PERM);
 const IO: Fault = Fault::of(Errno::IO);
 
 /// A system of its own: what an entry changes in it is counted from the calls alone, not from what
-/// the machine says.
+/// the machine reports.
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct World {
@@ -95,7 +95,7 @@ impl World {
         self.named || self.elsewhere > 0
     }
 
-    /// The machine tells of everything that is left, and of nothing else.
+    /// The machine reports everything that is left, and nothing else.
     fn agrees(&self, has: Residue) -> bool {
         let told = [has.cwd, has.user_namespace, has.capabilities, has.root, has.no_new_privs];
         let left = [self.cwd, self.user_namespace, self.capabilities, self.root, self.no_new_privs];

@@ -30,23 +30,21 @@ impl Random {
     }
 }
 
-/// The calls that set and read ids: on x86 and ARM those of the first kernels, which had 16 bits for them, are other
-/// ones.
+// The calls that read and set ids. On x86 and ARM those without "32" are the ones of the first
+// kernels, which had 16 bits for an id.
 #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
-pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_setgroups];
-
+pub use libc::{
+    SYS_getresgid as GETRESGID, SYS_getresuid as GETRESUID, SYS_setgroups as SETGROUPS, SYS_setresgid as SETRESGID,
+    SYS_setresuid as SETRESUID,
+};
 #[cfg(any(target_arch = "x86", target_arch = "arm"))]
-pub const SET_IDS: [libc::c_long; 3] = [libc::SYS_setresuid32, libc::SYS_setresgid32, libc::SYS_setgroups32];
+pub use libc::{
+    SYS_getresgid32 as GETRESGID, SYS_getresuid32 as GETRESUID, SYS_setgroups32 as SETGROUPS,
+    SYS_setresgid32 as SETRESGID, SYS_setresuid32 as SETRESUID,
+};
 
-#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
-pub const GETRESUID: libc::c_long = libc::SYS_getresuid;
-#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
-pub const GETRESGID: libc::c_long = libc::SYS_getresgid;
-
-#[cfg(any(target_arch = "x86", target_arch = "arm"))]
-pub const GETRESUID: libc::c_long = libc::SYS_getresuid32;
-#[cfg(any(target_arch = "x86", target_arch = "arm"))]
-pub const GETRESGID: libc::c_long = libc::SYS_getresgid32;
+/// The calls that set ids.
+pub const SET_IDS: [libc::c_long; 3] = [SETRESUID, SETRESGID, SETGROUPS];
 
 /// An `io_uring`, if this kernel has them.
 pub fn ring() -> Option<File> {

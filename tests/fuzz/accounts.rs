@@ -1,5 +1,6 @@
-//! Account files, `User::find_in`: a user who is found has the ids that the C library finds, and
-//! no groups but those that it finds: a group whose id is malformed is left out. The files are in `/etc`, so run this in a mount namespace with a tmpfs there.
+//! Account files, `User::find_in`: a user who is found has the ids that the C library finds, and no
+//! group that it does not find. A group whose id is malformed is left out. The files are in `/etc`:
+//! run this in a mount namespace with a tmpfs there.
 #![no_main]
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The words for a root, `Jail::parse`. What is accepted is accepted again from its own text.
+//! The words for a root, `Jail::parse`: each text always gives the same jail, or an error with a text.
 #![no_main]
 
 use autochroot::Jail;

@@ -41,20 +41,16 @@ unsafe extern "C" {
 
 /// Numbers that differ from one architecture to the next: keyctl, bpf, perf_event_open,
 /// userfaultfd.
-#[cfg(target_arch = "x86_64")]
-const NUMBERS: [c_long; 4] = [250, 321, 298, 323];
-#[cfg(target_arch = "x86")]
-const NUMBERS: [c_long; 4] = [288, 357, 336, 374];
-#[cfg(target_arch = "arm")]
-const NUMBERS: [c_long; 4] = [311, 386, 364, 388];
-#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
-const NUMBERS: [c_long; 4] = [219, 280, 241, 282];
-#[cfg(target_arch = "mips")]
-const NUMBERS: [c_long; 4] = [4282, 4355, 4333, 4357];
-#[cfg(target_arch = "powerpc64")]
-const NUMBERS: [c_long; 4] = [271, 361, 319, 364];
-#[cfg(target_arch = "s390x")]
-const NUMBERS: [c_long; 4] = [280, 351, 331, 355];
+const NUMBERS: [c_long; 4] = match () {
+    () if cfg!(target_arch = "x86_64") => [250, 321, 298, 323],
+    () if cfg!(target_arch = "x86") => [288, 357, 336, 374],
+    () if cfg!(target_arch = "arm") => [311, 386, 364, 388],
+    () if cfg!(any(target_arch = "aarch64", target_arch = "riscv64")) => [219, 280, 241, 282],
+    () if cfg!(target_arch = "mips") => [4282, 4355, 4333, 4357],
+    () if cfg!(target_arch = "powerpc64") => [271, 361, 319, 364],
+    () if cfg!(target_arch = "s390x") => [280, 351, 331, 355],
+    () => panic!("the numbers of this processor have to be added"),
+};
 
 /// Newer calls have the same number everywhere, counted from here.
 const FIRST: c_long = if cfg!(target_arch = "mips") { 4000 } else { 0 };

@@ -110,7 +110,7 @@ impl Stream {
     pub(crate) fn flush(&mut self) -> bool {
         let mut rest = self.buffer.get(..self.length).unwrap_or_default();
         while !rest.is_empty() {
-            // SAFETY: it is borrowed for this call. If it is not open, the call says so.
+            // SAFETY: it is borrowed for this call. If it is not open, the call fails.
             match write(unsafe { BorrowedFd::borrow_raw(self.fd) }, rest) {
                 Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
                 Err(Errno::INTR) => {}

@@ -15,7 +15,7 @@ pub(crate) fn refused(status: c_int) -> c_int {
     if Stream::out().put("jailed: no\n", &[]).flush() { 1 } else { status }
 }
 
-/// Prints `key: value` lines. Returns whether the process is in a jail, which the last line says.
+/// Prints `key: value` lines. Returns whether the process is in a jail, as in the last line.
 pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream: Stream) -> Result<bool, c_int> {
     let jailed = inside.jailed();
     let parent = options.jail.path().or(jailed.parent().map(str::as_bytes)).unwrap_or_default();

@@ -59,7 +59,7 @@ impl Jail<'_> {
     ///
     /// All others are those of `enter` and `run_as`. Where the user comes first, an error of
     /// `enter` leaves the process as the user, in "/". [`Error::is_partial`] is true then, and the
-    /// text says so.
+    /// text names the change.
     pub fn enter_as(self, user: &User<'_>) -> Result<Jailed, Error> {
         self.enter_as_keeping(user, Capabilities::NONE)
     }
