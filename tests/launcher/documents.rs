@@ -52,12 +52,14 @@ fn runit_runs_the_launcher() {
     fs::write(&run, format!("#!/bin/sh\n{line} pid ids look\n")).unwrap();
     fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
     let mut runsv = command(Path::new("runsv")).arg(&scratch.0).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(runsv.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let said: Vec<_> = lines.take_while(|line| !line.starts_with("mkdir: ")).collect();
+    let mut lines = BufReader::new(runsv.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let said: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("mkdir: ")).collect();
     assert!(said.contains(&"ids: 7 7 8 8 [8]".to_owned()), "{said:?}");
     assert!(said.contains(&"entries: Ok(0)".to_owned()), "{said:?}");
     runsv.kill().unwrap();
     runsv.wait().unwrap();
+    // The program may be running again: it would panic if nobody read what it prints.
+    lines.for_each(drop);
 }
 
 /// As systemd does with `CapabilityBoundingSet=`.
