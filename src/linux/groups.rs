@@ -7,44 +7,55 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use super::syscall::supplementary_groups;
-use super::user::Gid;
+use super::user::{Gid, sort};
 
-/// Calls `see` with the supplementary groups. Up to 64 are on the stack, more in memory mapped for
-/// them. In a user namespace the list is not sorted by the ids that are seen there. Not part of the
-/// API.
+/// The number of groups, of the process and of a user together, that need no mapping.
+const FEW: usize = 128;
+
+/// Calls `see` with the supplementary groups, sorted. Not part of the API.
 ///
 /// # Errors
 ///
 /// The errors of `getgroups` and `mmap`.
-pub fn with_groups(see: &mut dyn FnMut(&[u32])) -> Result<(), Errno> {
-    let mut few = [0; 64];
-    match supplementary_groups(&mut few) {
+pub fn with_groups(see: &mut dyn FnMut(&[Gid])) -> Result<(), Errno> {
+    with_both(&[], &mut |own, _| see(own))
+}
+
+/// Calls `see` with the supplementary groups of the process, and with `others`, both sorted.
+/// Searching an unsorted list for each entry of the other takes seconds where there are 65536.
+pub(super) fn with_both(others: &[Gid], see: &mut dyn FnMut(&[Gid], &[Gid])) -> Result<(), Errno> {
+    match fill(&mut [Gid::ROOT; FEW], others, see) {
         Err(Errno::INVAL) => {} // there are more
-        count => {
-            see(few.get(..count?).unwrap_or_default());
-            return Ok(());
-        }
+        filled => return filled,
     }
-    let count = supplementary_groups(&mut [])?;
-    let length = count * size_of::<u32>();
-    // SAFETY: a new mapping, which nothing else uses, aligned for any type and full of zeros.
-    let (memory, list) = unsafe {
+    let count = supplementary_groups(&mut [])? + others.len();
+    let length = count * size_of::<Gid>();
+    // SAFETY: a new mapping, which nothing else uses, aligned for any type. Its zeros are valid ids.
+    let (memory, room) = unsafe {
         let memory = mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
-        (memory, core::slice::from_raw_parts_mut(memory.cast::<u32>(), count))
+        (memory, core::slice::from_raw_parts_mut(memory.cast::<Gid>(), count))
     };
-    let seen = supplementary_groups(list).map(|count| see(list.get(..count).unwrap_or_default()));
+    let filled = fill(room, others, see);
     // SAFETY: the mapping made above. No reference to it is used any more.
     unsafe { munmap(memory, length)? };
-    seen
+    filled
+}
+
+/// Calls `see` with both lists, which it sorts in `room`. Fails with `EINVAL` if they do not fit.
+fn fill(room: &mut [Gid], others: &[Gid], see: &mut dyn FnMut(&[Gid], &[Gid])) -> Result<(), Errno> {
+    let (copy, own) = room.split_at_mut_checked(others.len()).ok_or(Errno::INVAL)?;
+    copy.copy_from_slice(others);
+    let count = supplementary_groups(own)?;
+    let own = own.get_mut(..count).ok_or(Errno::INVAL)?;
+    sort(copy);
+    sort(own);
+    see(own, copy);
+    Ok(())
 }
 
 /// Returns whether the process has these supplementary groups and no others, in any order.
 pub(super) fn groups_are(wanted: &[Gid]) -> Result<bool, Errno> {
     let mut are_the_same = false;
-    with_groups(&mut |list| {
-        are_the_same = list.len() == wanted.len()
-            && wanted.iter().all(|gid| list.contains(&gid.as_raw()))
-            && list.iter().all(|gid| wanted.contains(&Gid::from_raw(*gid)));
-    })?;
+    with_both(wanted, &mut |own, wanted| are_the_same = own == wanted)?;
     Ok(are_the_same)
 }

@@ -8,13 +8,14 @@ use linux_raw_sys::general::__NR_prlimit64;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
 
+use super::user::Gid;
 use crate::libc::errno;
 
 unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;
     fn getauxval(kind: c_ulong) -> c_ulong;
     fn getenv(name: *const c_char) -> *const c_char;
-    fn getgroups(size: c_int, list: *mut u32) -> c_int;
+    fn getgroups(size: c_int, list: *mut Gid) -> c_int;
     fn getresuid(real: *mut u32, effective: *mut u32, saved: *mut u32) -> c_int;
     fn getresgid(real: *mut u32, effective: *mut u32, saved: *mut u32) -> c_int;
 }
@@ -75,7 +76,7 @@ pub(crate) unsafe fn variable<'e>(name: &CStr) -> Option<&'e CStr> {
 /// # Errors
 ///
 /// `EINVAL`: there are more than the list has places for.
-pub fn supplementary_groups(list: &mut [u32]) -> Result<usize, Errno> {
+pub(super) fn supplementary_groups(list: &mut [Gid]) -> Result<usize, Errno> {
     // SAFETY: the size that is passed is that of the list.
     let count = unsafe { getgroups(c_int::try_from(list.len()).unwrap_or(c_int::MAX), list.as_mut_ptr()) };
     usize::try_from(count).map_err(|_| errno())

@@ -267,17 +267,18 @@ fn find(text: &[u8], room: &mut [Gid]) -> Result<(Uid, Gid, usize), UserError> {
     if uid == u32::MAX || gid == u32::MAX {
         return Err(UserError::InvalidId);
     }
-    let mut count = 0;
-    let mut fits = add(room, &mut count, gid);
+    let mut found = Found { room, count: 0, sorted: 0 };
+    let mut fits = found.add(Gid(gid));
     if let (None, Some(member)) = (group, login.as_ref().and_then(|login| login.name.get())) {
         each(Accounts::Group, member, &mut |line| {
             if let (true, Some(gid)) = (line.has_member, line.group()) {
-                fits &= add(room, &mut count, gid);
+                fits = found.add(Gid(gid));
             }
-            false
+            !fits
         })?;
     }
-    if fits { Ok((Uid(uid), Gid(gid), count)) } else { Err(UserError::TooManyGroups { room: room.len() }) }
+    found.sort();
+    if fits { Ok((Uid(uid), Gid(gid), found.count)) } else { Err(UserError::TooManyGroups { room: found.room.len() }) }
 }
 
 fn each(file: Accounts, member: &[u8], each: &mut dyn FnMut(&Line) -> bool) -> Result<(), UserError> {
@@ -285,14 +286,85 @@ fn each(file: Accounts, member: &[u8], each: &mut dyn FnMut(&Line) -> bool) -> R
     file.each(member, each).map_err(unreadable)
 }
 
-/// Adds a group, once. Returns false if there is no room.
-fn add(room: &mut [Gid], count: &mut usize, gid: u32) -> bool {
-    if room.iter().take(*count).any(|known| known.0 == gid) {
-        return true;
+/// The groups that were found: the first `sorted` of them are sorted and differ.
+struct Found<'r> {
+    room: &'r mut [Gid],
+    count: usize,
+    sorted: usize,
+}
+
+impl Found<'_> {
+    /// Adds a group. Returns false if there is no room. A group that is added again may take room
+    /// until the rest is full.
+    fn add(&mut self, gid: Gid) -> bool {
+        let known = self.room.get(..self.sorted).unwrap_or_default();
+        if known.binary_search(&gid).is_ok() {
+            return true;
+        }
+        if self.count == self.room.len() {
+            self.sort();
+            if self.room.get(..self.count).unwrap_or_default().binary_search(&gid).is_ok() {
+                return true;
+            }
+        }
+        let place = self.room.get_mut(self.count);
+        self.count += usize::from(place.is_some());
+        place.map(|place| *place = gid).is_some()
     }
-    let place = room.get_mut(*count);
-    *count += usize::from(place.is_some());
-    place.map(|place| *place = Gid(gid)).is_some()
+
+    /// Sorts, and keeps each group once.
+    fn sort(&mut self) {
+        let list = self.room.get_mut(..self.count).unwrap_or_default();
+        sort(list);
+        self.sorted = 0;
+        let mut before = None;
+        for next in 0..self.count {
+            let gid = self.room.get(next).copied();
+            if let (true, Some(place)) = (gid != before, self.room.get_mut(self.sorted)) {
+                *place = gid.unwrap_or(Gid::ROOT);
+                self.sorted += 1;
+            }
+            before = gid;
+        }
+        self.count = self.sorted;
+    }
+}
+
+/// Sorts, as a heap: `sort_unstable` adds 3 KB more to a program.
+pub(super) fn sort(list: &mut [Gid]) {
+    if list.is_sorted() {
+        return; // as the kernel's lists are
+    }
+    for top in (0..list.len() / 2).rev() {
+        sift(list, top);
+    }
+    let mut heap = list;
+    while let Some(last) = heap.len().checked_sub(1) {
+        heap.swap(0, last);
+        heap = heap.get_mut(..last).unwrap_or_default();
+        sift(heap, 0);
+    }
+}
+
+/// Moves an entry down until the two below it are not larger.
+fn sift(heap: &mut [Gid], mut top: usize) {
+    let Some(&entry) = heap.get(top) else { return };
+    while let Some(&left) = heap.get(2 * top + 1) {
+        let (child, larger) = match heap.get(2 * top + 2) {
+            Some(&right) if right.0 > left.0 => (2 * top + 2, right),
+            Some(_) | None => (2 * top + 1, left),
+        };
+        if larger.0 <= entry.0 {
+            break;
+        }
+        if let Some(place) = heap.get_mut(top) {
+            *place = larger;
+        }
+        top = child;
+    }
+    if let Some(place) = heap.get_mut(top) {
+        *place = entry;
+    }
 }
 
 /// A line of `/etc/passwd`.
@@ -333,4 +405,52 @@ fn find_group(name: &[u8]) -> Result<u32, UserError> {
         is_it
     })?;
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds these groups, and returns them and whether there was room.
+    fn found(room: &mut [Gid], groups: impl Iterator<Item = u32>) -> (&[Gid], bool) {
+        let mut found = Found { room, count: 0, sorted: 0 };
+        let fits = groups.fold(true, |fits, gid| fits & found.add(Gid(gid)));
+        found.sort();
+        let count = found.count;
+        (&room[..count], fits)
+    }
+
+    /// Up to as many as a process can have, in any order, and one of them twice.
+    #[test]
+    fn as_many_groups_are_found_as_there_is_room_for() {
+        let most = if cfg!(miri) { 256 } else { 65_536 };
+        let mut room = vec![Gid::ROOT; most as usize];
+        let all: Vec<_> = (0..most).map(Gid).collect();
+        assert_eq!(found(&mut room, 0..most), (&*all, true));
+        assert_eq!(found(&mut room, (0..most).rev()), (&*all, true));
+        assert_eq!(found(&mut room, (0..most).chain(0..most)), (&*all, true));
+        assert_eq!(found(&mut room, (0..most).flat_map(|gid| [gid, gid])), (&*all, true));
+        assert_eq!(found(&mut room, (0..most).map(|n| n.wrapping_mul(40_503) % most)), (&*all, true));
+        assert!(!found(&mut room, 0..=most).1);
+        assert_eq!(found(&mut [], 1..2), (&[][..], false));
+    }
+
+    #[test]
+    fn groups_are_sorted_and_each_is_there_once() {
+        for length in 0_usize..7 {
+            for order in 0..4_u32.pow(length.try_into().unwrap()) {
+                let groups: Vec<_> = (0..length).map(|nth| order / 4_u32.pow(nth.try_into().unwrap()) % 4).collect();
+                let mut expected: Vec<_> = groups.iter().copied().map(Gid).collect();
+                expected.sort_unstable();
+                let mut sorted: Vec<_> = groups.iter().copied().map(Gid).collect();
+                sort(&mut sorted);
+                assert_eq!(sorted, expected);
+                expected.dedup();
+                let fits = expected.len() <= 3;
+                let mut room = [Gid::ROOT; 3];
+                let (groups, fit) = found(&mut room, groups.into_iter());
+                assert!(fit == fits && (!fits || groups == expected), "{groups:?} {expected:?}");
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use rustix::process::{Gid as RawGid, Uid as RawUid};
 use rustix::thread::{CapabilitySet, capabilities, set_thread_res_gid, set_thread_res_uid};
 
 use super::cause::{denies_setgroups, explain, is_unmapped, may_show_overflow_ids, missing_of};
-use super::groups::with_groups;
+use super::groups::with_both;
 use super::syscall::{group_ids, user_ids};
 use super::user::{Gid, User};
 use crate::cause::Cause;
@@ -33,7 +33,7 @@ impl Way {
         let held = capabilities(None).map_err(|errno| explain(refused(Fault::of(errno), None)))?.effective;
         let missing = |needed: CapabilitySet| missing_of(needed - held);
         let (mut other, mut lacks) = (None, false);
-        with_groups(&mut |list| (other, lacks) = compare(list, user.gid(), user.groups()))
+        with_both(user.groups(), &mut |own, users| (other, lacks) = compare(own, user.gid(), users))
             .map_err(|errno| explain(refused(Fault::of(errno), None)))?;
         // What looks like this user may be somebody else. With privilege the ids are set. Without
         // it, setting them is the test.
@@ -69,14 +69,12 @@ fn refused(fault: Fault, cause: Option<Cause>) -> Error {
 }
 
 /// Returns a group of the process that the user is not in, and whether the process lacks a group of
-/// the user.
-fn compare(list: &[u32], gid: Gid, groups: &[Gid]) -> (Option<u32>, bool) {
-    let is_other = |one: &u32| {
-        let is_users = Gid::from_raw(*one) == gid || groups.contains(&Gid::from_raw(*one));
-        !is_users || *one == OVERFLOW && may_show_overflow_ids()
-    };
-    let other = list.iter().copied().find(is_other);
-    (other, groups.iter().any(|one| !list.contains(&one.as_raw())))
+/// the user. Both lists are sorted.
+fn compare(own: &[Gid], gid: Gid, users: &[Gid]) -> (Option<u32>, bool) {
+    let has = |list: &[Gid], one: &Gid| list.binary_search(one).is_ok();
+    let is_other = |one: &&Gid| **one != gid && !has(users, one) || one.as_raw() == OVERFLOW && may_show_overflow_ids();
+    let other = own.iter().find(is_other).map(|one| one.as_raw());
+    (other, users.iter().any(|one| !has(own, one)))
 }
 
 /// Tries to set the ids that the process seems to have. Without privilege that succeeds only if the

@@ -310,7 +310,7 @@ pub(crate) fn report_groups(stream: &mut Stream) {
     stream.put("groups:", &[]);
     let shown = with_groups(&mut |groups| {
         for group in groups {
-            stream.put(" %", &[group]);
+            stream.put(" %", &[&Shown(*group)]);
         }
         if groups.is_empty() {
             stream.put(" none", &[]);
