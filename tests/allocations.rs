@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "an allocator that counts, and calls that std does not have")]
 
+#[macro_use]
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -51,6 +52,7 @@ impl Write for Line {
 
 #[test]
 fn a_way_into_a_sealed_jail_allocates_nothing() {
+    own_process!();
     as_each_user(|user| {
         set_tmpdir(None);
         assert_eq!(allocations(|| Box::new(1)).0, 1, "it counts");
@@ -68,6 +70,7 @@ fn a_way_into_a_sealed_jail_allocates_nothing() {
 
 #[test]
 fn a_detached_root_and_a_check_allocate_nothing() {
+    own_process!();
     as_each_user(|_| {
         for tmpdir in [Some(Path::new("/tmp")), None] {
             set_tmpdir(tmpdir);
@@ -82,6 +85,7 @@ fn a_detached_root_and_a_check_allocate_nothing() {
 
 #[test]
 fn a_long_path_allocates_nothing() {
+    own_process!();
     as_each_user(|_| {
         let parent = format!("/{}dev/shm", "./".repeat(2000));
         let (count, check) = allocations(|| Jail::directory(parent.as_bytes()).check());
@@ -95,6 +99,7 @@ fn a_long_path_allocates_nothing() {
 
 #[test]
 fn a_refusal_and_its_text_and_cause_allocate_nothing() {
+    own_process!();
     as_each_user(|_| {
         set_tmpdir(None);
         let mut line = Line([0; 1024], 0);

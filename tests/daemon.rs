@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "calls that std does not have")]
 
+#[macro_use]
 mod common;
 
 use std::fs;
@@ -67,6 +68,7 @@ static BEFORE_MAIN: extern "C" fn() = {
 
 #[test]
 fn a_daemon_serves_from_its_jail() {
+    own_process!();
     let daemon = reachable(&std::env::current_exe().unwrap());
     let logs = Scratch::new();
     for user in users() {
@@ -115,6 +117,7 @@ fn look_at(pid: u32, user: User) {
 
 #[test]
 fn systemd_hands_over_a_socket() {
+    own_process!();
     if !have("systemd-socket-activate") {
         return skipped("no systemd-socket-activate");
     }

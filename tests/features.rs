@@ -15,6 +15,7 @@ const USERNS: bool = cfg!(feature = "userns");
 
 #[test]
 fn root_enters_in_every_build_and_others_with_userns() {
+    own_process!();
     as_each_user(|user| match Jail::unlinked().enter() {
         Ok(jailed) => {
             assert!(USERNS || user == User::Root);
@@ -32,6 +33,7 @@ fn root_enters_in_every_build_and_others_with_userns() {
 
 #[test]
 fn every_check_before_the_entry_is_made_in_every_build() {
+    own_process!();
     as_each_user(|_| {
         let directory = fs::File::open("/").unwrap();
         assert_eq!(Jail::unlinked().enter().unwrap_err().fd(), Some(raw(&directory)));
@@ -45,6 +47,7 @@ fn every_check_before_the_entry_is_made_in_every_build() {
 
 #[test]
 fn a_seal_has_every_protection_but_the_one_that_is_left_out() {
+    own_process!();
     root_only!();
     let landlock = cfg!(feature = "landlock") && landlock_abi().is_some();
     as_user(User::Root, || {
@@ -62,6 +65,7 @@ fn a_seal_has_every_protection_but_the_one_that_is_left_out() {
 
 #[test]
 fn a_root_that_is_left_out_is_an_error_where_it_is_named() {
+    own_process!();
     let root = Jail::parse(b"detached").map(|jail| jail.root());
     assert_eq!(root, if cfg!(feature = "detached") { Ok(Root::Detached) } else { Err(ParseError::NotHere) });
 }
@@ -69,6 +73,7 @@ fn a_root_that_is_left_out_is_an_error_where_it_is_named() {
 /// Only std's environment is asked.
 #[test]
 fn tmpdir_is_a_parent_with_std_only() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     as_user(User::Root, || {

@@ -73,7 +73,7 @@ fn boot_machine(machine: &[&str], kernel: &Path, files: &[(&str, &Path)], parame
     let image = scratch.0.join("initramfs");
     std::fs::write(&image, initramfs(files)).unwrap();
     let output = Command::new("timeout")
-        .arg("300")
+        .arg(LIMIT.to_string())
         .args(machine)
         .args(["-accel", "tcg", "-nographic", "-no-reboot", "-append", parameters, "-kernel"])
         .arg(kernel)
@@ -82,7 +82,9 @@ fn boot_machine(machine: &[&str], kernel: &Path, files: &[(&str, &Path)], parame
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    String::from_utf8_lossy(&output.stdout).replace('\r', "")
+    let said = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    assert!(output.status.code() != Some(124), "killed after {LIMIT} s: {said}");
+    said
 }
 
 /// The kernels to boot, and the static launcher.

@@ -4,12 +4,14 @@
 #![allow(unsafe_code, reason = "fork and the calls that std does not have")]
 
 mod mounts;
+mod process;
 mod programs;
 mod seccomp;
 mod system;
 mod threads;
 
 pub use mounts::*;
+pub use process::*;
 pub use programs::*;
 pub use seccomp::*;
 pub use system::*;
@@ -20,7 +22,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::Once;
 
 /// Whose process it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +59,15 @@ pub fn plain() -> User {
     *users().last().unwrap()
 }
 
-/// Says why a test does not run. Where `CI` is set that is a failure: CI is given all that a test
-/// can need.
-pub fn skipped(why: &str) {
-    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
-    let line = format!("{} skipped: {why}\n", std::thread::current().name().unwrap_or("?"));
-    // Past the harness, which swallows what a test that passes prints.
-    let written = unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
-    assert_eq!(usize::try_from(written), Ok(line.len()));
+/// Runs the test in a process of its own: there, the test goes on, and here it returns.
+#[macro_export]
+macro_rules! own_process {
+    () => {
+        fn here() {}
+        if !$crate::common::is_own_process() {
+            return $crate::common::run_in_own_process(here);
+        }
+    };
 }
 
 /// Returns from a test that only root can run, and say so.
@@ -112,19 +115,16 @@ pub fn as_user_watched(user: User, body: impl FnOnce(), watch: impl FnOnce(i32))
 
 #[track_caller]
 fn in_fork(user: User, body: impl FnOnce() -> String, watch: impl FnOnce(i32)) -> String {
-    // One at a time: a fork holds the pipes of all others open.
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(is_own_process(), "a test that forks begins with own_process!()");
     report_panics();
     let (mut report, write_report) = pipe();
     let (read_leave, leave) = pipe();
-    // SAFETY: the child does what may be done in a fork of a process with threads where malloc
-    // survives a fork, as it does in glibc and musl.
+    // SAFETY: this process has one thread.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid == 0 {
         drop((report, leave));
-        unsafe { libc::alarm(60) };
+        unsafe { libc::alarm(LIMIT) };
         IS_FORK.set(true);
         close_all_but([write_report.as_raw_fd(), read_leave.as_raw_fd()]);
         let said = catch_unwind(AssertUnwindSafe(|| {
@@ -145,6 +145,7 @@ fn in_fork(user: User, body: impl FnOnce() -> String, watch: impl FnOnce(i32)) -
     drop(leave);
     let mut status = 0;
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert!(status != libc::SIGALRM, "as {user:?}, killed after {LIMIT} s: {text}");
     assert!(status == 0, "as {user:?}, status {status:#x}: {text}");
     if let Err(panic) = watched {
         std::panic::resume_unwind(panic);
@@ -157,7 +158,7 @@ thread_local! {
     static REPORT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Keeps what a fork panics with, for its report. Set before any fork, since the hook has a lock.
+/// Keeps what a fork panics with, for its report.
 fn report_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

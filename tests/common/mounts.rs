@@ -28,15 +28,27 @@ pub fn mount_tmpfs(target: &Path, flags: libc::c_ulong, options: &str) {
     assert_eq!(mounted, 0, "mount: {}", std::io::Error::last_os_error());
 }
 
-/// Sets or removes TMPDIR, in a fork: by the C library, since some thread may have held std's lock
-/// when the fork was made.
+/// Sets or removes TMPDIR.
 pub fn set_tmpdir(path: Option<&Path>) {
-    let done = match path.map(|path| std::ffi::CString::new(path.to_str().unwrap()).unwrap()) {
-        // SAFETY: this fork has one thread.
-        Some(path) => unsafe { libc::setenv(c"TMPDIR".as_ptr(), path.as_ptr(), 1) },
-        None => unsafe { libc::unsetenv(c"TMPDIR".as_ptr()) },
-    };
-    assert_eq!(done, 0);
+    // SAFETY: a test has one thread.
+    match path {
+        Some(path) => unsafe { std::env::set_var("TMPDIR", path) },
+        None => unsafe { std::env::remove_var("TMPDIR") },
+    }
+}
+
+/// Creates a directory whose name nobody else has.
+pub fn new_directory(purpose: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("autochroot-{purpose}-{}-{count}", std::process::id()));
+        match std::fs::create_dir(&path) {
+            // Of a process that was killed, or of one in another PID namespace.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|()| path).unwrap(),
+        }
+    }
 }
 
 /// A directory for one test, sticky and open to all like /tmp; removed at the end.
@@ -45,10 +57,7 @@ pub struct Scratch(pub PathBuf);
 impl Scratch {
     pub fn new() -> Scratch {
         use std::os::unix::fs::PermissionsExt;
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("autochroot-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
+        let path = new_directory("test");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o1777)).unwrap();
         Scratch(path)
     }

@@ -1,11 +1,11 @@
 //! Programs that a test runs.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{User, close_range, is_root};
+use super::{User, close_range, is_root, new_directory};
 
 /// A command that starts with no descriptors but the standard ones.
 pub fn command(program: &Path) -> Command {
@@ -38,7 +38,7 @@ fn ready(name: &str) -> Option<PathBuf> {
     std::env::var_os("AUTOCHROOT_PROGRAMS").map(|directory| reachable(&Path::new(&directory).join(name)))
 }
 
-/// A static program: `tests/payload/payload.rs`, compiled once.
+/// A static program: `tests/payload/payload.rs`.
 pub fn payload() -> &'static Path {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     BUILT.get_or_init(|| compile("payload"))
@@ -49,41 +49,54 @@ pub fn compile(name: &str) -> PathBuf {
     compile_with(name, &[])
 }
 
-/// The same, with these options of the compiler.
+/// The same, with these options of the compiler. It is compiled once for all tests, and again if the
+/// source or the tests change.
 pub fn compile_with(name: &str, options: &[&str]) -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
     if let Some(program) = ready(name) {
         return program;
     }
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{count}", std::process::id()));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/payload/{name}.rs"));
-    let status = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
-        .args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-Copt-level=s", "-o"])
-        .args([&output, &source])
-        .args(options)
-        .status()
-        .unwrap();
-    assert!(status.success(), "rustc: {status}");
-    let program = reachable(&output);
-    std::fs::remove_file(output).unwrap();
-    program
+    let mut hash = DefaultHasher::new();
+    (std::fs::read(&source).unwrap(), options, std::env::current_exe().unwrap()).hash(&mut hash);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{:x}", hash.finish()));
+    built_once(&directory, name, |program| {
+        let mut compiler = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
+        compiler.args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-Copt-level=s", "-o"]);
+        let status = compiler.args([program, &source]).args(options).status().unwrap();
+        assert!(status.success(), "rustc: {status}");
+    })
 }
 
-/// The static program `tests/payload/tls.go`, compiled once; `None` without a compiler.
+/// Has `build` make the program in this directory, unless it is there. Other processes wait.
+fn built_once(directory: &Path, name: &str, build: impl FnOnce(&Path)) -> PathBuf {
+    std::fs::create_dir_all(directory).unwrap();
+    let lock = std::fs::File::create(directory.join("lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let program = directory.join(name);
+    if !program.exists() {
+        let part = directory.join("part");
+        build(&part);
+        std::fs::rename(part, &program).unwrap();
+    }
+    reachable(&program)
+}
+
+/// The static program `tests/payload/tls.go`; `None` without a compiler.
 pub fn compile_go() -> Option<&'static Path> {
     static BUILT: std::sync::OnceLock<Option<PathBuf>> = std::sync::OnceLock::new();
     let build = || {
         if !have("go") {
             return None;
         }
-        let scratch = super::Scratch::new();
-        let program = scratch.0.join("tls");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payload/tls.go");
-        let mut build = Command::new("go");
-        build.env("CGO_ENABLED", "0").env("GOCACHE", scratch.0.join("cache")).args(["build", "-o"]);
-        assert!(build.arg(&program).arg(source).status().unwrap().success());
-        Some(reachable(&program))
+        let mut hash = DefaultHasher::new();
+        std::fs::read(&source).unwrap().hash(&mut hash);
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{:x}", hash.finish()));
+        Some(built_once(&directory, "tls", |program| {
+            let mut go = Command::new("go");
+            go.env("CGO_ENABLED", "0").env("GOCACHE", directory.join("cache")).args(["build", "-o"]);
+            assert!(go.arg(program).arg(source).status().unwrap().success());
+        }))
     };
     BUILT.get_or_init(build).as_deref()
 }
@@ -96,7 +109,8 @@ pub fn have_target(target: &str) -> bool {
     output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
 }
 
-/// A copy that all can execute, and that goes when the test binary ends.
+/// A path at which all can execute the program, and that goes when the test ends: a link if that will
+/// do, else a copy.
 pub fn reachable(program: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     static DIRECTORY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
@@ -106,16 +120,19 @@ pub fn reachable(program: &Path) -> PathBuf {
         }
     }
     let directory = DIRECTORY.get_or_init(|| {
-        let path = std::env::temp_dir().join(format!("autochroot-programs-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
+        let path = new_directory("programs");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         // SAFETY: the function is safe to call at exit.
         unsafe { libc::atexit(remove) };
         path
     });
-    let copy = directory.join(program.file_name().unwrap());
-    copy_program(program, &copy, 0o755);
-    copy
+    let reachable = directory.join(program.file_name().unwrap());
+    let _ = std::fs::remove_file(&reachable);
+    let mode = std::fs::metadata(program).unwrap().permissions().mode();
+    if mode & 0o7777 != 0o755 || std::fs::hard_link(program, &reachable).is_err() {
+        copy_program(program, &reachable, 0o755);
+    }
+    reachable
 }
 
 /// Copies a program by `cp`: if this process wrote the copy, a fork of another test could hold the

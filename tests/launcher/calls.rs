@@ -99,6 +99,7 @@ const SEAL_LATER: usize = 18;
 /// The documents give the numbers that the tests below hold against the kernel.
 #[test]
 fn the_documents_give_the_same_numbers() {
+    own_process!();
     // Line ends and the marks of comments are not of the text.
     let text = |source: &str| source.replace("///", " ").split_whitespace().collect::<Vec<_>>().join(" ");
     let enter = text(include_str!("../../src/enter.rs"));
@@ -124,6 +125,7 @@ fn the_documents_give_the_same_numbers() {
 
 #[test]
 fn a_privileged_entry_makes_the_documented_calls() {
+    own_process!();
     root_only!();
     let Some(calls) = trace(User::Root, &["--check", "--no-seal", "--keep-fds=all", "-p", "/dev/shm"]) else { return };
     let inside = ["chdir(\"/\")", "newfstatat(AT_FDCWD, \"/\")", "close(3)", "close(4)", "close(5)"];
@@ -134,6 +136,7 @@ fn a_privileged_entry_makes_the_documented_calls() {
 
 #[test]
 fn an_unprivileged_entry_makes_the_documented_calls() {
+    own_process!();
     let Some(calls) = trace(plain(), &["--check", "--no-seal", "--keep-fds=all", "-p", "/dev/shm"]) else { return };
     let id = rustix::process::geteuid().as_raw();
     let id = if id == 0 { 12345 } else { id };
@@ -165,6 +168,7 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
 /// Those that `Jailed::run_as` and `Jailed::seal` say they cost.
 #[test]
 fn run_as_and_seal_take_as_many_calls_as_documented() {
+    own_process!();
     let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap();
     let capabilities = last.trim().parse::<usize>().unwrap() + 1;
     let mut ways = vec![(plain(), vec![], SEAL_LATER + capabilities)];
@@ -188,6 +192,7 @@ fn run_as_and_seal_take_as_many_calls_as_documented() {
 /// What `Jail::enter_as` makes more than `enter` and `run_as`, before them.
 #[test]
 fn it_takes_as_many_calls_as_documented_to_find_out_who_the_process_is() {
+    own_process!();
     let own = if rustix::process::geteuid().is_root() { 12345 } else { rustix::process::geteuid().as_raw() };
     let gid = if rustix::process::geteuid().is_root() { 12345 } else { rustix::process::getegid().as_raw() };
     // The id 65534 may be one that is not mapped.
@@ -206,6 +211,7 @@ fn it_takes_as_many_calls_as_documented_to_find_out_who_the_process_is() {
 
 #[test]
 fn each_capability_that_is_kept_takes_as_many_calls_as_documented() {
+    own_process!();
     root_only!();
     let calls = |caps: &str| {
         let (_, after) = trace_in_two(User::Root, &["--check", "-p/dev/shm", "--user=7:7", caps])?;
@@ -220,6 +226,7 @@ fn each_capability_that_is_kept_takes_as_many_calls_as_documented() {
 /// `Jailed::verify`, with which --check begins to tell: at most so many, and these first and last.
 #[test]
 fn the_jail_is_verified_in_as_many_calls_as_documented() {
+    own_process!();
     for user in users() {
         for parent in ["-p/dev/shm", "-p/tmp"] {
             let Some((_, after)) = trace_in_two(user, &["--check", "--no-seal", parent]) else { return };
@@ -235,6 +242,7 @@ fn the_jail_is_verified_in_as_many_calls_as_documented() {
 
 #[test]
 fn no_jail_is_no_call() {
+    own_process!();
     for user in users() {
         let Some(calls) = trace_all(user, &["--check", "--no-seal", "--root=/"]) else { return };
         let own = calls.iter().position(|call| call.starts_with("close_range(")).unwrap();
@@ -248,6 +256,7 @@ fn no_jail_is_no_call() {
 /// three files are opened, once.
 #[test]
 fn the_launcher_is_dumpable_for_three_calls() {
+    own_process!();
     root_only!();
     let Some(calls) = trace_all(User::Root, &["--check", "--user=12345:12345", "--userns=always"]) else { return };
     let start = calls.iter().position(|call| call == "prctl(PR_SET_DUMPABLE, SUID_DUMP_USER)").unwrap();
@@ -258,6 +267,7 @@ fn the_launcher_is_dumpable_for_three_calls() {
 
 #[test]
 fn a_detached_entry_makes_the_documented_calls() {
+    own_process!();
     root_only!();
     let Some(calls) = trace(User::Root, &["--check", "--no-seal", "--keep-fds=all", "--root=detached"]) else { return };
     let start = calls.iter().position(|call| call.starts_with("fsopen(")).unwrap();

@@ -23,10 +23,18 @@ fn recipe(start: &str, end: &str) -> String {
 
 #[test]
 fn systemd_takes_the_units() {
+    own_process!();
     if !have("systemd-analyze") {
         return skipped("no systemd-analyze");
     }
     let scratch = Scratch::new();
+    let verify = |unit: &Path| command(Path::new("systemd-analyze")).arg("verify").arg(unit).output().unwrap();
+    let sound = scratch.0.join("sound.service");
+    fs::write(&sound, "[Service]\nExecStart=/bin/sh\n").unwrap();
+    let output = verify(&sound);
+    if !output.status.success() {
+        return skipped(&format!("systemd-analyze does not work here: {}", text(&output.stderr).replace('\n', " ")));
+    }
     let (socket, service) = (scratch.0.join("server.socket"), scratch.0.join("server.service"));
     fs::write(
         &socket,
@@ -35,13 +43,14 @@ fn systemd_takes_the_units() {
     .unwrap();
     fs::write(&service, recipe("# server.service\n", "```")).unwrap();
     for unit in [socket, service] {
-        let output = command(Path::new("systemd-analyze")).arg("verify").arg(unit).output().unwrap();
+        let output = verify(&unit);
         assert!(output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("server."), "{output:?}");
     }
 }
 
 #[test]
 fn runit_runs_the_launcher() {
+    own_process!();
     root_only!();
     if !have("runsv") {
         return skipped("no runsv");
@@ -65,6 +74,7 @@ fn runit_runs_the_launcher() {
 /// As systemd does with `CapabilityBoundingSet=`.
 #[test]
 fn the_capabilities_that_a_unit_leaves_are_enough() {
+    own_process!();
     root_only!();
     if !have("setpriv") {
         return skipped("no setpriv");
@@ -101,39 +111,11 @@ fn the_capabilities_that_a_unit_leaves_are_enough() {
     }
 }
 
-#[test]
-fn the_readme_is_short_and_narrow() {
-    assert!(README.lines().count() <= 160, "{} lines", README.lines().count());
-    for line in README.lines() {
-        assert!(line.chars().count() <= 80, "{line}");
-    }
-}
-
-/// A row of a table is a line that begins and ends with "|", and all rows of a table have as many
-/// cells.
-#[test]
-fn the_tables_are_tables() {
-    let documents = [
-        README,
-        include_str!("../../CHANGELOG.md"),
-        include_str!("../README.md"),
-        include_str!("../../benches/README.md"),
-    ];
-    for document in documents {
-        let mut cells = None;
-        for row in document.lines().map(str::trim) {
-            assert!(!row.contains("| --- |") || row.starts_with("| --- |") && !row.contains("| |"), "{row}");
-            let count = row.strip_prefix('|').map(|row| row.replace("\\|", "").split('|').count());
-            assert!(cells.is_none() || count.is_none() || cells == count, "{row}");
-            cells = count;
-        }
-    }
-}
-
 /// Each command of the README that starts the launcher, word for word but for the server, its user
 /// and its directory.
 #[test]
 fn the_commands_of_the_readme_run() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     fs::create_dir(scratch.0.join("www")).unwrap();
@@ -157,6 +139,7 @@ fn the_commands_of_the_readme_run() {
 /// What the README answers to the question whether it worked.
 #[test]
 fn the_root_is_seen_from_outside_as_the_readme_says() {
+    own_process!();
     root_only!();
     for (root, shown) in [("unlinked", " (deleted)"), ("detached", "/")] {
         let mut launcher = command(launcher());
@@ -190,6 +173,7 @@ fn options() -> Vec<(String, Option<String>)> {
 
 #[test]
 fn the_man_page_has_the_options_of_the_parser() {
+    own_process!();
     let in_the_man_page: Vec<_> = MAN_PAGE
         .lines()
         .filter_map(|line| {
@@ -203,6 +187,7 @@ fn the_man_page_has_the_options_of_the_parser() {
 
 #[test]
 fn the_man_page_has_every_line_of_check() {
+    own_process!();
     let scratch = Scratch::new();
     fs::write(scratch.0.join("file"), "").unwrap();
     fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
@@ -229,6 +214,7 @@ fn the_man_page_has_every_line_of_check() {
 
 #[test]
 fn the_shells_complete_the_options_of_the_parser() {
+    own_process!();
     const BASH: &str = include_str!("../../src/bin/autochroot/autochroot.bash");
     const ZSH: &str = include_str!("../../src/bin/autochroot/autochroot.zsh");
     const FISH: &str = include_str!("../../src/bin/autochroot/autochroot.fish");

@@ -29,6 +29,7 @@ fn said(output: &Output) -> &str {
 
 #[test]
 fn a_program_reads_the_files_that_are_named_and_no_others() {
+    own_process!();
     let scratch = Scratch::new();
     fs::write(scratch.0.join("a=b"), "text\n").unwrap();
     fs::set_permissions(scratch.0.join("a=b"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -49,6 +50,7 @@ fn a_program_reads_the_files_that_are_named_and_no_others() {
 
 #[test]
 fn check_lists_the_files() {
+    own_process!();
     for (user, options) in ways() {
         let output = autochroot(user)
             .args(options)
@@ -72,6 +74,7 @@ fn with_residue(options: &[&str], message: &str) -> String {
 /// Nothing is entered, and PROGRAM does not run.
 #[test]
 fn what_cannot_be_copied_is_an_error_that_names_it() {
+    own_process!();
     let scratch = Scratch::new();
     let device = "--file=/dev/null";
     let many: Vec<_> = (0..33).map(|n| format!("--file=/etc/passwd=/{n}")).collect();
@@ -146,6 +149,7 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
 
 #[test]
 fn root_gives_devices() {
+    own_process!();
     root_only!();
     for options in [&["-u7:8"][..], &["--no-seal", "-u7:8"], &["--userns=always"]] {
         let output = autochroot(User::Root)
@@ -210,6 +214,7 @@ fn answer(server: &UdpSocket) {
 /// glibc's resolver and musl's.
 #[test]
 fn a_program_resolves_a_name_through_its_resolv_conf() {
+    own_process!();
     root_only!();
     let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let scratch = Scratch::new();
@@ -242,6 +247,7 @@ fn a_program_resolves_a_name_through_its_resolv_conf() {
 /// written in Go.
 #[test]
 fn a_server_and_a_client_of_tls_have_their_certificates() {
+    own_process!();
     root_only!();
     let Some(tls) = compile_go() else { return skipped("no go") };
     let scratch = Scratch::new();
@@ -287,6 +293,7 @@ fn a_server_and_a_client_of_tls_have_their_certificates() {
 /// replaced.
 #[test]
 fn a_file_can_be_named_by_a_descriptor_that_the_program_does_not_keep() {
+    own_process!();
     for (user, options) in ways() {
         let script = r#""$0" "$@" 3</proc/version </etc/passwd"#;
         let mut command = command(Path::new("sh"));

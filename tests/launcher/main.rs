@@ -1,6 +1,7 @@
 //! What the launcher promises, for a real static program, as root and as ordinary users.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "calls that std does not have")]
+#![allow(clippy::items_after_statements, reason = "the first statement of a test gives it its process")]
 
 #[macro_use]
 #[path = "../common/mod.rs"]

@@ -8,6 +8,7 @@ use crate::{assert_fails, autochroot, run, text};
 
 #[test]
 fn userns_never_and_always_are_obeyed() {
+    own_process!();
     let message = "cannot chroot: EPERM (operation not permitted) (--root unlinked)\n  \
                    hint: run as root or with CAP_SYS_CHROOT, or allow user namespaces (UserNamespace::Auto, --userns auto)";
     assert_fails(&run(plain(), ["--userns=never".as_ref(), "--root=unlinked".as_ref(), payload()]), 125, message);
@@ -28,6 +29,7 @@ fn userns_never_and_always_are_obeyed() {
 
 #[test]
 fn bad_options_are_refused_with_125() {
+    own_process!();
     for user in users() {
         for (args, message) in [
             (&[][..], "no PROGRAM given (see --help)"),
@@ -105,6 +107,7 @@ fn bad_options_are_refused_with_125() {
 
 #[test]
 fn help_and_version_go_to_standard_output_and_a_full_disk_is_noticed() {
+    own_process!();
     let output = run(plain(), ["--help"]);
     assert!(text(&output.stdout).starts_with("Usage: autochroot [OPTIONS] [--] PROGRAM [ARG]...\n"));
     assert_eq!(output.status.code(), Some(0));

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 #[test]
 fn a_set_id_program_gains_nothing() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     let program = scratch.0.join("payload");
@@ -38,6 +39,7 @@ fn with_sys_chroot() -> Command {
 
 #[test]
 fn a_launcher_with_privilege_from_its_file_refuses_to_run() {
+    own_process!();
     const SYS_CHROOT: u64 = 1 << 18;
     root_only!();
     let copies = Scratch::new();
@@ -69,6 +71,7 @@ fn a_launcher_with_privilege_from_its_file_refuses_to_run() {
 /// The right of an ordinary user to chroot would let a set-id program load his own library.
 #[test]
 fn a_set_id_program_gains_nothing_from_a_user_who_may_chroot() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     copy_program(payload(), &scratch.0.join("payload"), 0o4755);
@@ -84,6 +87,7 @@ fn a_set_id_program_gains_nothing_from_a_user_who_may_chroot() {
 
 #[test]
 fn a_protection_that_is_missing_is_a_warning_or_an_error() {
+    own_process!();
     let run = |user, errno: Errno, calls: &'static [libc::c_long], options: &[&str]| {
         let mut command = autochroot(user);
         // SAFETY: the filter is for the child alone.
@@ -147,6 +151,7 @@ fn address_of(server: &mut std::process::Child) -> String {
 
 #[test]
 fn a_server_binds_a_low_port_inside_with_the_capability_for_it_and_not_without() {
+    own_process!();
     root_only!();
     // One that is free.
     let free = (600..1024).rev().find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
@@ -171,6 +176,7 @@ fn a_server_binds_a_low_port_inside_with_the_capability_for_it_and_not_without()
 
 #[test]
 fn an_ordinary_user_serves_on_a_high_port() {
+    own_process!();
     let mut server = autochroot(plain());
     let mut server = server.arg(payload()).arg("serve=127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
     let address = address_of(&mut server);
@@ -180,6 +186,7 @@ fn an_ordinary_user_serves_on_a_high_port() {
 
 #[test]
 fn the_program_holds_no_capability_unless_named() {
+    own_process!();
     root_only!();
     for (caps, held) in
         [(None, "[0, 0, 0]"), (Some("--caps=net_bind_service"), "[400, 400, 400]"), (Some("--caps=none"), "[0, 0, 0]")]
@@ -201,6 +208,7 @@ fn the_program_holds_no_capability_unless_named() {
 
 #[test]
 fn no_seal_leaves_what_was_there_before_and_no_more() {
+    own_process!();
     for user in users() {
         let output = run(user, ["--no-seal".as_ref(), payload(), "capabilities".as_ref()]);
         let held = if user == User::Root { held() } else { 0 };

@@ -10,6 +10,7 @@ use crate::{run, text};
 /// are, there is an exit status that is listed, and a message for each that means a failure.
 #[test]
 fn every_command_line_runs_or_is_refused_with_a_reason() {
+    own_process!();
     const WORDS: [&str; 48] = [
         "-r",
         "--root",

@@ -10,6 +10,7 @@ use crate::{autochroot, run, text};
 
 #[test]
 fn verbose_says_on_standard_error_what_check_would_and_runs_the_program() {
+    own_process!();
     for user in users() {
         let check = run(user, ["--check"]);
         let output = run(user, ["-v".as_ref(), payload(), "exit=5".as_ref()]);
@@ -22,6 +23,7 @@ fn verbose_says_on_standard_error_what_check_would_and_runs_the_program() {
 
 #[test]
 fn check_says_what_it_found() {
+    own_process!();
     let parent = Scratch::new();
     for user in users() {
         let output = autochroot(user).arg("--check").arg("-p").arg(&parent.0).output().unwrap();
@@ -45,6 +47,7 @@ fn check_says_what_it_found() {
 /// A filter that calls every capability unknown must not make the bounding set look empty.
 #[test]
 fn a_bounding_set_that_cannot_be_read_is_not_reported_as_empty() {
+    own_process!();
     let mut command = autochroot(User::Root);
     // SAFETY: the filter is for the child alone.
     unsafe {
@@ -59,6 +62,7 @@ fn a_bounding_set_that_cannot_be_read_is_not_reported_as_empty() {
 
 #[test]
 fn every_root_is_entered_and_reported() {
+    own_process!();
     let scratch = Scratch::new();
     fs::copy("/etc/hostname", scratch.0.join("file")).unwrap();
     for user in users() {
@@ -98,6 +102,7 @@ fn every_root_is_entered_and_reported() {
 /// A disk that fills up while the last part is written.
 #[test]
 fn a_part_that_is_written_is_not_the_whole() {
+    own_process!();
     let whole = run(plain(), ["--help"]).stdout.len();
     let scratch = Scratch::new();
     for (room, status) in [(whole - 10, 125), (whole, 0)] {
@@ -121,6 +126,7 @@ fn a_part_that_is_written_is_not_the_whole() {
 /// Without /proc, a process with a limit below the numbers of its descriptors cannot know of all.
 #[test]
 fn what_could_not_be_looked_at_is_told() {
+    own_process!();
     root_only!();
     let launcher = launcher();
     let said = ask_user(User::Root, || {

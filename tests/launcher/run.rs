@@ -14,6 +14,7 @@ use crate::{assert_fails, autochroot, busybox, run, text};
 
 #[test]
 fn a_program_runs_in_an_empty_root_with_its_pid_arguments_environment_and_exit_status() {
+    own_process!();
     let program = payload().to_str().unwrap();
     for (user, seal) in users().into_iter().flat_map(|user| [(user, None), (user, Some("--no-seal"))]) {
         let mut child = autochroot(user);
@@ -35,6 +36,7 @@ fn a_program_runs_in_an_empty_root_with_its_pid_arguments_environment_and_exit_s
 
 #[test]
 fn standard_input_passes_through_and_so_does_death_by_a_signal() {
+    own_process!();
     for user in users() {
         let mut child = autochroot(user);
         let mut child = child.arg(payload()).arg("copy").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -47,6 +49,7 @@ fn standard_input_passes_through_and_so_does_death_by_a_signal() {
 
 #[test]
 fn busybox_runs() {
+    own_process!();
     let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists()) else {
         return skipped("no busybox");
     };
@@ -62,6 +65,7 @@ fn busybox_runs() {
 
 #[test]
 fn busybox_reads_hashes_and_serves_what_it_is_handed() {
+    own_process!();
     let Some(busybox) = busybox() else { return skipped("no static busybox") };
     for user in users() {
         let fed = |args: &[&str], input: &[u8]| {
@@ -88,6 +92,7 @@ fn busybox_reads_hashes_and_serves_what_it_is_handed() {
 
 #[test]
 fn a_shell_starts_it_and_gets_the_exit_status() {
+    own_process!();
     let Some(busybox) = busybox() else { return skipped("no static busybox") };
     let script = format!("{} {} exit=9; echo $?", launcher().display(), payload().display());
     let output = command(Path::new(busybox)).args(["sh", "-c", &script]).output().unwrap();
@@ -96,6 +101,7 @@ fn a_shell_starts_it_and_gets_the_exit_status() {
 
 #[test]
 fn the_mask_and_the_dispositions_of_signals_are_handed_over() {
+    own_process!();
     for user in users() {
         for ignored in [false, true] {
             let mut command = autochroot(user);
@@ -118,6 +124,7 @@ fn the_mask_and_the_dispositions_of_signals_are_handed_over() {
 
 #[test]
 fn the_parent_death_signal_passes_through() {
+    own_process!();
     for user in users() {
         let mut ways = vec![vec![]];
         if user == User::Root {
@@ -142,6 +149,7 @@ fn the_parent_death_signal_passes_through() {
 /// static program.
 #[test]
 fn in_a_container_from_scratch_it_needs_nothing() {
+    own_process!();
     root_only!();
     let Some(launcher) = std::env::var_os("AUTOCHROOT_STATIC") else {
         return skipped("AUTOCHROOT_STATIC is not set");
@@ -183,6 +191,7 @@ fn in_a_container_from_scratch_it_needs_nothing() {
 
 #[test]
 fn a_program_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
+    own_process!();
     let scratch = Scratch::new();
     let file = |name: &str, mode: u32, content: &[u8]| {
         let path = scratch.0.join(name);
@@ -228,6 +237,7 @@ fn a_program_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
 
 #[test]
 fn the_reason_is_named_why_a_program_is_not_executed() {
+    own_process!();
     let scratch = Scratch::new();
     let path = |name: &str| scratch.0.join(name).to_str().unwrap().to_owned();
     let mut foreign = fs::read(payload()).unwrap();
@@ -310,6 +320,7 @@ fn with_failing_execveat(program: &str, errno: &str) -> Option<std::process::Out
 
 #[test]
 fn path_is_searched_as_a_shell_does() {
+    own_process!();
     let scratch = Scratch::new();
     let bin = scratch.0.join("bin");
     fs::create_dir_all(scratch.0.join("first/program")).unwrap();
@@ -347,6 +358,7 @@ fn path_is_searched_as_a_shell_does() {
 
 #[test]
 fn a_program_that_only_root_may_execute_is_not_run_as_another_user() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     let program = scratch.0.join("program");
@@ -359,6 +371,7 @@ fn a_program_that_only_root_may_execute_is_not_run_as_another_user() {
 
 #[test]
 fn a_program_that_may_be_executed_but_not_read_runs() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     let program = scratch.0.join("secret");
@@ -369,6 +382,7 @@ fn a_program_that_may_be_executed_but_not_read_runs() {
 /// A file that is in no mounted file system, to which Landlock can have no rule.
 #[test]
 fn a_program_in_memory_runs() {
+    own_process!();
     for user in users() {
         let memory = unsafe { fs::File::from_raw_fd(libc::memfd_create(c"program".as_ptr(), 0)) };
         (&memory).write_all(&fs::read(payload()).unwrap()).unwrap();

@@ -84,6 +84,7 @@ fn both(output: &Output) -> (&str, &str) {
 
 #[test]
 fn a_user_is_found_with_the_groups_that_a_login_has() {
+    own_process!();
     root_only!();
     for (user, expected) in [
         ("7001:7002", "7001 7001 7002 7002 [7002]"),
@@ -110,6 +111,7 @@ fn a_user_is_found_with_the_groups_that_a_login_has() {
 /// With the groups that it has.
 #[test]
 fn root_is_root_already() {
+    own_process!();
     root_only!();
     let output = ids(Some(PASSWD), Some(GROUP), &["--user=root"]);
     assert!(both(&output).0.contains("\nids: 0 0 0 0 [") && both(&output).0.ends_with("\n[0, 0, 0]\n"), "{output:?}");
@@ -117,6 +119,7 @@ fn root_is_root_already() {
 
 #[test]
 fn without_the_files_there_are_ids() {
+    own_process!();
     root_only!();
     let output = ids(None, None, &["--user=8001:8002"]);
     assert!(both(&output).0.contains("\nids: 8001 8001 8002 8002 [8002]\n"), "{output:?}");
@@ -126,9 +129,10 @@ fn without_the_files_there_are_ids() {
 
 #[test]
 fn an_unknown_user_is_refused_before_anything_is_done() {
+    own_process!();
     root_only!();
     let mut groups = String::new();
-    (0..65537).for_each(|n| writeln!(groups, "g{n}:x:{n}:svc").unwrap());
+    (0..65_537).for_each(|n| writeln!(groups, "g{n}:x:{n}:svc").unwrap());
     for (user, group, message) in [
         ("", GROUP, "not USER or USER:GROUP"),
         (":", GROUP, "not USER or USER:GROUP"),
@@ -157,6 +161,7 @@ fn an_unknown_user_is_refused_before_anything_is_done() {
 
 #[test]
 fn a_group_may_have_thousands_of_members_and_names_of_any_length() {
+    own_process!();
     root_only!();
     let member = "x".repeat(5000);
     let group = format!("many:x:7003:{}svc\n{member}:x:7004:svc\nlong:x:7005:{member},svc\n", "x,".repeat(10_000));
@@ -168,6 +173,7 @@ fn a_group_may_have_thousands_of_members_and_names_of_any_length() {
 
 #[test]
 fn without_chroot_the_user_comes_first() {
+    own_process!();
     root_only!();
     for (options, expected) in [
         (&["--user=svc"][..], "7001 7001 7002 7002 ["),
@@ -194,6 +200,7 @@ fn without_chroot_the_user_comes_first() {
 
 #[test]
 fn an_ordinary_user_keeps_no_group_that_was_not_asked_for() {
+    own_process!();
     root_only!();
     for userns in ["auto", "always"] {
         let mut args = vec!["setpriv", "--reuid=7001", "--regid=7002", "--groups=4,27", "AUTOCHROOT"];
@@ -213,6 +220,7 @@ fn an_ordinary_user_keeps_no_group_that_was_not_asked_for() {
 /// As a supervisor starts a service: the user already, with a capability.
 #[test]
 fn a_process_that_is_the_user_needs_no_privilege_and_keeps_none() {
+    own_process!();
     root_only!();
     for (capability, options) in
         [("sys_chroot", &["-v"][..]), ("net_raw", &["--no-seal"]), ("net_raw", &["--no-seal", "--root=/"])]
@@ -234,6 +242,7 @@ fn a_process_that_is_the_user_needs_no_privilege_and_keeps_none() {
 /// working directory.
 #[test]
 fn without_a_jail_the_user_does_not_come_first() {
+    own_process!();
     root_only!();
     let args = [
         "setpriv",
@@ -251,12 +260,13 @@ fn without_a_jail_the_user_does_not_come_first() {
 
 #[test]
 fn no_descriptor_but_those_kept_is_open_while_the_user_is_not_root_any_more() {
+    own_process!();
     root_only!();
-    // The launcher, stopped by the tracer where the id map is written, is looked at from outside.
+    // The launcher, stopped where the id map is written, is looked at from outside.
     let scratch = Scratch::new();
     let secret = fs::File::create(scratch.0.join("secret")).unwrap();
     let mut strace = std::process::Command::new("strace");
-    strace.args(["-f", "-o", "/dev/null", "-e", "inject=write:delay_enter=400000:when=1"]).arg(launcher());
+    strace.args(["-f", "-o", "/dev/null", "-e", "inject=write:signal=STOP:when=1"]).arg(launcher());
     strace.args(["--user=12345:12345", "--userns=always"]).arg(payload());
     let secret = raw(&secret);
     unsafe {
@@ -268,15 +278,12 @@ fn no_descriptor_but_those_kept_is_open_while_the_user_is_not_root_any_more() {
     let Ok(mut child) = strace.current_dir(&scratch.0).stdout(Stdio::null()).spawn() else {
         return skipped("no strace");
     };
-    let started = std::time::Instant::now();
-    let target = loop {
-        assert!(started.elapsed().as_secs() < 30);
+    let mut target = String::new();
+    wait_until("the launcher is the user", || {
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap_or_default();
-        let target = children.split(' ').next().unwrap().to_owned();
-        if fs::read_to_string(format!("/proc/{target}/status")).is_ok_and(|status| status.contains("Uid:\t12345")) {
-            break target;
-        }
-    };
+        children.split(' ').next().unwrap().clone_into(&mut target);
+        fs::read_to_string(format!("/proc/{target}/status")).is_ok_and(|status| status.contains("Uid:\t12345"))
+    });
     let open: Vec<_> = fs::read_dir(format!("/proc/{target}/fd"))
         .unwrap()
         .filter_map(|fd| fs::read_link(fd.unwrap().path()).ok())
@@ -284,11 +291,17 @@ fn no_descriptor_but_those_kept_is_open_while_the_user_is_not_root_any_more() {
         .collect();
     assert_eq!(open, [] as [std::path::PathBuf; 0]);
     assert_ne!(fs::read_link(format!("/proc/{target}/cwd")).unwrap(), scratch.0);
+    // It may not have stopped yet.
+    wait_until("the launcher goes on", || {
+        unsafe { libc::kill(target.parse().unwrap(), libc::SIGCONT) };
+        child.try_wait().unwrap().is_some()
+    });
     assert!(child.wait().unwrap().success());
 }
 
 #[test]
 fn with_a_user_namespace_the_user_comes_first() {
+    own_process!();
     root_only!();
     let output = ids(Some(PASSWD), Some(GROUP), &["--user=svc", "--userns=always", "-v"]);
     let (said, told) = both(&output);
@@ -298,6 +311,7 @@ fn with_a_user_namespace_the_user_comes_first() {
 
 #[test]
 fn an_ordinary_user_cannot_become_another() {
+    own_process!();
     let User::Plain(id) = plain() else { unreachable!() };
     let (launcher, payload) = (launcher(), payload());
     as_user(plain(), || {
@@ -320,6 +334,7 @@ fn an_ordinary_user_cannot_become_another() {
 /// number: getpwnam(3) and getgrnam(3) do not know them either, or not with these ids.
 #[test]
 fn a_malformed_line_names_no_user() {
+    own_process!();
     root_only!();
     for (passwd, user) in [
         ("svc:x:7001,0:7002,0::/:", "svc"),
@@ -386,6 +401,7 @@ fn a_malformed_line_names_no_user() {
 /// colon, for a part of the name.
 #[test]
 fn a_member_is_the_whole_text_between_two_commas() {
+    own_process!();
     root_only!();
     let passwd = Some("svc:x:7001:7002::/:\n");
     let group = "a:x:7003:svc:extra\nb:x:7004:svc:\nc:x:7005:svc ,x\nd:x:7006:svc\r\ne:x:7007:, \tsvc\nf g:x:7008:x,svc\nh:x:7009:svc";
@@ -406,6 +422,7 @@ fn a_member_is_the_whole_text_between_two_commas() {
 /// Whatever is in the two files, somebody is found or not, and no more.
 #[test]
 fn random_account_files_are_read_or_refused() {
+    own_process!();
     root_only!();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..300 {
@@ -436,6 +453,7 @@ fn random_account_files_are_read_or_refused() {
 /// In a user namespace around the launcher, before anything has changed.
 #[test]
 fn a_user_outside_the_user_namespace_is_refused_and_the_own_one_is_not() {
+    own_process!();
     let (launcher, payload) = (launcher(), payload());
     as_user(plain(), || {
         let start = || {

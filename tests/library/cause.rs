@@ -53,6 +53,7 @@ fn nested_user_namespace() -> bool {
 
 #[test]
 fn what_the_error_itself_tells() {
+    own_process!();
     as_user(plain(), || {
         let never = Jail::unlinked().user_namespace(UserNamespace::Never);
         let text = "cannot chroot: EPERM (operation not permitted); hint: run as root or with CAP_SYS_CHROOT, \
@@ -80,6 +81,7 @@ fn what_the_error_itself_tells() {
 
 #[test]
 fn a_seccomp_filter() {
+    own_process!();
     for (errno, name) in [(Errno::PERM, PERM), (Errno::NOSYS, "ENOSYS (the kernel does not have this call)")] {
         as_user(plain(), || {
             fake(libc::SYS_unshare, errno);
@@ -118,6 +120,7 @@ fn a_seccomp_filter() {
 
 #[test]
 fn capabilities_that_are_missing() {
+    own_process!();
     use rustix::thread::CapabilitySet as Set;
     root_only!();
     let hint = |missing: &str| {
@@ -160,6 +163,7 @@ fn capabilities_that_are_missing() {
 /// An id that the user namespace around the process does not map, and groups that it may not set.
 #[test]
 fn a_user_outside_the_user_namespace_is_named() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         // Only from outside are more ids than one mapped.
@@ -192,6 +196,7 @@ fn a_user_outside_the_user_namespace_is_named() {
 
 #[test]
 fn no_descriptor_is_left() {
+    own_process!();
     as_user(plain(), || {
         let none = |free: u64| {
             let limit = libc::rlimit { rlim_cur: free, rlim_max: free };
@@ -211,6 +216,7 @@ fn no_descriptor_is_left() {
 /// Each seal is a layer, and no more than 16 can be in force.
 #[test]
 fn sixteen_layers_of_landlock() {
+    own_process!();
     if landlock_abi().is_none() {
         return skipped("this kernel has no Landlock");
     }
@@ -233,6 +239,7 @@ fn sixteen_layers_of_landlock() {
 
 #[test]
 fn a_limit_of_zero_and_one_that_is_reached() {
+    own_process!();
     let reached = "a limit of namespaces in /proc/sys/user is reached, or user namespaces are nested 32 deep";
     for (sysctl, limit, hint) in [
         ("max_user_namespaces", "0", "raise the sysctl user.max_user_namespaces, which is 0"),
@@ -264,6 +271,7 @@ fn a_limit_of_zero_and_one_that_is_reached() {
 
 #[test]
 fn a_nesting_of_more_than_32() {
+    own_process!();
     as_user(plain(), || {
         let depth = (0..100).take_while(|_| nested_user_namespace()).count();
         let text = refusal(Jail::unlinked().user_namespace(UserNamespace::Always));
@@ -274,6 +282,7 @@ fn a_nesting_of_more_than_32() {
 
 #[test]
 fn a_chroot_around_it_and_an_id_that_is_not_mapped() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     for directory in ["proc", "tmp"] {
@@ -310,6 +319,7 @@ fn a_chroot_around_it_and_an_id_that_is_not_mapped() {
 
 #[test]
 fn proc_that_is_missing_hidden_or_read_only() {
+    own_process!();
     root_only!();
     let as_seven = |mount: &dyn Fn(), jail: Jail<'_>| {
         ask_user(User::Root, || {
@@ -370,6 +380,7 @@ fn proc_that_is_missing_hidden_or_read_only() {
 
 #[test]
 fn uid_0_that_may_not_be_mapped() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         drop_capabilities();
@@ -382,6 +393,7 @@ fn uid_0_that_may_not_be_mapped() {
 /// A Landlock domain cannot be asked for: what it refuses has no known cause.
 #[test]
 fn landlock_before_the_jail_is_not_known() {
+    own_process!();
     let Some(abi) = landlock_abi() else { return skipped("this kernel has no Landlock") };
     as_user(plain(), || {
         unsafe {
@@ -402,6 +414,7 @@ fn landlock_before_the_jail_is_not_known() {
 
 #[test]
 fn what_is_not_known_is_not_guessed() {
+    own_process!();
     let eio = "EIO (input/output error)";
     as_user(plain(), || {
         fake(libc::SYS_mkdirat, Errno::IO);

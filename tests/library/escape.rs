@@ -297,6 +297,7 @@ fn is_held_back(name: &str, is_root: bool) -> bool {
 
 #[test]
 fn no_attack_gets_out_of_a_sealed_jail() {
+    own_process!();
     let mut sealed = vec![(plain(), Kind::Sealed)];
     if is_root() {
         sealed.extend([(User::Root, Kind::Sealed), (User::Root, Kind::SealedAsRoot), (NOBODY, Kind::Sealed)]);
@@ -324,6 +325,7 @@ fn no_attack_gets_out_of_a_sealed_jail() {
 /// What `enter` alone closes for an ordinary user, without a seal.
 #[test]
 fn no_capability_of_the_user_namespace_is_of_use_after_enter() {
+    own_process!();
     for name in [
         "setns",
         "fsopen",
@@ -357,6 +359,7 @@ fn no_capability_of_the_user_namespace_is_of_use_after_enter() {
 /// From ABI 9 on Landlock refuses it.
 #[test]
 fn a_socket_is_connected_to_through_an_open_directory_where_landlock_is_older() {
+    own_process!();
     let connects = |seal: bool| {
         let scratch = Scratch::new();
         let _listener = std::os::unix::net::UnixListener::bind(scratch.0.join("socket")).unwrap();
@@ -377,6 +380,7 @@ fn a_socket_is_connected_to_through_an_open_directory_where_landlock_is_older() 
 /// As the table of the crate page has it.
 #[test]
 fn what_is_open_without_a_seal_and_stays_open_with_one() {
+    own_process!();
     let find = |name: &str| ATTACKS.iter().find(|(known, _)| *known == name).unwrap().1;
     for name in ["directory", "o_path", "openat", "received", "kill", "abstract", "mq_open", "prlimit"] {
         for root in roots() {
@@ -432,6 +436,7 @@ fn what_is_open_without_a_seal_and_stays_open_with_one() {
 
 #[test]
 fn an_open_directory_is_refused_with_its_number() {
+    own_process!();
     as_each_user(|_| {
         let directory = fs::File::open("/").unwrap();
         let error = Jail::auto().enter().unwrap_err();
@@ -462,6 +467,7 @@ fn an_open_directory_is_refused_with_its_number() {
 /// directory.
 #[test]
 fn a_ring_is_refused_with_its_number_and_nothing_else_that_has_no_file() {
+    own_process!();
     if ring().is_none() {
         return skipped("this kernel has no io_uring");
     }
@@ -531,6 +537,7 @@ fn clone_sharing(flags: libc::c_int, body: impl FnOnce()) -> impl FnOnce() {
 /// it must not move ours, nor open anything for us.
 #[test]
 fn a_process_that_shares_root_or_descriptors_cannot_lead_out() {
+    own_process!();
     for (flags, jail) in [libc::CLONE_FS, libc::CLONE_FILES, libc::CLONE_FS | libc::CLONE_FILES]
         .into_iter()
         .flat_map(|flags| [(flags, Jail::unlinked()), (flags, Jail::detached())])
@@ -573,6 +580,7 @@ fn a_process_that_shares_root_or_descriptors_cannot_lead_out() {
 
 #[test]
 fn a_process_that_shares_the_memory_is_refused_and_named() {
+    own_process!();
     extern "C" fn wait(_: *mut libc::c_void) -> i32 {
         unsafe { libc::pause() }
     }
@@ -597,11 +605,12 @@ fn a_process_that_shares_the_memory_is_refused_and_named() {
 /// The kernel counts it for a moment after `pthread_join` has returned.
 #[test]
 fn a_thread_that_was_just_joined_is_no_reason_to_refuse() {
+    own_process!();
     as_each_user(|_| {
         for n in 0..400 {
             let pid = unsafe { libc::fork() };
             if pid == 0 {
-                (0..8).for_each(|_| in_thread(|| ()));
+                (0..8).for_each(|_| std::thread::spawn(|| ()).join().unwrap());
                 let entered = Jail::auto().enter().is_ok();
                 unsafe { libc::_exit(i32::from(!entered)) };
             }
@@ -613,9 +622,10 @@ fn a_thread_that_was_just_joined_is_no_reason_to_refuse() {
 /// /proc/self is the first thread, whose descriptors are others.
 #[test]
 fn a_thread_with_descriptors_of_its_own_is_asked_for_those() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
-        let told = in_thread(|| {
+        let look = || {
             assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES | libc::CLONE_FS) }, 0);
             let directory = fs::File::open("/etc").unwrap();
             assert_eq!(unsafe { libc::dup2(directory.as_raw_fd(), 700) }, 700);
@@ -624,7 +634,8 @@ fn a_thread_with_descriptors_of_its_own_is_asked_for_those() {
             let error = jail.enter().unwrap_err();
             unsafe { libc::close(700) };
             (error.fd(), jail.enter().unwrap().open_directories())
-        });
+        };
+        let told = std::thread::spawn(look).join().unwrap();
         assert_eq!(told, (Some(700), autochroot::OpenDirectories::None));
     });
 }
@@ -635,6 +646,7 @@ fn a_thread_with_descriptors_of_its_own_is_asked_for_those() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_descriptor_that_a_signal_handler_opens_hides_none() {
+    own_process!();
     extern "C" fn handler(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
         // SAFETY: the kernel gives a context of that type.
         let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
@@ -673,6 +685,7 @@ fn a_descriptor_that_a_signal_handler_opens_hides_none() {
 
 #[test]
 fn without_proc_every_number_that_a_descriptor_can_have_is_looked_at() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let limit = libc::rlimit { rlim_cur: 700, rlim_max: 700 };
@@ -693,6 +706,7 @@ fn without_proc_every_number_that_a_descriptor_can_have_is_looked_at() {
 /// answer.
 #[test]
 fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
+    own_process!();
     fn open_directory() {
         let limit = libc::rlimit { rlim_cur: 64, rlim_max: 2000 };
         unsafe {
@@ -731,6 +745,7 @@ fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
 /// as root and as another user, and by a user namespace.
 #[test]
 fn no_attack_gets_out_of_the_launcher() {
+    own_process!();
     powerful_payloads();
     let mut ways: Vec<(User, Option<u32>)> = users().into_iter().map(|user| (user, None)).collect();
     if is_root() {

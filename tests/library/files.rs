@@ -41,6 +41,7 @@ fn source(scratch: &Scratch, name: &str, content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_files_are_there_to_be_read_and_nothing_else_is() {
+    own_process!();
     let scratch = Scratch::new();
     let large: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
     let [small, empty, big] =
@@ -134,6 +135,7 @@ fn assert_read_only() {
 /// What only root may read is copied with root's right, and read by everybody inside.
 #[test]
 fn a_file_of_root_is_read_by_the_user_that_root_becomes() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     let secret = source(&scratch, "secret", b"secret");
@@ -161,6 +163,7 @@ fn assert_source(error: Error, nth: usize, errno: Errno) {
 
 #[test]
 fn a_device_is_that_device_or_an_error() {
+    own_process!();
     let names = ["null", "zero", "full", "random", "urandom"];
     let paths = names.map(|name| format!("/dev/{name}"));
     let files = paths.each_ref().map(|path| NamedFile::copy(path.as_bytes(), path.as_bytes()));
@@ -201,6 +204,7 @@ fn a_device_is_that_device_or_an_error() {
 
 #[test]
 fn what_cannot_be_copied_is_named_before_anything_has_changed() {
+    own_process!();
     let scratch = Scratch::new();
     let good = source(&scratch, "good", b"good");
     let fifo = path(&scratch, "fifo");
@@ -259,6 +263,7 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
 
 #[test]
 fn only_a_detached_root_has_files() {
+    own_process!();
     let files = [GREETING];
     as_each_user(|user| {
         for jail in [
@@ -295,6 +300,7 @@ fn only_a_detached_root_has_files() {
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "registers")]
 #[test]
 fn a_file_that_changes_while_it_is_copied_is_an_error() {
+    own_process!();
     // No path leads there from an empty mount namespace.
     static WRITER: std::sync::Mutex<Option<fs::File>> = std::sync::Mutex::new(None);
     let scratch = Scratch::new();
@@ -328,6 +334,7 @@ fn a_file_that_changes_while_it_is_copied_is_an_error() {
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "registers")]
 #[test]
 fn a_file_that_outgrows_the_root_is_an_error() {
+    own_process!();
     static PATH: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
     root_only!();
     let scratch = Scratch::new();
@@ -353,6 +360,7 @@ fn a_file_that_outgrows_the_root_is_an_error() {
 /// there.
 #[test]
 fn another_process_of_the_user_puts_no_file_into_the_root() {
+    own_process!();
     let scratch = Scratch::new();
     let sixteen = source(&scratch, "source", &vec![b'a'; 1 << 20]);
     as_user(plain(), || {
@@ -392,6 +400,7 @@ fn another_process_of_the_user_puts_no_file_into_the_root() {
 /// The kernel would kill a process that writes beyond the limit.
 #[test]
 fn a_limit_of_file_sizes_is_an_error() {
+    own_process!();
     as_each_user(|user| {
         let limit = libc::rlimit { rlim_cur: 5, rlim_max: 5 };
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
@@ -405,6 +414,7 @@ fn a_limit_of_file_sizes_is_an_error() {
 
 #[test]
 fn a_descriptor_that_cannot_be_read_is_found_before_anything_has_changed() {
+    own_process!();
     let scratch = Scratch::new();
     fs::write(scratch.0.join("file"), "").unwrap();
     fs::set_permissions(scratch.0.join("file"), fs::Permissions::from_mode(0o666)).unwrap();

@@ -11,6 +11,7 @@ use crate::common::*;
 
 #[test]
 fn a_backtrace_has_names_if_one_was_captured_before() {
+    own_process!();
     as_each_user(|_| {
         assert!(Backtrace::force_capture().to_string().contains("inside::"));
         let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
@@ -21,6 +22,7 @@ fn a_backtrace_has_names_if_one_was_captured_before() {
 
 #[test]
 fn a_kept_descriptor_shows_an_edit_in_place_and_not_a_rename() {
+    own_process!();
     as_each_user(|user| {
         let path = std::env::temp_dir().join(format!("autochroot-kept-{user:?}-{}", std::process::id()));
         fs::write(&path, "first").unwrap();

@@ -21,6 +21,7 @@ fn assert_refused(error: Error, step: Step, errno: Errno) {
 
 #[test]
 fn the_root_is_empty_and_nothing_can_be_made_in_it() {
+    own_process!();
     as_each_user(|_| {
         let _ = Jail::unlinked().enter().unwrap();
         assert!(fs::read_dir("/").unwrap().next().is_none());
@@ -40,6 +41,7 @@ fn the_root_is_empty_and_nothing_can_be_made_in_it() {
 
 #[test]
 fn the_root_has_no_name_and_is_its_own_parent() {
+    own_process!();
     for user in users() {
         as_user_watched(
             user,
@@ -64,6 +66,7 @@ fn the_root_has_no_name_and_is_its_own_parent() {
 
 #[test]
 fn nothing_is_left_in_the_parent_and_no_descriptor_stays_open() {
+    own_process!();
     let parent = Scratch::new();
     as_each_user(|_| {
         let proc = fs::File::open("/proc").unwrap();
@@ -79,6 +82,7 @@ fn nothing_is_left_in_the_parent_and_no_descriptor_stays_open() {
 
 #[test]
 fn ids_are_what_they_were() {
+    own_process!();
     as_each_user(|user| {
         let ids = (geteuid(), getegid(), rustix::process::getuid(), rustix::process::getgid());
         let jailed = Jail::unlinked().enter().unwrap();
@@ -91,6 +95,7 @@ fn ids_are_what_they_were() {
 
 #[test]
 fn without_an_id_map_the_ids_are_lost_and_the_proof_says_so() {
+    own_process!();
     as_user(plain(), || {
         let jailed = Jail::unlinked().id_map(IdMap::None).enter().unwrap();
         assert!(!jailed.ids_kept());
@@ -101,6 +106,7 @@ fn without_an_id_map_the_ids_are_lost_and_the_proof_says_so() {
 
 #[test]
 fn no_capability_is_gained() {
+    own_process!();
     as_each_user(|_| {
         let before = held();
         let _ = Jail::unlinked().enter().unwrap();
@@ -110,6 +116,7 @@ fn no_capability_is_gained() {
 
 #[test]
 fn always_means_a_user_namespace_even_for_root_who_gets_no_capability_back() {
+    own_process!();
     as_each_user(|user| {
         let jailed = Jail::unlinked().user_namespace(UserNamespace::Always).enter().unwrap();
         assert_eq!((jailed.entered(), held()), (Entered::UserNamespace, 0));
@@ -122,6 +129,7 @@ fn always_means_a_user_namespace_even_for_root_who_gets_no_capability_back() {
 
 #[test]
 fn uid_0_without_cap_sys_chroot_enters_as_everybody_else_does() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let mut sets = rustix::thread::capabilities(None).unwrap();
@@ -135,6 +143,7 @@ fn uid_0_without_cap_sys_chroot_enters_as_everybody_else_does() {
 
 #[test]
 fn cap_sys_chroot_alone_needs_no_user_namespace() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let chroot = rustix::thread::CapabilitySet::SYS_CHROOT;
@@ -154,6 +163,7 @@ fn cap_sys_chroot_alone_needs_no_user_namespace() {
 /// library.
 #[test]
 fn every_entry_sets_no_new_privs_unless_the_process_is_root_for_good() {
+    own_process!();
     root_only!();
     let ids = |real, effective, saved| unsafe { assert_eq!(libc::setresuid(real, effective, saved), 0) };
     for (real, effective, saved, sets) in
@@ -195,6 +205,7 @@ fn every_entry_sets_no_new_privs_unless_the_process_is_root_for_good() {
 
 #[test]
 fn a_second_thread_is_refused_unless_allowed() {
+    own_process!();
     as_each_user(|user| {
         let thread = Thread::start();
         assert_refused(refusal(Jail::unlinked()), Step::Threads, Errno::INVAL);
@@ -210,6 +221,7 @@ fn a_second_thread_is_refused_unless_allowed() {
 /// As in a container of Docker's: `chroot` is permitted, `unshare` is not.
 #[test]
 fn where_unshare_is_filtered_proc_tells_whether_there_are_threads() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);
@@ -233,6 +245,7 @@ fn where_unshare_is_filtered_proc_tells_whether_there_are_threads() {
 
 #[test]
 fn never_gives_the_eperm_of_chroot_and_leaves_the_process_as_it_was() {
+    own_process!();
     let parent = Scratch::new();
     as_user(plain(), || {
         std::env::set_current_dir("/usr").unwrap();
@@ -251,6 +264,7 @@ fn never_gives_the_eperm_of_chroot_and_leaves_the_process_as_it_was() {
 
 #[test]
 fn a_working_directory_that_cannot_be_searched_is_no_obstacle_but_is_missed_after_a_refusal() {
+    own_process!();
     root_only!();
     let closed = Scratch::new();
     fs::set_permissions(&closed.0, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
@@ -277,6 +291,7 @@ fn a_working_directory_that_cannot_be_searched_is_no_obstacle_but_is_missed_afte
 
 #[test]
 fn an_rmdir_that_fails_is_an_error() {
+    own_process!();
     let parent = Scratch::new();
     as_each_user(|_| {
         fake(libc::SYS_unlinkat, Errno::BUSY);
@@ -293,6 +308,7 @@ fn an_rmdir_that_fails_is_an_error() {
 
 #[test]
 fn an_rmdir_that_does_nothing_is_an_error() {
+    own_process!();
     let parent = Scratch::new();
     as_each_user(|_| {
         fake_success(libc::SYS_unlinkat);
@@ -305,6 +321,7 @@ fn an_rmdir_that_does_nothing_is_an_error() {
 /// displayed.
 #[test]
 fn an_unknown_errno_is_displayed_as_its_number() {
+    own_process!();
     for errno in [524, 2999, 3000, 3013, 3099, 3100, 3163, 3164, 4095] {
         as_each_user(|_| {
             fake_errno(libc::SYS_fchdir, errno);
@@ -317,6 +334,7 @@ fn an_unknown_errno_is_displayed_as_its_number() {
 
 #[test]
 fn a_chroot_that_does_nothing_is_an_error() {
+    own_process!();
     as_each_user(|_| {
         fake_success(libc::SYS_chroot);
         let error = refusal(Jail::unlinked());
@@ -326,6 +344,7 @@ fn a_chroot_that_does_nothing_is_an_error() {
 
 #[test]
 fn a_capset_that_does_nothing_is_an_error() {
+    own_process!();
     as_user(plain(), || {
         fake_success(libc::SYS_capset);
         let error = refusal(Jail::unlinked());
@@ -335,6 +354,7 @@ fn a_capset_that_does_nothing_is_an_error() {
 
 #[test]
 fn a_refusal_inside_the_user_namespace_is_partial_and_leaves_no_capability() {
+    own_process!();
     let parent = Scratch::new();
     as_user(plain(), || {
         let before = (std::env::current_dir().unwrap(), open_fds());
@@ -351,6 +371,7 @@ fn a_refusal_inside_the_user_namespace_is_partial_and_leaves_no_capability() {
 
 #[test]
 fn a_missing_proc_is_found_before_anything_has_changed() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         own_mounts();
@@ -367,6 +388,7 @@ fn a_missing_proc_is_found_before_anything_has_changed() {
 
 #[test]
 fn a_read_only_proc_is_found_before_anything_has_changed() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         own_mounts();
@@ -389,6 +411,7 @@ fn a_read_only_proc_is_found_before_anything_has_changed() {
 /// As after a `setuid`, with file capabilities, or of a program that may not be read.
 #[test]
 fn a_process_that_is_not_dumpable_is_refused_before_anything_changed_unless_allowed() {
+    own_process!();
     let dumpable = || unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
     let always = Jail::unlinked().user_namespace(UserNamespace::Always);
     as_user(plain(), || {
@@ -431,6 +454,7 @@ fn a_process_that_is_not_dumpable_is_refused_before_anything_changed_unless_allo
 
 #[test]
 fn maps_that_only_seem_to_be_written_are_an_error() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         own_mounts();
@@ -453,6 +477,7 @@ fn maps_that_only_seem_to_be_written_are_an_error() {
 /// It could be another's, that took the place of ours.
 #[test]
 fn no_mode_is_changed_before_the_directory_is_known_to_be_ours() {
+    own_process!();
     let parent = Scratch::new();
     as_each_user(|_| {
         unsafe { libc::umask(0o77) };
@@ -467,6 +492,7 @@ fn no_mode_is_changed_before_the_directory_is_known_to_be_ours() {
 
 #[test]
 fn the_umask_does_not_close_the_root_to_a_later_user() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         unsafe { libc::umask(0o77) };
@@ -479,6 +505,7 @@ fn the_umask_does_not_close_the_root_to_a_later_user() {
 
 #[test]
 fn an_unusable_parent_is_refused_with_the_reason() {
+    own_process!();
     let scratch = Scratch::new();
     let file = scratch.0.join("file");
     fs::write(&file, "").unwrap();
@@ -511,6 +538,7 @@ fn an_unusable_parent_is_refused_with_the_reason() {
 
 #[test]
 fn a_parent_that_is_read_only_or_full_is_refused() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     for (flags, options, errno) in
@@ -528,6 +556,7 @@ fn a_parent_that_is_read_only_or_full_is_refused() {
 
 #[test]
 fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         own_mounts();
@@ -566,6 +595,7 @@ fn the_first_parent_that_will_do_is_taken_and_if_none_does_each_is_named() {
 
 #[test]
 fn the_error_is_an_io_error_too() {
+    own_process!();
     let io = std::io::Error::from(refusal(Jail::unlinked_in(b"/nonexistent").allow_threads().allow_open_directories()));
     assert_eq!(io.kind(), ErrorKind::NotFound);
     assert_eq!(io.to_string(), "cannot use the parent directory: ENOENT (no such file or directory)");
@@ -573,6 +603,7 @@ fn the_error_is_an_io_error_too() {
 
 #[test]
 fn among_many_descriptors_each_is_looked_at_wherever_it_is() {
+    own_process!();
     for (files, directory) in
         [(0, 200), (0, 900), (28, 29), (31, 40), (40, 3), (100, 104), (100, 150), (100, 900), (700, 701), (900, 1000)]
     {
@@ -599,6 +630,7 @@ fn among_many_descriptors_each_is_looked_at_wherever_it_is() {
 /// says how it ended.
 #[test]
 fn a_check_without_an_answer_says_what_became_of_the_fork() {
+    own_process!();
     as_each_user(|_| {
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
         Jail::unlinked().check().unwrap();
@@ -629,6 +661,7 @@ fn a_check_without_an_answer_says_what_became_of_the_fork() {
 
 #[test]
 fn an_option_that_does_not_go_with_the_root_is_an_error() {
+    own_process!();
     for (jail, message) in [
         (Jail::unjailed().or(Jail::unlinked()), "only the roots unlinked, detached and failfs can be in a list"),
         (Jail::unjailed().user_namespace(UserNamespace::Always), "a user namespace can only be demanded for a jail"),
@@ -654,6 +687,7 @@ fn an_option_that_does_not_go_with_the_root_is_an_error() {
 /// not make the new directory somebody else's.
 #[test]
 fn without_getresuid_the_parent_is_not_blamed() {
+    own_process!();
     for errno in [Errno::NOSYS, Errno::PERM] {
         as_each_user(|_| {
             fake(GETRESUID, errno);
@@ -666,6 +700,7 @@ fn without_getresuid_the_parent_is_not_blamed() {
 /// What cannot be undone is the user namespace. Its capabilities go, and nothing else changes.
 #[test]
 fn a_refusal_in_a_user_namespace_changes_no_more_than_it_says() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         fake(libc::SYS_chroot, Errno::PERM);
@@ -678,6 +713,7 @@ fn a_refusal_in_a_user_namespace_changes_no_more_than_it_says() {
 /// Whoever starts a program that runs with other ids must not choose where it makes directories.
 #[test]
 fn tmpdir_counts_only_where_real_and_effective_ids_are_the_same() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     for (uid, gid, counts) in [(None, None, true), (Some(7), None, false), (None, Some(7), false)] {
@@ -696,6 +732,7 @@ fn tmpdir_counts_only_where_real_and_effective_ids_are_the_same() {
 /// Of an ordinary user `Auto` enters and `Never` does not; of root neither makes a user namespace.
 #[test]
 fn auto_and_never_differ_where_there_is_no_privilege() {
+    own_process!();
     for (when, entered) in [(UserNamespace::Auto, true), (UserNamespace::Never, false), (UserNamespace::Always, true)] {
         as_each_user(|user| {
             let namespace = fs::read_link("/proc/self/ns/user").unwrap();

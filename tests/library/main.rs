@@ -1,6 +1,7 @@
 //! What the library promises, by topic.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "calls that std does not have")]
+#![allow(clippy::items_after_statements, reason = "the first statement of a test gives it its process")]
 
 #[macro_use]
 #[path = "../common/mod.rs"]

@@ -43,6 +43,7 @@ fn assert_empty_root(root: Root) {
 
 #[test]
 fn detached_has_no_name_and_is_read_only() {
+    own_process!();
     for user in users() {
         as_user_watched(
             user,
@@ -76,6 +77,7 @@ fn detached_has_no_name_and_is_read_only() {
 
 #[test]
 fn a_list_goes_on_where_no_parent_can_be_written() {
+    own_process!();
     root_only!();
     let all_read_only = || {
         for parent in ["/dev/shm", "/run", "/tmp", "/var/tmp"] {
@@ -125,6 +127,7 @@ fn a_list_goes_on_where_no_parent_can_be_written() {
 
 #[test]
 fn an_unlinked_root_is_made_on_every_file_system() {
+    own_process!();
     root_only!();
     if !have("mkfs.ext4") {
         return skipped("no mkfs.ext4");
@@ -222,6 +225,7 @@ fn an_unlinked_root_is_made_on_every_file_system() {
 
 #[test]
 fn a_parent_may_be_a_symlink_and_its_path_long() {
+    own_process!();
     let scratch = Scratch::new();
     let link = scratch.0.join("link");
     symlink(&scratch.0, &link).unwrap();
@@ -267,6 +271,7 @@ fn a_parent_may_be_a_symlink_and_its_path_long() {
 
 #[test]
 fn a_directory_is_entered_as_it_is() {
+    own_process!();
     let scratch = Scratch::new();
     fs::write(scratch.0.join("file"), "text").unwrap();
     as_each_user(|_| {
@@ -292,6 +297,7 @@ fn a_directory_is_entered_as_it_is() {
 
 #[test]
 fn demands_on_a_directory_are_met_or_it_is_refused() {
+    own_process!();
     root_only!();
     let scratch = Scratch::new();
     let directory = |name: &str, mode: u32, owner: u32| {
@@ -343,6 +349,7 @@ fn demands_on_a_directory_are_met_or_it_is_refused() {
 
 #[test]
 fn a_safe_path_is_roots_from_end_to_end_and_the_component_that_is_not_is_named() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         own_mounts();
@@ -374,6 +381,7 @@ fn a_safe_path_is_roots_from_end_to_end_and_the_component_that_is_not_is_named()
 
 #[test]
 fn unjailed_changes_nothing_and_says_so() {
+    own_process!();
     as_each_user(|_| {
         std::env::set_current_dir("/usr").unwrap();
         let open = fs::File::open("/").unwrap();
@@ -394,6 +402,7 @@ fn unjailed_changes_nothing_and_says_so() {
 
 #[test]
 fn check_finds_what_enter_would_and_changes_nothing() {
+    own_process!();
     let scratch = Scratch::new();
     as_each_user(|user| {
         let state = || (open_fds(), std::env::current_dir().unwrap(), fs::metadata("/").unwrap().ino(), held());
@@ -431,6 +440,7 @@ fn check_finds_what_enter_would_and_changes_nothing() {
 /// What an entry could not undo went with the process that tried, but for a directory.
 #[test]
 fn check_is_partial_only_if_a_directory_is_left() {
+    own_process!();
     let scratch = Scratch::new();
     as_each_user(|_| {
         fake(libc::SYS_unlinkat, Errno::BUSY);
@@ -450,6 +460,7 @@ fn check_is_partial_only_if_a_directory_is_left() {
 
 #[test]
 fn a_jail_is_advised_to_root_that_could_have_one() {
+    own_process!();
     as_each_user(|user| {
         assert_eq!(Jail::unjailed().check().unwrap().is_jail_advisable(), user == User::Root);
     });
@@ -462,6 +473,7 @@ fn a_jail_is_advised_to_root_that_could_have_one() {
 
 #[test]
 fn tmpdir_comes_first_but_not_for_a_set_id_process() {
+    own_process!();
     let tmpdir = Scratch::new();
     as_each_user(|_| {
         set_tmpdir(Some(&tmpdir.0));
@@ -489,6 +501,7 @@ fn tmpdir_comes_first_but_not_for_a_set_id_process() {
 
 #[test]
 fn a_list_is_entered_by_its_first_kind_that_can_be_had() {
+    own_process!();
     as_each_user(|_| {
         assert_eq!(Jail::auto().enter().unwrap().root(), Root::Detached);
     });
@@ -512,6 +525,7 @@ fn a_list_is_entered_by_its_first_kind_that_can_be_had() {
 
 #[test]
 fn what_cannot_be_in_a_list_is_an_error_of_the_options() {
+    own_process!();
     as_user(plain(), || {
         for jail in [
             Jail::directory(b"/usr").or(Jail::unlinked()),
@@ -528,6 +542,7 @@ fn what_cannot_be_in_a_list_is_an_error_of_the_options() {
 
 #[test]
 fn failfs_is_entered_where_the_kernel_has_it_and_refused_elsewhere() {
+    own_process!();
     as_each_user(|user| {
         if !failfs() {
             let error = Jail::failfs().enter().unwrap_err();
@@ -552,6 +567,7 @@ fn failfs_is_entered_where_the_kernel_has_it_and_refused_elsewhere() {
 
 #[test]
 fn a_umask_that_closes_the_new_directory_is_named() {
+    own_process!();
     as_user(plain(), || {
         unsafe { libc::umask(0o777) };
         let error = Jail::unlinked().enter().unwrap_err();

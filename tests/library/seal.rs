@@ -45,6 +45,7 @@ fn is_filtered() -> bool {
 
 #[test]
 fn a_seal_takes_every_layer_that_it_can() {
+    own_process!();
     as_each_user(|user| {
         let sealed = Jail::auto().enter().unwrap().seal().unwrap();
         assert_powerless(&sealed);
@@ -60,6 +61,7 @@ fn a_seal_takes_every_layer_that_it_can() {
 
 #[test]
 fn a_kernel_without_landlock_is_reported_or_an_error_if_landlock_is_required() {
+    own_process!();
     as_each_user(|_| {
         fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);
         let sealed = Jail::auto().enter().unwrap().seal().unwrap();
@@ -92,6 +94,7 @@ fn a_kernel_without_landlock_is_reported_or_an_error_if_landlock_is_required() {
 /// Every kernel knows `CAP_CHOWN`. A filter that denies it must not make the set look empty.
 #[test]
 fn an_unknown_capability_does_not_end_the_bounding_set_too_early() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let jailed = Jail::auto().enter().unwrap();
@@ -104,6 +107,7 @@ fn an_unknown_capability_does_not_end_the_bounding_set_too_early() {
 
 #[test]
 fn denials_are_logged_where_the_kernel_can_and_if_they_are_to_be() {
+    own_process!();
     as_each_user(|_| {
         let jailed = Jail::auto().enter().unwrap();
         // The flag LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON.
@@ -182,6 +186,7 @@ fn assert_refused(calls: &[(libc::c_long, Args)], refused: bool) {
 
 #[test]
 fn the_filter_refuses_what_it_should_and_nothing_else() {
+    own_process!();
     // Without it, none of them says EPERM for such arguments.
     as_user(plain(), || assert_refused(&[&RINGS[1..2], &TRACING[3..]].concat(), false));
     for run_as in [false, true] {
@@ -222,6 +227,7 @@ fn the_filter_refuses_what_it_should_and_nothing_else() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn the_filter_knows_the_calls_of_32_bit_programs() {
+    own_process!();
     /// With the number and arguments of i386; what it returns is the negative errno.
     fn call_i386(number: u32, a: u32, b: u32) -> i32 {
         let mut result = number;
@@ -268,6 +274,7 @@ fn the_filter_knows_the_calls_of_32_bit_programs() {
 
 #[test]
 fn rings_are_left_if_allowed_and_tracing_is_refused_without_landlock() {
+    own_process!();
     as_each_user(|_| {
         let _sealed = Jail::auto().enter().unwrap().seal_with(Seal::new().allow_io_uring()).unwrap();
         assert_refused(&RINGS, false);
@@ -283,6 +290,7 @@ fn rings_are_left_if_allowed_and_tracing_is_refused_without_landlock() {
 /// Without a chroot the kernel would make one, with all capabilities in it.
 #[test]
 fn a_seal_without_a_jail_refuses_new_user_namespaces() {
+    own_process!();
     const NEWUSER: usize = libc::CLONE_NEWUSER as usize;
     as_each_user(|_| {
         let pid = unsafe { libc::fork() };
@@ -308,6 +316,7 @@ fn a_seal_without_a_jail_refuses_new_user_namespaces() {
 
 #[test]
 fn a_filter_that_cannot_be_installed_is_reported_or_an_error_if_required() {
+    own_process!();
     let require = Seal::new().require(Protection::Seccomp);
     for errno in [Errno::NOSYS, Errno::INVAL, Errno::PERM, Errno::ACCESS] {
         as_each_user(|_| {
@@ -354,6 +363,7 @@ fn a_filter_that_cannot_be_installed_is_reported_or_an_error_if_required() {
 /// user, or is sealed.
 #[test]
 fn the_session_keyring_is_replaced_or_it_is_reported_why_not() {
+    own_process!();
     if errno_of(libc::SYS_keyctl, [0, usize::MAX - 2, 0, 0]) == libc::ENOSYS {
         return skipped("this kernel has no keys");
     }
@@ -395,6 +405,7 @@ fn the_session_keyring_is_replaced_or_it_is_reported_why_not() {
 
 #[test]
 fn a_required_protection_without_its_capability_is_refused_before_anything_has_changed() {
+    own_process!();
     for (protection, name) in [(Protection::BoundingSet, "bounding-set"), (Protection::Securebits, "securebits")] {
         assert_eq!(Protection::named(name.as_bytes()), Some(protection));
         as_user(plain(), || {
@@ -420,6 +431,7 @@ fn a_required_protection_without_its_capability_is_refused_before_anything_has_c
 /// a newer one.
 #[test]
 fn landlock_handles_what_the_kernel_knows() {
+    own_process!();
     let Some(abi) = landlock_abi() else { return skipped("this kernel has no Landlock") };
     as_user(plain(), || {
         let directory = fs::File::open("/usr").unwrap();
@@ -432,6 +444,7 @@ fn landlock_handles_what_the_kernel_knows() {
 
 #[test]
 fn the_network_is_left_alone() {
+    own_process!();
     as_each_user(|_| {
         let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -441,6 +454,7 @@ fn the_network_is_left_alone() {
 
 #[test]
 fn a_capability_is_kept_by_name_and_by_root_only() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let keep = Capabilities::named(b"cap_net_bind_service").unwrap();
@@ -465,6 +479,7 @@ fn a_capability_is_kept_by_name_and_by_root_only() {
 
 #[test]
 fn run_as_changes_every_id_for_good() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let jailed = Jail::auto().enter().unwrap().run_as(&account(7, 8, &[9, 10])).unwrap();
@@ -487,6 +502,7 @@ fn run_as_changes_every_id_for_good() {
 /// The usual way of a daemon: nothing that can be given away may be forgotten because of the order.
 #[test]
 fn after_run_as_a_seal_still_has_every_layer() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let sealed = Jail::auto().enter().unwrap().run_as(&account(7, 8, &[])).unwrap().seal().unwrap();
@@ -514,6 +530,7 @@ fn after_run_as_a_seal_still_has_every_layer() {
 
 #[test]
 fn cap_setuid_and_cap_setgid_are_enough_for_run_as() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let few =
@@ -535,6 +552,7 @@ fn cap_setuid_and_cap_setgid_are_enough_for_run_as() {
 
 #[test]
 fn run_as_in_a_user_namespace_accepts_the_own_ids_only() {
+    own_process!();
     as_user(plain(), || {
         let [uid, .., gid] = ids();
         fake(SET_IDS[2], Errno::IO);
@@ -561,6 +579,7 @@ fn run_as_in_a_user_namespace_accepts_the_own_ids_only() {
 
 #[test]
 fn invalid_ids_are_refused_before_anything_has_changed() {
+    own_process!();
     root_only!();
     let too_many = vec![5; 65537];
     for (uid, gid, groups) in [(u32::MAX, 5, &[][..]), (5, u32::MAX, &[]), (5, 5, &[5, u32::MAX]), (5, 5, &too_many)] {
@@ -586,6 +605,7 @@ fn invalid_ids_are_refused_before_anything_has_changed() {
 
 #[test]
 fn a_thread_made_in_the_jail_is_refused_by_run_as_and_seal() {
+    own_process!();
     let with_a_thread = |change: fn(Jailed) -> Result<(), Error>| {
         as_each_user(|_| {
             let jailed = Jail::auto().enter().unwrap();
@@ -602,6 +622,7 @@ fn a_thread_made_in_the_jail_is_refused_by_run_as_and_seal() {
 /// Whatever of them is set and locked already.
 #[test]
 fn inherited_securebits_are_added_to_and_never_an_error() {
+    own_process!();
     root_only!();
     for inherited in [0x0 as libc::c_ulong, 0x1, 0x2, 0x3, 0x8, 0x10, 0x20, 0x30, 0x40, 0x80, 0xc0, 0x100, 0x300] {
         for run_as in [false, true] {
@@ -631,6 +652,7 @@ fn inherited_securebits_are_added_to_and_never_an_error() {
 
 #[test]
 fn a_capability_that_cannot_be_handed_over_is_refused_before_anything_has_changed() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         rustix::thread::remove_capability_from_bounding_set(CapabilitySet::NET_BIND_SERVICE).unwrap();
@@ -643,6 +665,7 @@ fn a_capability_that_cannot_be_handed_over_is_refused_before_anything_has_change
 
 #[test]
 fn a_capability_is_kept_through_an_execve_without_cap_setpcap() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let mut now = capabilities(None).unwrap();
@@ -657,6 +680,7 @@ fn a_capability_is_kept_through_an_execve_without_cap_setpcap() {
 
 #[test]
 fn a_thread_in_the_jail_is_found_where_unshare_is_filtered() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         fake(libc::SYS_unshare, Errno::PERM);
@@ -708,6 +732,7 @@ fn a_thread_in_the_jail_is_found_where_unshare_is_filtered() {
 
 #[test]
 fn wrong_groups_are_an_error() {
+    own_process!();
     root_only!();
     let many: Vec<u32> = (100..400).rev().collect();
     for (now, wanted) in
@@ -732,6 +757,7 @@ fn wrong_groups_are_an_error() {
 
 #[test]
 fn the_parent_death_signal_survives_a_change_of_user() {
+    own_process!();
     root_only!();
     let signal = || {
         let mut signal = 0;
@@ -755,6 +781,7 @@ fn the_parent_death_signal_survives_a_change_of_user() {
 
 #[test]
 fn calls_that_do_nothing_are_errors() {
+    own_process!();
     root_only!();
     for call in [SET_IDS[0], SET_IDS[1], libc::SYS_capset] {
         as_user(User::Root, || {
@@ -784,6 +811,7 @@ fn calls_that_do_nothing_are_errors() {
 
 #[test]
 fn verify_reports_a_read_only_root() {
+    own_process!();
     let disk = Scratch::new();
     as_each_user(|user| {
         // On a tmpfs, an owner can change the mode, and then make nameless files.
@@ -804,6 +832,7 @@ fn verify_reports_a_read_only_root() {
 
 #[test]
 fn verify_changes_nothing() {
+    own_process!();
     use std::os::unix::fs::MetadataExt;
     as_each_user(|_| {
         let jailed = Jail::unlinked_in(b"/dev/shm").enter().unwrap();
@@ -824,6 +853,7 @@ fn verify_changes_nothing() {
 
 #[test]
 fn verify_sees_a_process_that_got_out() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let outside = fs::File::open("/").unwrap();
@@ -840,6 +870,7 @@ fn verify_sees_a_process_that_got_out() {
 
 #[test]
 fn root_that_goes_through_a_user_namespace_is_sealed_too() {
+    own_process!();
     root_only!();
     as_user(User::Root, || {
         let sealed = Jail::auto().user_namespace(UserNamespace::Always).enter().unwrap().seal().unwrap();

@@ -1,7 +1,6 @@
 //! What no file system and no other process does on demand: a stand-in for a system call puts
 //! something else into the place of the new directory, or tells half the truth. Each check of ours
 //! is the only one that sees it.
-#![allow(clippy::items_after_statements, reason = "a stand-in belongs to its test")]
 
 use std::ffi::CStr;
 use std::fs;
@@ -61,6 +60,7 @@ fn is_outside() -> bool {
 /// directories are removed.
 #[test]
 fn a_directory_of_another_user_is_not_taken_for_ours() {
+    own_process!();
     if !is_root() {
         return skipped("not root");
     }
@@ -92,6 +92,7 @@ fn a_directory_of_another_user_is_not_taken_for_ours() {
 
 #[test]
 fn a_symbolic_link_is_not_followed() {
+    own_process!();
     fn link(_: usize, args: [usize; 4]) -> i64 {
         let target = PARENT.get().unwrap().join("target");
         let _ = fs::create_dir(&target);
@@ -111,6 +112,7 @@ fn a_symbolic_link_is_not_followed() {
 /// jail.
 #[test]
 fn both_the_links_and_an_attempt_must_show_that_it_is_unlinked() {
+    own_process!();
     fn moved(_: usize, args: [usize; 4]) -> i64 {
         rename(&in_the_parent(args[1]), "moved");
         0
@@ -145,6 +147,7 @@ fn both_the_links_and_an_attempt_must_show_that_it_is_unlinked() {
 /// What the attempt makes in a directory that lives is removed again.
 #[test]
 fn nothing_is_left_in_a_directory_that_still_lives() {
+    own_process!();
     fn moved(nth: usize, args: [usize; 4]) -> i64 {
         let directory = fs::read_link(format!("/proc/self/fd/{}", args[0])).unwrap();
         // SAFETY: it is the name that the call was given.
@@ -167,6 +170,7 @@ fn nothing_is_left_in_a_directory_that_still_lives() {
 /// A name or a map that is not whole is an error, and not a guessable name or another map.
 #[test]
 fn random_bytes_and_maps_that_are_not_whole_are_an_error() {
+    own_process!();
     fn few(_: usize, _: [usize; 4]) -> i64 {
         3
     }
@@ -200,6 +204,7 @@ fn path_of(pointer: usize) -> &'static str {
 /// and the working directory.
 #[test]
 fn a_root_that_differs_in_one_respect_is_found() {
+    own_process!();
     /// What is told of this path that is not so.
     type Lie = (&'static str, fn(&mut libc::stat));
     static LIE: std::sync::Mutex<Lie> = std::sync::Mutex::new(("", |_| {}));
@@ -243,6 +248,7 @@ fn a_root_that_differs_in_one_respect_is_found() {
 /// Each way in which a root can turn out to take entries, or to have some.
 #[test]
 fn a_root_that_is_not_empty_or_takes_entries_is_seen() {
+    own_process!();
     fn made(_: usize, _: [usize; 4]) -> i64 {
         0
     }
@@ -292,6 +298,7 @@ fn a_root_that_is_not_empty_or_takes_entries_is_seen() {
 /// Ids that are only half set: `run_as` sees the real ones, and both ways back.
 #[test]
 fn ids_that_are_set_in_part_are_an_error() {
+    own_process!();
     if !is_root() {
         return skipped("not root");
     }
@@ -337,6 +344,7 @@ fn ids_that_are_set_in_part_are_an_error() {
 /// A parent that ends while the signal of its death is not set: it is sent then.
 #[test]
 fn the_death_of_the_parent_in_between_is_not_missed() {
+    own_process!();
     if !is_root() {
         return skipped("not root");
     }
@@ -360,7 +368,7 @@ fn the_death_of_the_parent_in_between_is_not_missed() {
             }
             drop(alive);
             unsafe {
-                libc::alarm(30);
+                libc::alarm(LIMIT);
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR2);
             }
             let jailed = Jail::unlinked().allow_open_directories().enter().unwrap();
@@ -380,6 +388,7 @@ fn the_death_of_the_parent_in_between_is_not_missed() {
 /// What is permitted counts, also if it is not in effect.
 #[test]
 fn a_seal_that_leaves_permitted_capabilities_is_an_error() {
+    own_process!();
     if !is_root() {
         return skipped("not root");
     }
@@ -407,6 +416,7 @@ fn a_seal_that_leaves_permitted_capabilities_is_an_error() {
 
 #[test]
 fn a_user_namespace_without_no_new_privs_is_an_error() {
+    own_process!();
     if !is_root() {
         return skipped("not root"); // the filter of the test would set it
     }
@@ -421,6 +431,7 @@ fn a_user_namespace_without_no_new_privs_is_an_error() {
 /// As the kernel does for a moment after a thread was joined.
 #[test]
 fn a_thread_that_is_dead_is_waited_for_and_one_that_lives_is_not() {
+    own_process!();
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     static DEAD_FOR: AtomicUsize = AtomicUsize::new(0);
     fn count(nth: usize, _: [usize; 4]) -> i64 {
