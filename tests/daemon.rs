@@ -69,6 +69,7 @@ static BEFORE_MAIN: extern "C" fn() = {
 #[test]
 fn a_daemon_serves_from_its_jail() {
     own_process!();
+    network_only!();
     let daemon = reachable(&std::env::current_exe().unwrap());
     let logs = Scratch::new();
     for user in users() {
@@ -118,6 +119,7 @@ fn look_at(pid: u32, user: User) {
 #[test]
 fn systemd_hands_over_a_socket() {
     own_process!();
+    network_only!();
     if !have("systemd-socket-activate") {
         return skipped("no systemd-socket-activate");
     }

@@ -80,6 +80,21 @@ macro_rules! root_only {
     };
 }
 
+/// Returns from a test that connects to a server of its own, and say so, where there is no network.
+#[macro_export]
+macro_rules! network_only {
+    () => {
+        if !$crate::common::has_network() {
+            return $crate::common::skipped("no loopback network");
+        }
+    };
+}
+
+pub fn has_network() -> bool {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0");
+    listener.and_then(|listener| std::net::TcpStream::connect(listener.local_addr()?)).is_ok()
+}
+
 /// Runs `body` in a process of its own as `user`; if it panics there, so does the caller here.
 #[track_caller]
 pub fn as_user(user: User, body: impl FnOnce()) {

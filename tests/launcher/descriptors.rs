@@ -246,6 +246,7 @@ fn a_descriptor_that_is_not_open_cannot_be_kept() {
 #[test]
 fn socket_activation_works() {
     own_process!();
+    network_only!();
     use std::io::Read;
     for user in users() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

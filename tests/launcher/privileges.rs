@@ -152,6 +152,7 @@ fn address_of(server: &mut std::process::Child) -> String {
 #[test]
 fn a_server_binds_a_low_port_inside_with_the_capability_for_it_and_not_without() {
     own_process!();
+    network_only!();
     root_only!();
     // One that is free.
     let free = (600..1024).rev().find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
@@ -177,6 +178,7 @@ fn a_server_binds_a_low_port_inside_with_the_capability_for_it_and_not_without()
 #[test]
 fn an_ordinary_user_serves_on_a_high_port() {
     own_process!();
+    network_only!();
     let mut server = autochroot(plain());
     let mut server = server.arg(payload()).arg("serve=127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
     let address = address_of(&mut server);

@@ -48,6 +48,7 @@ fn a_time_zone_by_name_becomes_utc_and_one_by_rule_does_not() {
 #[test]
 fn localhost_needs_etc_hosts() {
     own_process!();
+    network_only!();
     let machine = if cfg!(target_arch = "x86") { "i686" } else { std::env::consts::ARCH };
     let musl = format!("{machine}-unknown-linux-musl");
     if !have_target(&musl) {

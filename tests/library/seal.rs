@@ -445,6 +445,7 @@ fn landlock_handles_what_the_kernel_knows() {
 #[test]
 fn the_network_is_left_alone() {
     own_process!();
+    network_only!();
     as_each_user(|_| {
         let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
