@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 
 use crate::error::Fault;
-use crate::features::{DETACHED, FILES, LINUX, USERNS};
+use crate::features::{DETACHED, FAILFS, FILES, USERNS};
 use crate::files::{Files, Sources};
 use crate::jail::{Jail, Plan};
 use crate::machine::{Action, State};
@@ -112,10 +112,10 @@ impl Entry {
             // out.
             Action::Directory if jail.root() == Root::Directory => self.open_directory(jail),
             Action::Fchdir => Ok(fchdir(held(&self.directory))?),
-            Action::Failfs if LINUX => self.find_failfs(),
-            Action::Chroot if LINUX && state.root == Root::Failfs => os::enter_failfs(),
+            Action::Failfs if FAILFS => self.find_failfs(),
+            Action::Chroot if FAILFS && state.root == Root::Failfs => os::enter_failfs(),
             Action::Chroot => Ok(chroot(c".")?),
-            Action::ChdirRoot if LINUX && state.root == Root::Failfs => os::change_to_failfs(),
+            Action::ChdirRoot if FAILFS && state.root == Root::Failfs => os::change_to_failfs(),
             Action::ChdirRoot => Ok(chdir(c"/")?),
             Action::Verify => self.verify(plan, state),
             Action::Return => Ok(fchdir(held(&self.cwd))?),
@@ -306,7 +306,7 @@ impl Entry {
     /// be.
     fn verify(&self, plan: Plan, state: &State) -> Result<(), Fault> {
         match self.place.root {
-            Root::Failfs => os::verify_failfs()?,
+            Root::Failfs if FAILFS => os::verify_failfs()?,
             Root::Detached => {
                 self.place.is_at(c"/")?;
                 match mkdirat(CWD, c"/autochroot", MODE) {
@@ -320,7 +320,7 @@ impl Entry {
             }
             // That nothing can be created in an unlinked root was checked before, when everything
             // could be undone.
-            Root::Unlinked | Root::Directory | Root::Unjailed => _ = self.place.is_at(c"/")?,
+            Root::Unlinked | Root::Directory | Root::Failfs | Root::Unjailed => _ = self.place.is_at(c"/")?,
         }
         if USERNS && state.has.user_namespace {
             self.maps.verify(plan)

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::capabilities::Capabilities;
 use crate::cause::Cause;
-use crate::features::FILES;
+use crate::features::{FILES, HINTS};
 use crate::parents::{PARENTS, parent};
 use crate::protection::Protection;
 use crate::root::Root;
@@ -170,7 +170,7 @@ pub(crate) struct Fault(i16);
 
 /// Defines the answers with their texts.
 macro_rules! answers {
-    ($($(#[$doc:meta])* $name:ident => $text:expr,)*) => {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
         #[allow(non_upper_case_globals, reason = "they read as the variants that they are")]
         #[cfg_attr(not(feature = "files"), allow(dead_code, reason = "some are of files"))]
         impl Fault {
@@ -181,18 +181,14 @@ macro_rules! answers {
         #[cfg_attr(not(feature = "files"), allow(dead_code, reason = "some are of files"))]
         enum Answer { $($name),* }
 
-        const ANSWERS: &[&str] = &[$($text),*];
+        /// The texts, each before the NUL that ends it. Each as a `&str` would take 16 bytes more.
+        const ANSWERS: &str = concat!($($text, "\0"),*);
     };
-}
-
-/// Returns the text of an answer that only a build with files gives.
-const fn with_files(text: &'static str) -> &'static str {
-    if FILES { text } else { "" }
 }
 
 answers! {
     Relative => "the path is not absolute",
-    RelativeInRoot => with_files("its path in the root does not begin with \"/\": give one, as in FILE=/PATH"),
+    RelativeInRoot => "its path in the root does not begin with \"/\": give one, as in FILE=/PATH",
     NotSticky => "everyone can write to it and it is not sticky",
     OtherOwner => "it belongs to another user: the file system gives it another owner, or somebody replaced it",
     Umask => "the umask takes away the right to read or search it",
@@ -225,18 +221,18 @@ answers! {
     /// `$TMPDIR` is not set.
     Unset => "it is not set",
     NotDumpable => "the process is not dumpable, so the id maps belong to root",
-    FilesElsewhere => with_files("only a detached root has files"),
-    FilesWithoutIds => with_files("without id maps no file can be made in a user namespace"),
-    TooManyFiles => with_files("there are more than 32"),
-    NoName => with_files("its path in the root has an empty name, \".\", \"..\" or a NUL byte"),
-    LongPath => with_files("its path in the root is longer than 255 bytes"),
-    SamePath => with_files("an earlier file has the same path in the root"),
-    BelowAFile => with_files("its path leads through that of an earlier file, or the other way round"),
-    NotAFile => with_files("it is neither a file nor one of the devices null, zero, full, random and urandom"),
-    NoDevice => with_files("a device requires CAP_MKNOD and CAP_SYS_ADMIN, outside a user namespace"),
-    LargeFile => with_files("it is larger than 16 MiB"),
-    Changed => with_files("it changed while it was copied"),
-    OtherFiles => with_files("the root holds other files"),
+    FilesElsewhere => "only a detached root has files",
+    FilesWithoutIds => "without id maps no file can be made in a user namespace",
+    TooManyFiles => "there are more than 32",
+    NoName => "its path in the root has an empty name, \".\", \"..\" or a NUL byte",
+    LongPath => "its path in the root is longer than 255 bytes",
+    SamePath => "an earlier file has the same path in the root",
+    BelowAFile => "its path leads through that of an earlier file, or the other way round",
+    NotAFile => "it is neither a file nor one of the devices null, zero, full, random and urandom",
+    NoDevice => "a device requires CAP_MKNOD and CAP_SYS_ADMIN, outside a user namespace",
+    LargeFile => "it is larger than 16 MiB",
+    Changed => "it changed while it was copied",
+    OtherFiles => "the root holds other files",
     NotInAList => "only the roots unlinked, detached and failfs can be in a list",
     NoNamespaceForFailfs => "failfs is not entered through a user namespace",
     NothingToEnter => "a user namespace can only be demanded for a jail",
@@ -339,7 +335,7 @@ impl fmt::Display for Fault {
             Capabilities::from_bits(1 << number(NOT_HELD)).fmt(f)?;
             f.write_str(" is not held")
         } else {
-            f.write_str(ANSWERS.get(number(-1) as usize).copied().unwrap_or_default())
+            f.write_str(ANSWERS.split('\0').nth(number(-1) as usize).unwrap_or_default())
         }
     }
 }
@@ -546,7 +542,7 @@ impl fmt::Display for Failure<'_> {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Failure(self).fmt(f)?;
-        match self.cause {
+        match self.cause.filter(|_| HINTS) {
             Some(cause) => f.write_str("; hint: ").and_then(|()| fmt::Display::fmt(&cause, f)),
             None => Ok(()),
         }

@@ -9,6 +9,12 @@ pub(crate) const DETACHED: bool = LINUX && cfg!(feature = "detached");
 /// Files in a detached root.
 pub(crate) const FILES: bool = DETACHED && cfg!(feature = "files");
 
+/// The kernel's own empty root.
+pub(crate) const FAILFS: bool = LINUX && cfg!(feature = "failfs");
+
+/// The cause of an error, and the remedy.
+pub(crate) const HINTS: bool = LINUX && cfg!(feature = "hints");
+
 /// Entry without privilege, in a user namespace.
 pub(crate) const USERNS: bool = LINUX && cfg!(feature = "userns");
 

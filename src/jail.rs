@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::error::{Error, Fault, Residue, Step};
-use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, FILES, LINUX, USERNS};
+use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, FAILFS, FILES, USERNS};
 use crate::files::Files;
 use crate::root::Root;
 
@@ -70,8 +70,9 @@ pub(crate) struct Roots {
 
 impl Roots {
     /// All kinds that this build has, the best first.
-    const AUTO: Roots = match (DETACHED, LINUX) {
-        (true, _) => Roots { first: Root::Detached, then: [Some(Root::Unlinked), Some(Root::Failfs)] },
+    const AUTO: Roots = match (DETACHED, FAILFS) {
+        (true, true) => Roots { first: Root::Detached, then: [Some(Root::Unlinked), Some(Root::Failfs)] },
+        (true, false) => Roots { first: Root::Detached, then: [Some(Root::Unlinked), None] },
         (false, true) => Roots { first: Root::Unlinked, then: [Some(Root::Failfs), None] },
         (false, false) => Roots::one(Root::Unlinked),
     };
@@ -294,7 +295,8 @@ impl<'a> Jail<'a> {
     }
 
     /// An empty root of the first kind that is available: on Linux [`detached`](Root::Detached),
-    /// [`unlinked`](Root::Unlinked), [`failfs`](Root::Failfs), elsewhere `unlinked`.
+    /// [`unlinked`](Root::Unlinked), [`failfs`](Root::Failfs), of which features leave out the first
+    /// and the last; elsewhere `unlinked`.
     pub const fn auto() -> Self {
         let mut jail = Self::of(Roots::AUTO);
         jail.auto = true;

@@ -164,18 +164,18 @@ impl State {
         }
     }
 
-    /// Goes from this state to the last. The plan is an argument and not part of the state, so that
-    /// the compiler can leave out what a constant plan does not use: 2 KB.
+    /// Goes from this state to the last.
     pub(crate) fn run(mut self, plan: Plan, mut perform: impl FnMut(&State) -> Result<(), Fault>) -> State {
         while !matches!(self.now, Inside | Refused) {
-            self = self.next(plan, perform(&self));
+            let outcome = perform(&self);
+            self.next(plan, outcome);
         }
         self
     }
 
-    /// Returns the next state, given the outcome of this one. This is the whole machine.
+    /// Goes to the next state, given the outcome of this one. This is the whole machine.
     #[rustfmt::skip]
-    fn next(mut self, plan: Plan, outcome: Result<(), Fault>) -> State {
+    fn next(&mut self, plan: Plan, outcome: Result<(), Fault>) {
         let in_namespace = self.has.user_namespace;
         let detour = plan.user_namespace != UserNamespace::Never && !in_namespace && self.root != Root::Failfs;
         let always = plan.user_namespace == UserNamespace::Always;
@@ -247,7 +247,6 @@ impl State {
             (action @ (OpenRoot | Unlink | Mount | Failfs | Fchdir | Chroot | Proc | NewUserNamespace), Err(fault)) => self.again(plan, Again::Root, action, fault),
             (action @ (Threads | Unshare | Descriptors | WorkingDirectory | Files | Fill | Directory | NoNewPrivs | OpenMaps | MapUid | DenySetgroups | MapGid | ChdirRoot | DropNamespaceCapabilities | Keyring | Verify), Err(fault)) => self.refuse(action, fault),
         };
-        self
     }
 
     /// Returns whether a tmpfs is to be mounted and is not yet.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::features::{DETACHED, LINUX};
+use crate::features::{DETACHED, FAILFS, LINUX};
 use crate::jail::{Jail, Roots};
 use crate::root::Root;
 
@@ -21,9 +21,10 @@ pub enum ParseError {
     TooLong,
     /// A parent follows a root that has none. Only `auto` and `unlinked` have one.
     NoParent,
-    /// The root is `detached` or `failfs`, which exist on Linux only, `detached` only if it is part
-    /// of the build.
+    /// The root is `detached` or `failfs`, which exist on Linux only.
     NotHere,
+    /// The root is `detached` or `failfs`, and its Cargo feature is left out of this build.
+    LeftOut,
     /// A list has something else than `unlinked`, `detached` and `failfs`, or one of them twice.
     BadList,
 }
@@ -36,7 +37,8 @@ impl fmt::Display for ParseError {
             ParseError::Nul => "a path with a NUL byte",
             ParseError::TooLong => "a path of more than 4095 bytes",
             ParseError::NoParent => "a parent is for auto and unlinked only",
-            ParseError::NotHere => "detached and failfs exist on Linux only, detached if built with it",
+            ParseError::NotHere => "detached and failfs exist on Linux only",
+            ParseError::LeftOut => "this root is left out of this build",
             ParseError::BadList => "a list is of unlinked, detached and failfs, each once",
         })
     }
@@ -101,7 +103,7 @@ fn list(kinds: &[u8]) -> Result<Roots, ParseError> {
     let first = kind(words.next().unwrap_or_default())?;
     words.try_fold(Roots::one(first), |roots, word| match kind(word) {
         Ok(root) if !roots.has(root) => roots.or(root).ok_or(ParseError::BadList),
-        Err(ParseError::NotHere) => Err(ParseError::NotHere),
+        Err(missing @ (ParseError::NotHere | ParseError::LeftOut)) => Err(missing),
         Ok(_) | Err(_) => Err(ParseError::BadList),
     })
 }
@@ -110,8 +112,8 @@ fn kind(word: &[u8]) -> Result<Root, ParseError> {
     match word {
         b"unlinked" => Ok(Root::Unlinked),
         b"detached" if DETACHED => Ok(Root::Detached),
-        b"failfs" if LINUX => Ok(Root::Failfs),
-        b"detached" | b"failfs" => Err(ParseError::NotHere),
+        b"failfs" if FAILFS => Ok(Root::Failfs),
+        b"detached" | b"failfs" => Err(if LINUX { ParseError::LeftOut } else { ParseError::NotHere }),
         _ => Err(ParseError::NotAbsolute),
     }
 }
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!(Jail::parse(b"auto \t /x ").unwrap().to_string(), "auto /x ");
         assert_eq!(Jail::parse(b"auto ").unwrap().to_string(), "auto");
         assert_eq!(Jail::parse(b"/\xff").unwrap().to_string(), "/\u{fffd}");
-        if DETACHED {
+        if DETACHED && FAILFS {
             for text in ["detached", "detached,failfs", "failfs,unlinked,detached /run", "unlinked,detached"] {
                 assert_eq!(Jail::parse(text.as_bytes()).unwrap().to_string(), text);
             }
@@ -199,7 +201,15 @@ mod tests {
     }
 
     #[test]
+    fn auto_tries_every_root_of_this_build() {
+        let roots = Jail::auto().plan.roots;
+        let has = [Root::Detached, Root::Unlinked, Root::Failfs].map(|root| roots.has(root));
+        assert_eq!(has, [DETACHED, true, FAILFS]);
+    }
+
+    #[test]
     fn what_describes_no_jail_is_refused() {
+        let missing = if LINUX { ParseError::LeftOut } else { ParseError::NotHere };
         let long = [b"/".repeat(4096), b"auto ".to_vec(), b"/".repeat(4096)].concat();
         for (text, error) in [
             (&b""[..], ParseError::Empty),
@@ -213,8 +223,8 @@ mod tests {
             (b"/\0", ParseError::Nul),
             (b"var/empty", ParseError::NotAbsolute),
             (b"none", ParseError::NotAbsolute),
-            (b"failfs /run", if LINUX { ParseError::NoParent } else { ParseError::NotHere }),
-            (b"detached /run", if DETACHED { ParseError::NoParent } else { ParseError::NotHere }),
+            (b"failfs /run", if FAILFS { ParseError::NoParent } else { missing }),
+            (b"detached /run", if DETACHED { ParseError::NoParent } else { missing }),
             (b"unlinked,", ParseError::BadList),
             (b",unlinked", ParseError::NotAbsolute),
             (b"unlinked,unlinked", ParseError::BadList),

@@ -66,8 +66,28 @@ fn a_seal_has_every_protection_but_the_one_that_is_left_out() {
 #[test]
 fn a_root_that_is_left_out_is_an_error_where_it_is_named() {
     own_process!();
-    let root = Jail::parse(b"detached").map(|jail| jail.root());
-    assert_eq!(root, if cfg!(feature = "detached") { Ok(Root::Detached) } else { Err(ParseError::NotHere) });
+    for (name, root, is_here) in
+        [("detached", Root::Detached, cfg!(feature = "detached")), ("failfs", Root::Failfs, cfg!(feature = "failfs"))]
+    {
+        let expected = if is_here { Ok(root) } else { Err(ParseError::LeftOut) };
+        assert_eq!(Jail::try_from(name).map(|jail| jail.root()), expected);
+        let list = format!("unlinked,{name}");
+        assert_eq!(Jail::try_from(&*list).map(|jail| jail.root()), expected.map(|_| Root::Unlinked));
+    }
+}
+
+#[test]
+fn an_error_ends_with_the_remedy_unless_hints_are_left_out() {
+    own_process!();
+    as_each_user(|_| {
+        let directory = fs::File::open("/").unwrap();
+        let error = Jail::unlinked().enter().unwrap_err();
+        let fault = format!("cannot accept the open descriptors: descriptor {} is a directory", raw(&directory));
+        let hint = "; hint: close the directory: the process could leave the jail through it";
+        let hints = cfg!(feature = "hints");
+        assert_eq!(error.to_string(), if hints { format!("{fault}{hint}") } else { fault });
+        assert_eq!((error.known_cause().is_some(), Protection::Landlock.cause()), (hints, None));
+    });
 }
 
 /// Only std's environment is asked.

@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, mkdirat, openat, statat, unlinkat};
 
 use crate::error::Fault;
+use crate::features::FAILFS;
 use crate::files::Contents;
 use crate::os;
 use crate::root::Root;
@@ -65,11 +66,11 @@ impl RootId {
                 self.is_at(c"/..")?;
                 return Ok(untouched);
             }
-            Root::Failfs => {
+            Root::Failfs if FAILFS => {
                 os::verify_failfs()?;
                 return Ok(RootMutability { nameless_files: false, mode: false });
             }
-            Root::Unlinked => false,
+            Root::Unlinked | Root::Failfs => false,
             Root::Detached => true,
         };
         let root = self.is_at(c"/")?;

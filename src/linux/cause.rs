@@ -13,11 +13,13 @@ use super::user::Gid;
 use crate::capabilities::Capabilities;
 use crate::cause::Cause;
 use crate::error::{Error, Fault, Step};
+use crate::features::HINTS;
 use crate::protection::Protection;
 use crate::text::number;
 
 impl Error {
-    /// Returns why the step failed, if that is certain. The text of the error ends with it.
+    /// Returns why the step failed, if that is certain. The text of the error ends with it. Without
+    /// the feature `hints` it is always `None`.
     ///
     /// # Cost
     ///
@@ -31,12 +33,15 @@ impl Error {
     /// [Ubuntu's specification](https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626)
     #[must_use]
     pub const fn known_cause(&self) -> Option<Cause> {
-        self.cause
+        if HINTS { self.cause } else { None }
     }
 }
 
 /// Adds to an error why the step failed. This has to run in the same process, at once.
 pub(crate) fn explain(error: Error) -> Error {
+    if !HINTS {
+        return error;
+    }
     // If several roots were tried, the first known cause counts.
     let tried = error.attempts.into_iter().flatten().map(|(_, step, fault)| (step, fault));
     let [_, second, _] = error.attempts;
@@ -175,6 +180,7 @@ fn filter_or_apparmor(errno: Option<Errno>) -> Option<Cause> {
 impl Protection {
     /// Returns why this process cannot have the protection, if that can be known. After a seal,
     /// [`Sealed::cause`](crate::Sealed::cause) also knows of filters. Costs up to one system call.
+    /// Without the feature `hints` it is always `None`.
     #[must_use]
     pub fn cause(self) -> Option<Cause> {
         self.cause_with(false)
@@ -183,6 +189,9 @@ impl Protection {
     /// Returns the cause. `filter` is true if a filter was in force that may have refused the
     /// protection.
     pub(crate) fn cause_with(self, filter: bool) -> Option<Cause> {
+        if !HINTS {
+            return None;
+        }
         let filter = filter.then_some(Cause::SeccompPerhaps);
         match self {
             Protection::BoundingSet | Protection::Securebits => missing(CapabilitySet::SETPCAP),

@@ -5,9 +5,11 @@ use super::files::COPIER;
 #[cfg(feature = "files")]
 use crate::files::{Files, NamedFile};
 use crate::jail::Jail;
+#[cfg(any(feature = "detached", feature = "failfs"))]
 use crate::jail::Roots;
 #[cfg(feature = "userns")]
 use crate::jail::{IdMap, UserNamespace};
+#[cfg(any(feature = "detached", feature = "failfs"))]
 use crate::root::Root;
 
 /// Linux only.
@@ -38,6 +40,7 @@ impl Jail<'_> {
     /// # Source
     ///
     /// `fchroot` and `FD_FAILFS_ROOT` of Linux 7.3, `include/uapi/linux/fcntl.h`
+    #[cfg(feature = "failfs")]
     pub const fn failfs() -> Self {
         Jail::of(Roots::one(Root::Failfs))
     }

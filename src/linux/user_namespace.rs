@@ -16,6 +16,7 @@ use super::root::HELD;
 use super::unshare::{Share, unshare};
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
+use crate::features::FAILFS;
 use crate::jail::{IdMap, Plan, UserNamespace};
 use crate::root::Root;
 use crate::text::digits;
@@ -56,7 +57,7 @@ impl IdMaps {
             if held.contains(needed) {
                 return Err(Fault::MayChroot);
             }
-            if failfs_follows(plan, root) && failfs::find().is_ok() && restricts_this_process() {
+            if FAILFS && failfs_follows(plan, root) && failfs::find().is_ok() && restricts_this_process() {
                 return Err(Fault::Restricted);
             }
         }

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{User, close_range, is_root, new_directory};
+use super::{User, close_range, is_root, new_directory, raw};
 
 /// A command that starts with no descriptors but the standard ones.
 pub fn command(program: &Path) -> Command {
@@ -71,7 +71,7 @@ pub fn compile_with(name: &str, options: &[&str]) -> PathBuf {
 fn built_once(directory: &Path, name: &str, build: impl FnOnce(&Path)) -> PathBuf {
     std::fs::create_dir_all(directory).unwrap();
     let lock = std::fs::File::create(directory.join("lock")).unwrap();
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert_eq!(unsafe { libc::flock(raw(&lock), libc::LOCK_EX) }, 0);
     let program = directory.join(name);
     if !program.exists() {
         let part = directory.join("part");

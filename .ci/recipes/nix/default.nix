@@ -7,7 +7,7 @@ rustPlatform.buildRustPackage {
   cargoLock.lockFile = ../../../Cargo.lock;
 
   buildNoDefaultFeatures = true;
-  buildFeatures = [ "userns" "detached" "files" "landlock" ];
+  buildFeatures = [ "userns" "files" "failfs" "landlock" "hints" ];
   doCheck = false; # the sandbox of Nix refuses what the tests try
 
   nativeBuildInputs = [ installShellFiles ];

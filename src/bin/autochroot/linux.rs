@@ -206,7 +206,7 @@ fn warn(sealed: &Sealed) {
         }
         stream.put("%%", &[&before, &protection.name()]);
         before = ", ";
-        cause = cause.or(sealed.cause(protection));
+        cause = if cfg!(feature = "hints") { cause.or(sealed.cause(protection)) } else { None };
     }
     if before == ", " {
         stream.put("\n", &[]);

@@ -171,7 +171,8 @@ fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
             return;
         }
         for outcome in [Ok(())].into_iter().chain(second_faults().map(Err)).chain([Err(Fault::OtherOwner)]) {
-            let next = state.next(plan, outcome);
+            let mut next = state;
+            next.next(plan, outcome);
             *edges += 1;
             if next.now == Inside {
                 assert_eq!((state.now, outcome), (Verify, Ok(())), "{key}");
