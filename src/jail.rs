@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::error::{Error, Fault, Residue, Step};
-use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, DETACHED, FAILFS, FILES, USERNS};
+use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, FILES, USERNS};
 use crate::files::Files;
-use crate::root::Root;
+use crate::root::{Root, Roots};
 
 /// Describes a jail to [`enter`](Jail::enter). It can be a constant, and changes nothing by itself.
 ///
@@ -52,96 +52,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Returns the kind of root to try after this one. `failfs` is never entered through a user
-    /// namespace.
+    /// Returns the kind of root to try after this one.
     pub(crate) fn root_after(self, root: Root) -> Option<Root> {
         let next = self.roots.after(root)?;
-        let is_skipped = next == Root::Failfs && self.user_namespace == UserNamespace::Always;
-        if is_skipped { self.roots.after(next) } else { Some(next) }
-    }
-}
-
-/// The kinds of root to try, in this order, each once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Roots {
-    first: Root,
-    then: [Option<Root>; 2],
-}
-
-impl Roots {
-    /// All kinds that this build has, the best first.
-    const AUTO: Roots = match (DETACHED, FAILFS) {
-        (true, true) => Roots { first: Root::Detached, then: [Some(Root::Unlinked), Some(Root::Failfs)] },
-        (true, false) => Roots { first: Root::Detached, then: [Some(Root::Unlinked), None] },
-        (false, true) => Roots { first: Root::Unlinked, then: [Some(Root::Failfs), None] },
-        (false, false) => Roots::one(Root::Unlinked),
-    };
-
-    pub(crate) const fn one(first: Root) -> Roots {
-        Roots { first, then: [None; 2] }
-    }
-
-    pub(crate) const fn first(self) -> Root {
-        self.first
-    }
-
-    /// Adds a kind at the end, unless it is there already. Returns `None` if it, or the first,
-    /// cannot be in a list.
-    pub(crate) const fn or(mut self, root: Root) -> Option<Roots> {
-        if !self.first.is_made() || !root.is_made() {
-            return None;
-        }
-        if !self.has(root) {
-            match self.then {
-                [None, _] => self.then[0] = Some(root),
-                [Some(_), None] => self.then[1] = Some(root),
-                [Some(_), Some(_)] => return None,
-            }
-        }
-        Some(self)
-    }
-
-    const fn or_all(self, others: Roots) -> Option<Roots> {
-        let Roots { first, then: [second, third] } = others;
-        let Some(mut roots) = self.or(first) else { return None };
-        if let Some(root) = second {
-            let Some(more) = roots.or(root) else { return None };
-            roots = more;
-        }
-        match third {
-            Some(root) => roots.or(root),
-            None => Some(roots),
-        }
-    }
-
-    pub(crate) const fn has(self, root: Root) -> bool {
-        let mut found = self.first as u8 == root as u8;
-        if let Some(then) = self.then[0] {
-            found |= then as u8 == root as u8;
-        }
-        if let Some(then) = self.then[1] {
-            found |= then as u8 == root as u8;
-        }
-        found
-    }
-
-    pub(crate) const fn is_one(self) -> bool {
-        self.then[0].is_none()
-    }
-
-    pub(crate) fn all(self) -> impl Iterator<Item = Root> {
-        [Some(self.first), self.then[0], self.then[1]].into_iter().flatten()
-    }
-
-    fn after(self, root: Root) -> Option<Root> {
-        let [second, third] = self.then;
-        if root == self.first {
-            second
-        } else if Some(root) == second {
-            third
-        } else {
-            None
-        }
+        let can_be = next.facts().takes_user_namespace || self.user_namespace != UserNamespace::Always;
+        if can_be { Some(next) } else { self.root_after(next) }
     }
 }
 
@@ -386,20 +301,18 @@ impl<'a> Jail<'a> {
     /// Returns the kind of root, in a list the first kind that is tried.
     #[must_use]
     pub const fn root(&self) -> Root {
-        self.plan.roots.first
+        self.plan.roots.first()
     }
 
-    /// Fails if an option does not go with the root: it is not ignored.
+    /// Refuses an option that does not go with the root, instead of ignoring it.
     pub(crate) fn check_options(&self) -> Result<(), Error> {
         let plan = self.plan;
         let fault = if self.not_in_a_list {
             Fault::NotInAList
-        } else if FILES && plan.files && !(plan.roots.is_one() && self.root() == Root::Detached) {
+        } else if FILES && plan.files && !(plan.roots.is_one() && self.root().facts().has_files) {
             Fault::FilesElsewhere
-        } else if plan.user_namespace == UserNamespace::Always && self.root() == Root::Unjailed {
-            Fault::NothingToEnter
-        } else if plan.user_namespace == UserNamespace::Always && self.root() == Root::Failfs {
-            Fault::NoNamespaceForFailfs
+        } else if plan.user_namespace == UserNamespace::Always && !self.root().facts().takes_user_namespace {
+            if self.root().is_made() { Fault::NoNamespaceForFailfs } else { Fault::NothingToEnter }
         } else {
             return Ok(());
         };

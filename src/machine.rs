@@ -177,7 +177,7 @@ impl State {
     #[rustfmt::skip]
     fn next(&mut self, plan: Plan, outcome: Result<(), Fault>) {
         let in_namespace = self.has.user_namespace;
-        let detour = plan.user_namespace != UserNamespace::Never && !in_namespace && self.root != Root::Failfs;
+        let detour = plan.user_namespace != UserNamespace::Never && !in_namespace && self.root.facts().takes_user_namespace;
         let always = plan.user_namespace == UserNamespace::Always;
         let files = FILES && plan.files;
         let back_to = if self.wants_mount() { Mount } else { Chroot };
@@ -251,12 +251,12 @@ impl State {
 
     /// Returns whether a tmpfs is to be mounted and is not yet.
     pub(crate) const fn wants_mount(&self) -> bool {
-        matches!(self.root, Root::Detached) && !self.mounted
+        self.root.facts().is_mounted && !self.mounted
     }
 
     /// Returns whether a process that has set `no_new_privs` may enter this root without privilege.
     const fn no_new_privs_helps(&self, plan: Plan) -> bool {
-        matches!(self.root, Root::Failfs) || plan.no_new_privs_helps
+        self.root.facts().takes_no_new_privs || plan.no_new_privs_helps
     }
 
     const fn first_of_root(&mut self) -> Action {

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use crate::features::{DETACHED, FAILFS, LINUX};
-use crate::jail::{Jail, Roots};
-use crate::root::Root;
+use crate::features::LINUX;
+use crate::jail::Jail;
+use crate::root::{Root, Roots};
 
 /// The reason why a text describes no jail.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,7 +92,7 @@ impl<'a> Jail<'a> {
         };
         match rest.trim_ascii_start() {
             [] => Ok(jail),
-            _ if !jail.plan.roots.has(Root::Unlinked) => Err(ParseError::NoParent),
+            _ if !jail.plan.roots.all().any(|root| root.facts().has_parent) => Err(ParseError::NoParent),
             parent => absolute(parent).map(|parent| jail.in_parent(parent)),
         }
     }
@@ -109,12 +109,10 @@ fn list(kinds: &[u8]) -> Result<Roots, ParseError> {
 }
 
 fn kind(word: &[u8]) -> Result<Root, ParseError> {
-    match word {
-        b"unlinked" => Ok(Root::Unlinked),
-        b"detached" if DETACHED => Ok(Root::Detached),
-        b"failfs" if FAILFS => Ok(Root::Failfs),
-        b"detached" | b"failfs" => Err(if LINUX { ParseError::LeftOut } else { ParseError::NotHere }),
-        _ => Err(ParseError::NotAbsolute),
+    match Root::made(word) {
+        Some(root) if root.facts().is_here => Ok(root),
+        Some(_) => Err(if LINUX { ParseError::LeftOut } else { ParseError::NotHere }),
+        None => Err(ParseError::NotAbsolute),
     }
 }
 
@@ -173,6 +171,7 @@ impl fmt::Display for Jail<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::{DETACHED, FAILFS};
 
     #[test]
     fn what_is_read_is_written() {

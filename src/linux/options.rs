@@ -5,12 +5,12 @@ use super::files::COPIER;
 #[cfg(feature = "files")]
 use crate::files::{Files, NamedFile};
 use crate::jail::Jail;
-#[cfg(any(feature = "detached", feature = "failfs"))]
-use crate::jail::Roots;
 #[cfg(feature = "userns")]
 use crate::jail::{IdMap, UserNamespace};
 #[cfg(any(feature = "detached", feature = "failfs"))]
 use crate::root::Root;
+#[cfg(any(feature = "detached", feature = "failfs"))]
+use crate::root::Roots;
 
 /// Linux only.
 impl Jail<'_> {

@@ -57,7 +57,7 @@ impl IdMaps {
             if held.contains(needed) {
                 return Err(Fault::MayChroot);
             }
-            if FAILFS && failfs_follows(plan, root) && failfs::find().is_ok() && restricts_this_process() {
+            if FAILFS && no_new_privs_will_do(plan, root) && failfs::find().is_ok() && restricts_this_process() {
                 return Err(Fault::Restricted);
             }
         }
@@ -130,10 +130,9 @@ impl IdMaps {
     }
 }
 
-/// Returns whether failfs is tried after this kind of root.
-fn failfs_follows(plan: Plan, root: Root) -> bool {
-    let next = plan.root_after(root);
-    next == Some(Root::Failfs) || next.and_then(|next| plan.root_after(next)) == Some(Root::Failfs)
+/// Returns whether a kind that comes after this one can be entered with `no_new_privs`.
+fn no_new_privs_will_do(plan: Plan, root: Root) -> bool {
+    plan.root_after(root).is_some_and(|next| next.facts().takes_no_new_privs || no_new_privs_will_do(plan, next))
 }
 
 /// Returns a descriptor that an earlier step has opened, or one with which every call fails with

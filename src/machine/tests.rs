@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use super::*;
-use crate::jail::Roots;
+use crate::root::Roots;
 
 mod every;
 

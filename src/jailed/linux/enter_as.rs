@@ -8,7 +8,6 @@ use crate::error::{Error, Fault, Residue, Step};
 use crate::jail::{IdMap, Jail, UserNamespace};
 use crate::jailed::Jailed;
 use crate::linux::{User, Way, check_arguments, explain, held_of, not_effective, only_thread};
-use crate::root::Root;
 
 /// Linux only.
 impl Jail<'_> {
@@ -136,7 +135,7 @@ impl Jail<'_> {
 
     /// Returns the capabilities that an entry without a user namespace requires.
     fn needed(&self) -> Capabilities {
-        let mounts = self.root() == Root::Detached && self.plan.roots.is_one();
+        let mounts = self.root().facts().is_mounted && self.plan.roots.is_one();
         // In a list, a root that needs no mount comes after it.
         if mounts { Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN } else { Capabilities::SYS_CHROOT }
     }
@@ -144,8 +143,8 @@ impl Jail<'_> {
     /// Returns whether the process enters through a user namespace.
     fn needs_namespace(&self) -> bool {
         match (self.root(), self.plan.user_namespace) {
-            (Root::Unjailed, _) | (_, UserNamespace::Never) => false,
-            (Root::Failfs, _) if self.plan.roots.is_one() => false,
+            (_, UserNamespace::Never) => false,
+            (root, _) if self.plan.roots.is_one() && !root.facts().takes_user_namespace => false,
             (_, UserNamespace::Always) => true,
             (_, UserNamespace::Auto) => !not_effective(self.needed()).is_empty(),
         }
