@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::{BitAnd, BitAndAssign, BitOr, BitOrAssign, Sub, SubAssign};
 use core::str::FromStr;
 
-use crate::text::decimal;
+use crate::text::{debug_is_display, decimal};
 
 /// A set of capabilities, see [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html) (Linux).
 ///
@@ -191,12 +191,7 @@ impl fmt::Display for UnknownCapability {
     }
 }
 
-/// The text of [`Display`](fmt::Display): it is what a `main` prints that returns the error.
-impl fmt::Debug for UnknownCapability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_is_display!(UnknownCapability);
 
 impl core::error::Error for UnknownCapability {}
 

@@ -10,157 +10,119 @@ use crate::features::{FILES, HINTS};
 use crate::parents::{PARENTS, parent};
 use crate::protection::Protection;
 use crate::root::Root;
-use crate::text::{Named, decimal};
+use crate::text::{Named, debug_is_display, decimal};
 
-/// The step of an entry that was refused.
-///
-/// The table of the [crate page](crate) has the system calls of each step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Step {
+/// Defines the steps with their texts, which follow "cannot".
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// The step of an entry that was refused.
+        ///
+        /// The table of the [crate page](crate) has the system calls of each step.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Step { $($(#[$doc])* $name),* }
+
+        impl Step {
+            const fn action(self) -> &'static str {
+                match self { $(Step::$name => $text),* }
+            }
+        }
+    };
+}
+
+steps! {
     /// Check that the options go with the root. This comes first, and costs no system call.
-    Options,
+    Options => "use these options",
     /// Linux: check that there is no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
-    Threads,
+    Threads => "rule out other threads",
     /// Linux: stop sharing the root, the working directory and the descriptors with another
     /// process, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
-    Unshare,
+    Unshare => "unshare the root and the descriptors",
     /// Check that no descriptor is open on a directory or an `io_uring`.
-    Descriptors,
+    Descriptors => "accept the open descriptors",
     /// Open the working directory, to come back to it after a refusal.
-    WorkingDirectory,
+    WorkingDirectory => "save the working directory",
     /// Open and check the directory in which the root is made.
-    Parent,
+    Parent => "use the parent directory",
     /// Make the directory, [`mkdirat(2)`](https://man7.org/linux/man-pages/man2/mkdirat.2.html).
-    Mkdir,
+    Mkdir => "create a directory in the parent directory",
     /// Open the directory, and check that it is the one that was made.
-    OpenRoot,
+    OpenRoot => "open the new directory",
     /// Remove the name of the directory, [`unlinkat(2)`](https://man7.org/linux/man-pages/man2/unlinkat.2.html).
-    Unlink,
+    Unlink => "remove the new directory's name",
     /// Check that the directory has no name, and that nothing can be created in it.
-    VerifyUnlinked,
+    VerifyUnlinked => "see the new directory unlinked",
     /// Linux: mount a tmpfs nowhere, [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html).
-    Mount,
+    Mount => "mount a detached tmpfs",
     /// Open and check the files for the root.
-    Files,
+    Files => "open the files for the root",
     /// Copy the files into the root, and make it read-only.
-    Fill,
+    Fill => "copy the files into the root",
     /// Linux: check that the kernel has failfs, by an `fchroot` that changes nothing.
-    Failfs,
+    Failfs => "use failfs",
     /// Open and check the directory that becomes the root.
-    Directory,
+    Directory => "use the directory",
     /// Change into the directory, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
-    Fchdir,
+    Fchdir => "change into the new directory",
     /// Make the directory the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html); for failfs, `fchroot`.
-    Chroot,
+    Chroot => "chroot",
     /// Linux: open `/proc/self`, for the id maps.
-    Proc,
+    Proc => "open /proc/self",
     /// Linux: create a user namespace, [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
-    NewUserNamespace,
+    NewUserNamespace => "create a user namespace",
     /// Linux: open `uid_map`, `setgroups` and `gid_map`.
-    OpenMaps,
+    OpenMaps => "open the id maps",
     /// Linux: write `/proc/self/uid_map`.
-    MapUid,
+    MapUid => "write uid_map",
     /// Linux: write "deny" to `/proc/self/setgroups`.
-    DenySetgroups,
+    DenySetgroups => "write \"deny\" to setgroups",
     /// Linux: write `/proc/self/gid_map`.
-    MapGid,
+    MapGid => "write gid_map",
     /// Change the working directory to the new "/".
-    ChdirRoot,
+    ChdirRoot => "change directory to the new root",
     /// Linux: drop the capabilities that the user namespace gave,
     /// [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html).
-    DropNamespaceCapabilities,
+    DropNamespaceCapabilities => "drop the user namespace's capabilities",
     /// Linux: replace the session keyring by an empty one, [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html).
-    Keyring,
+    Keyring => "replace the session keyring",
     /// Check the result: "/" is the directory that was made, nothing can be created in it, and ids
     /// and capabilities are as asked for.
-    Verify,
+    Verify => "verify the jail",
     /// Fork a process that tries to enter, for [`Jail::check`](crate::Jail::check).
-    Fork,
+    Fork => "try it in a process of its own",
     /// Linux: check that the process can become the user.
-    CheckIds,
+    CheckIds => "become that user",
     /// Linux: [`setgroups(2)`](https://man7.org/linux/man-pages/man2/setgroups.2.html).
-    SetGroups,
+    SetGroups => "set the supplementary groups",
     /// Linux: [`setresgid(2)`](https://man7.org/linux/man-pages/man2/setresgid.2.html).
-    SetGid,
+    SetGid => "set the group id",
     /// Linux: [`setresuid(2)`](https://man7.org/linux/man-pages/man2/setresuid.2.html).
-    SetUid,
+    SetUid => "set the user id",
     /// Linux: make the ruleset, [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html).
-    Ruleset,
+    Ruleset => "make a Landlock ruleset",
     /// Linux: check that the capabilities to keep are held.
-    CheckCapabilities,
+    CheckCapabilities => "keep the capabilities",
     /// Linux: [`PR_SET_NO_NEW_PRIVS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html).
     /// On the way in after `chroot`, unless the process is root for good; and in a seal.
     /// FreeBSD: [`procctl(2)`](https://man.freebsd.org/cgi/man.cgi?procctl(2)), on the way in, if `chroot` failed with `EPERM`.
-    NoNewPrivs,
+    NoNewPrivs => "set no_new_privs",
     /// Linux: empty the bounding set.
-    BoundingSet,
+    BoundingSet => "empty the bounding set",
     /// Linux: raise the ambient capabilities, which the next program keeps.
-    Ambient,
+    Ambient => "raise the ambient capabilities",
     /// Linux: set and lock the securebits.
-    Securebits,
+    Securebits => "lock the securebits",
     /// Linux: drop all capabilities but those kept, [`capset(2)`](https://man7.org/linux/man-pages/man2/capset.2.html).
-    DropCapabilities,
+    DropCapabilities => "drop the capabilities",
     /// Linux: enforce the ruleset.
-    Restrict,
+    Restrict => "enforce the Landlock ruleset",
     /// Linux: check that the required protections can be put in force.
-    Require,
+    Require => "put a required protection in force",
     /// Linux: install the filter, [`seccomp(2)`](https://man7.org/linux/man-pages/man2/seccomp.2.html).
-    Filter,
+    Filter => "install the seccomp filter",
     /// Linux: set the parent-death signal again, which a change of ids clears,
     /// [`PR_SET_PDEATHSIG(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html).
-    DeathSignal,
-}
-
-impl Step {
-    /// Returns what the step does, as in "cannot …".
-    const fn action(self) -> &'static str {
-        match self {
-            Step::Options => "use these options",
-            Step::Threads => "rule out other threads",
-            Step::Unshare => "unshare the root and the descriptors",
-            Step::Descriptors => "accept the open descriptors",
-            Step::WorkingDirectory => "save the working directory",
-            Step::Parent => "use the parent directory",
-            Step::Mkdir => "create a directory in the parent directory",
-            Step::OpenRoot => "open the new directory",
-            Step::Unlink => "remove the new directory's name",
-            Step::VerifyUnlinked => "see the new directory unlinked",
-            Step::Mount => "mount a detached tmpfs",
-            Step::Files => "open the files for the root",
-            Step::Fill => "copy the files into the root",
-            Step::Failfs => "use failfs",
-            Step::Directory => "use the directory",
-            Step::Fchdir => "change into the new directory",
-            Step::Chroot => "chroot",
-            Step::Proc => "open /proc/self",
-            Step::NewUserNamespace => "create a user namespace",
-            Step::OpenMaps => "open the id maps",
-            Step::MapUid => "write uid_map",
-            Step::DenySetgroups => "write \"deny\" to setgroups",
-            Step::MapGid => "write gid_map",
-            Step::ChdirRoot => "change directory to the new root",
-            Step::DropNamespaceCapabilities => "drop the user namespace's capabilities",
-            Step::Verify => "verify the jail",
-            Step::Fork => "try it in a process of its own",
-            Step::CheckIds => "become that user",
-            Step::SetGroups => "set the supplementary groups",
-            Step::SetGid => "set the group id",
-            Step::SetUid => "set the user id",
-            Step::Ruleset => "make a Landlock ruleset",
-            Step::CheckCapabilities => "keep the capabilities",
-            Step::NoNewPrivs => "set no_new_privs",
-            Step::BoundingSet => "empty the bounding set",
-            Step::Ambient => "raise the ambient capabilities",
-            Step::Securebits => "lock the securebits",
-            Step::DropCapabilities => "drop the capabilities",
-            Step::Restrict => "enforce the Landlock ruleset",
-            Step::Keyring => "replace the session keyring",
-            Step::Require => "put a required protection in force",
-            Step::Filter => "install the seccomp filter",
-            Step::DeathSignal => "set the parent-death signal",
-        }
-    }
+    DeathSignal => "set the parent-death signal",
 }
 
 /// The reason why a step failed, in two bytes: the errno of a system call or, below zero, one of
@@ -549,11 +511,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_is_display!(Error);
 
 impl core::error::Error for Error {}
 

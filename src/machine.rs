@@ -8,85 +8,65 @@ use crate::features::FILES;
 use crate::jail::{Entered, IdMap, Plan, UserNamespace};
 use crate::root::Root;
 
-/// The next action. Every match on an action lists all of them, so that the compiler finds each
-/// place that a new one needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    // The steps on the way in.
-    Threads,
-    Unshare,
-    Descriptors,
-    WorkingDirectory,
-    Parent,
-    Mkdir,
-    OpenRoot,
-    Unlink,
-    VerifyUnlinked,
-    Files,
-    Mount,
-    Fill,
-    Failfs,
-    Directory,
-    Fchdir,
-    Chroot,
-    NoNewPrivs,
-    Proc,
-    NewUserNamespace,
-    OpenMaps,
-    MapUid,
-    DenySetgroups,
-    MapGid,
-    ChdirRoot,
-    /// Also taken on the way back.
-    DropNamespaceCapabilities,
-    Keyring,
-    Verify,
-    // The way back.
-    /// Undo `Mkdir`: remove the directory, which still has its name. Also taken before another one
-    /// is made.
-    Discard,
-    /// Undo `Fchdir`: go back to the working directory.
-    Return,
-    // The ends.
-    /// The jail is entered and verified.
-    Inside,
-    /// The jail is not entered, and everything that can be undone is undone.
-    Refused,
+/// Defines the actions, each with the step that an error names.
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident => $step:ident,)*) => {
+        /// The next action. Every match on an action lists all of them, so that the compiler finds
+        /// each place that a new one needs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Action { $($(#[$doc])* $name),* }
+
+        impl Action {
+            pub(crate) const fn step(self) -> Step {
+                match self { $($name => Step::$step),* }
+            }
+        }
+
+        use Action::{$($name),*};
+    };
 }
 
-impl Action {
-    /// Returns the step that an error names.
-    pub(crate) const fn step(self) -> Step {
-        match self {
-            Threads => Step::Threads,
-            Unshare => Step::Unshare,
-            Descriptors => Step::Descriptors,
-            WorkingDirectory | Return => Step::WorkingDirectory,
-            Parent => Step::Parent,
-            Mkdir => Step::Mkdir,
-            OpenRoot => Step::OpenRoot,
-            Unlink | Discard => Step::Unlink,
-            VerifyUnlinked => Step::VerifyUnlinked,
-            Files => Step::Files,
-            Mount => Step::Mount,
-            Fill => Step::Fill,
-            Failfs => Step::Failfs,
-            Directory => Step::Directory,
-            Fchdir => Step::Fchdir,
-            Chroot => Step::Chroot,
-            NoNewPrivs => Step::NoNewPrivs,
-            Proc => Step::Proc,
-            NewUserNamespace => Step::NewUserNamespace,
-            OpenMaps => Step::OpenMaps,
-            MapUid => Step::MapUid,
-            DenySetgroups => Step::DenySetgroups,
-            MapGid => Step::MapGid,
-            ChdirRoot => Step::ChdirRoot,
-            DropNamespaceCapabilities => Step::DropNamespaceCapabilities,
-            Keyring => Step::Keyring,
-            Verify | Inside | Refused => Step::Verify,
-        }
-    }
+actions! {
+    // The steps on the way in.
+    Threads => Threads,
+    Unshare => Unshare,
+    Descriptors => Descriptors,
+    WorkingDirectory => WorkingDirectory,
+    Parent => Parent,
+    Mkdir => Mkdir,
+    OpenRoot => OpenRoot,
+    Unlink => Unlink,
+    VerifyUnlinked => VerifyUnlinked,
+    Files => Files,
+    Mount => Mount,
+    Fill => Fill,
+    Failfs => Failfs,
+    Directory => Directory,
+    Fchdir => Fchdir,
+    Chroot => Chroot,
+    NoNewPrivs => NoNewPrivs,
+    Proc => Proc,
+    NewUserNamespace => NewUserNamespace,
+    OpenMaps => OpenMaps,
+    MapUid => MapUid,
+    DenySetgroups => DenySetgroups,
+    MapGid => MapGid,
+    ChdirRoot => ChdirRoot,
+    /// Also taken on the way back.
+    DropNamespaceCapabilities => DropNamespaceCapabilities,
+    Keyring => Keyring,
+    Verify => Verify,
+    // The way back.
+    /// Undoes `Mkdir`: removes the directory, which still has its name. Also taken before another one
+    /// is made.
+    Discard => Unlink,
+    /// Undoes `Fchdir`: goes back to the working directory.
+    Return => WorkingDirectory,
+    // The ends.
+    /// The jail is entered and verified.
+    Inside => Verify,
+    /// The jail is not entered, and everything that can be undone is undone.
+    Refused => Verify,
 }
 
 /// What is tried after everything is undone.
@@ -127,12 +107,6 @@ pub(crate) struct State {
     /// The reason of the refusal, which is set at the failure and kept on the way back.
     pub(crate) refused: Option<(Action, Fault)>,
 }
-
-use Action::{
-    ChdirRoot, Chroot, DenySetgroups, Descriptors, Directory, Discard, DropNamespaceCapabilities, Failfs, Fchdir,
-    Files, Fill, Inside, Keyring, MapGid, MapUid, Mkdir, Mount, NewUserNamespace, NoNewPrivs, OpenMaps, OpenRoot,
-    Parent, Proc, Refused, Return, Threads, Unlink, Unshare, Verify, VerifyUnlinked, WorkingDirectory,
-};
 
 /// How many names are tried in a parent.
 const NAMES: u8 = 16;

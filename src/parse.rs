@@ -5,6 +5,7 @@ use core::fmt;
 use crate::features::LINUX;
 use crate::jail::Jail;
 use crate::root::{Root, Roots};
+use crate::text::debug_is_display;
 
 /// The reason why a text describes no jail.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,12 +45,7 @@ impl fmt::Display for ParseError {
     }
 }
 
-/// The text of [`Display`](fmt::Display): it is what a `main` prints that returns the error.
-impl fmt::Debug for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_is_display!(ParseError);
 
 impl core::error::Error for ParseError {}
 

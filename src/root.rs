@@ -46,58 +46,15 @@ impl Root {
     /// All kinds. Those that are made come first, in the order in which `auto` tries them.
     const ALL: [Root; 5] = [Root::Detached, Root::Unlinked, Root::Failfs, Root::Directory, Root::Unjailed];
 
+    /// Returns the facts of this kind.
+    #[rustfmt::skip]
     pub(crate) const fn facts(self) -> &'static Facts {
         match self {
-            Root::Unlinked => &Facts {
-                name: "unlinked",
-                is_here: true,
-                is_made: true,
-                has_parent: true,
-                is_mounted: false,
-                has_files: false,
-                takes_user_namespace: true,
-                takes_no_new_privs: false,
-            },
-            Root::Detached => &Facts {
-                name: "detached",
-                is_here: DETACHED,
-                is_made: true,
-                has_parent: false,
-                is_mounted: true,
-                has_files: true,
-                takes_user_namespace: true,
-                takes_no_new_privs: false,
-            },
-            Root::Failfs => &Facts {
-                name: "failfs",
-                is_here: FAILFS,
-                is_made: true,
-                has_parent: false,
-                is_mounted: false,
-                has_files: false,
-                takes_user_namespace: false,
-                takes_no_new_privs: true,
-            },
-            Root::Directory => &Facts {
-                name: "directory",
-                is_here: true,
-                is_made: false,
-                has_parent: false,
-                is_mounted: false,
-                has_files: false,
-                takes_user_namespace: true,
-                takes_no_new_privs: false,
-            },
-            Root::Unjailed => &Facts {
-                name: "unjailed",
-                is_here: true,
-                is_made: false,
-                has_parent: false,
-                is_mounted: false,
-                has_files: false,
-                takes_user_namespace: false,
-                takes_no_new_privs: false,
-            },
+            Root::Unlinked  => &Facts { name: "unlinked",  is_here: true,     is_made: true,  has_parent: true,  is_mounted: false, has_files: false, takes_user_namespace: true,  takes_no_new_privs: false },
+            Root::Detached  => &Facts { name: "detached",  is_here: DETACHED, is_made: true,  has_parent: false, is_mounted: true,  has_files: true,  takes_user_namespace: true,  takes_no_new_privs: false },
+            Root::Failfs    => &Facts { name: "failfs",    is_here: FAILFS,   is_made: true,  has_parent: false, is_mounted: false, has_files: false, takes_user_namespace: false, takes_no_new_privs: true },
+            Root::Directory => &Facts { name: "directory", is_here: true,     is_made: false, has_parent: false, is_mounted: false, has_files: false, takes_user_namespace: true,  takes_no_new_privs: false },
+            Root::Unjailed  => &Facts { name: "unjailed",  is_here: true,     is_made: false, has_parent: false, is_mounted: false, has_files: false, takes_user_namespace: false, takes_no_new_privs: false },
         }
     }
 

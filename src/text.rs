@@ -19,6 +19,18 @@ impl fmt::Display for Named {
     }
 }
 
+/// Implements `Debug` as the text of `Display`: a `main` that returns an error prints `Debug`.
+macro_rules! debug_is_display {
+    ($type:ty) => {
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+pub(crate) use debug_is_display;
+
 /// Writes a number in decimal digits.
 pub fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
     if number > 9 {

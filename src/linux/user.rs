@@ -5,7 +5,7 @@ use core::fmt;
 use rustix::io::Errno;
 
 use super::accounts::{Accounts, Line, NAME, Text};
-use crate::text::{Named, decimal, number};
+use crate::text::{Named, debug_is_display, decimal, number};
 
 /// Ids, each of its own type: a group id cannot be passed as a user id.
 macro_rules! ids {
@@ -219,12 +219,7 @@ impl fmt::Display for UserError {
     }
 }
 
-/// The text of [`Display`](fmt::Display): it is what a `main` prints that returns the error.
-impl fmt::Debug for UserError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_is_display!(UserError);
 
 impl core::error::Error for UserError {}
 

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{User, close_range, is_root, new_directory, raw};
 
@@ -114,6 +115,7 @@ pub fn have_target(target: &str) -> bool {
 pub fn reachable(program: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     static DIRECTORY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     extern "C" fn remove() {
         if let Some(directory) = DIRECTORY.get() {
             let _ = std::fs::remove_dir_all(directory);
@@ -126,8 +128,11 @@ pub fn reachable(program: &Path) -> PathBuf {
         unsafe { libc::atexit(remove) };
         path
     });
+    // Each in a directory of its own: programs for two processors have the same name.
+    let directory = directory.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
     let reachable = directory.join(program.file_name().unwrap());
-    let _ = std::fs::remove_file(&reachable);
     let mode = std::fs::metadata(program).unwrap().permissions().mode();
     if mode & 0o7777 != 0o755 || std::fs::hard_link(program, &reachable).is_err() {
         copy_program(program, &reachable, 0o755);
