@@ -2,8 +2,8 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{ABS, AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, statat, unlinkat};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 
@@ -12,12 +12,13 @@ use crate::features::{DETACHED, FAILFS, FILES, USERNS};
 use crate::files::{Files, Sources};
 use crate::jail::{Jail, Plan};
 use crate::machine::{Action, State};
-use crate::os::{self, HELD};
+use crate::opened::opened;
+use crate::os::{self, PATH_DIRECTORY};
 use crate::parents::{PARENTS, TMPDIR, listed, parent};
 use crate::protection::SessionKeyring;
 use crate::root::Root;
 use descriptors::Descriptors;
-use path::{absolute, hold, terminated};
+use path::{absolute, open_path, terminated};
 use root::MODE;
 
 mod descriptors;
@@ -107,11 +108,11 @@ impl Entry {
             Action::Mkdir => self.make(),
             Action::OpenRoot => self.open(),
             Action::Unlink | Action::Discard => self.unlink(),
-            Action::VerifyUnlinked => self.see_unlinked(),
+            Action::VerifyUnlinked => self.check_unlinked(),
             // The guard never fails. It lets the linker leave out the code for directories, 900 bytes,
             // in a program that names none.
             Action::Directory if jail.root() == Root::Directory => self.open_directory(jail),
-            Action::Fchdir => Ok(fchdir(held(&self.directory))?),
+            Action::Fchdir => Ok(fchdir(opened(&self.directory))?),
             Action::Failfs if FAILFS => self.find_failfs(),
             Action::Chroot => match state.root {
                 Root::Failfs if FAILFS => os::enter_failfs(),
@@ -122,8 +123,8 @@ impl Entry {
                 Root::Unlinked | Root::Detached | Root::Failfs | Root::Directory | Root::Unjailed => Ok(chdir(c"/")?),
             },
             Action::Verify => self.verify(plan, state),
-            Action::Return => Ok(fchdir(held(&self.cwd))?),
-            Action::Threads => self.see_no_thread(),
+            Action::Return => Ok(fchdir(opened(&self.cwd))?),
+            Action::Threads => self.check_threads(),
             Action::Unshare => self.unshare(),
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
             // Only Linux has these, and a build may leave them out. Then no state leads there.
@@ -175,7 +176,7 @@ impl Entry {
         outcome
     }
 
-    fn see_no_thread(&mut self) -> Result<(), Fault> {
+    fn check_threads(&mut self) -> Result<(), Fault> {
         self.stat = os::only_thread()?;
         Ok(())
     }
@@ -215,7 +216,7 @@ impl Entry {
     /// searched cannot be opened. The entry goes on then; if it fails later, the error
     /// names the change of the working directory.
     fn save_cwd(&mut self) -> Result<(), Fault> {
-        match openat(CWD, c".", HELD, Mode::empty()) {
+        match openat(CWD, c".", PATH_DIRECTORY, Mode::empty()) {
             Ok(cwd) => self.cwd = Some(cwd),
             Err(Errno::ACCESS) => {}
             Err(errno) => return Err(errno.into()),
@@ -224,14 +225,14 @@ impl Entry {
     }
 
     /// Opens the parent. The list has C strings, so that a program that names no parent is linked
-    /// without `hold`.
+    /// without `open_path`.
     fn open_parent(&mut self, jail: Jail<'_>, index: usize) -> Result<(), Fault> {
         let parent = match (jail.path, index) {
             (Some([]), _) => return Err(Errno::NOENT.into()),
-            (Some(path), _) => hold(CWD, absolute(path)?, OFlags::empty())?,
+            (Some(path), _) => open_path(CWD, absolute(path)?, OFlags::empty())?,
             (None, TMPDIR) if jail.plan.threads => return Err(Fault::Unset),
             (None, TMPDIR) => os::open_tmpdir()?,
-            (None, _) => openat(CWD, terminated(listed(index).as_bytes()), HELD, Mode::empty())?,
+            (None, _) => openat(CWD, terminated(listed(index).as_bytes()), PATH_DIRECTORY, Mode::empty())?,
         };
         let mode = Mode::from_raw_mode(fstat(&parent)?.st_mode);
         if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
@@ -243,7 +244,7 @@ impl Entry {
 
     fn make(&mut self) -> Result<(), Fault> {
         self.draw_name()?;
-        Ok(mkdirat(held(&self.parent), self.name(), MODE)?)
+        Ok(mkdirat(opened(&self.parent), self.name(), MODE)?)
     }
 
     /// Makes a random name, so that nobody can take it first. The name need not be secret: if it is
@@ -263,7 +264,7 @@ impl Entry {
 
     fn open(&mut self) -> Result<(), Fault> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = match openat(held(&self.parent), self.name(), flags, Mode::empty()) {
+        let directory = match openat(opened(&self.parent), self.name(), flags, Mode::empty()) {
             Err(Errno::ACCESS) if self.is_umasked()? => return Err(Fault::Umask),
             opened => opened?,
         };
@@ -279,19 +280,19 @@ impl Entry {
 
     /// Returns whether the umask removed the rights that opening the directory requires.
     fn is_umasked(&self) -> Result<bool, Errno> {
-        let stat = statat(held(&self.parent), self.name(), AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = statat(opened(&self.parent), self.name(), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(!Mode::from_raw_mode(stat.st_mode).contains(Mode::RUSR | Mode::XUSR))
     }
 
     fn unlink(&mut self) -> Result<(), Fault> {
-        Ok(unlinkat(held(&self.parent), self.name(), AtFlags::REMOVEDIR)?)
+        Ok(unlinkat(opened(&self.parent), self.name(), AtFlags::REMOVEDIR)?)
     }
 
     /// Checks that `unlinkat` removed *this* directory, and not one that took its place: nothing
     /// can be created in it. That is permanent, and is checked before anything in the process has
     /// changed.
-    fn see_unlinked(&mut self) -> Result<(), Fault> {
-        let directory = held(&self.directory);
+    fn check_unlinked(&mut self) -> Result<(), Fault> {
+        let directory = opened(&self.directory);
         let alive = !os::has_no_links(&fstat(directory)?);
         match mkdirat(directory, self.name(), MODE) {
             Err(Errno::NOENT) if !alive => {}
@@ -299,7 +300,7 @@ impl Entry {
                 if made.is_ok() {
                     let _ = unlinkat(directory, self.name(), AtFlags::REMOVEDIR);
                 }
-                return Err(Fault::Alive);
+                return Err(Fault::StillLinked);
             }
         }
         // Only now it is certain that this is our directory, and not one that took its place.
@@ -315,11 +316,11 @@ impl Entry {
                 self.place.is_at(c"/")?;
                 match mkdirat(CWD, c"/autochroot", MODE) {
                     Err(Errno::ROFS) => {}
-                    Ok(()) => return Err(Fault::Alive),
+                    Ok(()) => return Err(Fault::StillLinked),
                     Err(errno) => return Err(errno.into()),
                 }
                 if let (true, Some(contents)) = (FILES, self.place.contents) {
-                    os::see_inodes(contents.inodes)?;
+                    os::check_inodes(contents.inodes)?;
                 }
             }
             // That nothing can be created in an unlinked root was checked before, when everything
@@ -342,11 +343,4 @@ impl Entry {
         self.directory = Some(directory);
         Ok(())
     }
-}
-
-/// Returns a descriptor that an earlier step has opened, or one with which every call fails with
-/// `EBADF`.
-#[allow(clippy::ref_option, reason = "an Option<&OwnedFd> takes more code to make")]
-fn held(fd: &Option<OwnedFd>) -> BorrowedFd<'_> {
-    fd.as_ref().map_or(ABS, AsFd::as_fd)
 }

@@ -157,7 +157,7 @@ answers! {
     /// The process may do what it takes without a user namespace.
     MayChroot => "chroot is permitted",
     Restricted => "AppArmor restricts it",
-    Alive => "it still has a name or takes new entries",
+    StillLinked => "it still has a name or takes new entries",
     NotTheRoot => "\"/\" is not the directory that was made",
     Ids => "the user or group id has changed",
     /// Uid 0 does not hold `CAP_SETFCAP`.

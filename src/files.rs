@@ -29,7 +29,7 @@ const MOST_PATH: usize = 255;
 ///
 /// const FILES: [NamedFile<'static>; 2] = [
 ///     NamedFile::copy(b"/etc/resolv.conf", b"/etc/resolv.conf"),
-///     NamedFile::bytes(b"/etc/hostname", b"appliance\n"),
+///     NamedFile::write(b"appliance\n", b"/etc/hostname"),
 /// ];
 /// # }
 /// ```
@@ -69,7 +69,7 @@ impl<'a> NamedFile<'a> {
     }
 
     /// Writes `content` to `path` in the root.
-    pub const fn bytes(path: &'a [u8], content: &'a [u8]) -> Self {
+    pub const fn write(content: &'a [u8], path: &'a [u8]) -> Self {
         NamedFile { path, source: Source::Bytes(content) }
     }
 
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn paths_that_are_no_file_of_a_root_are_refused() {
         let check = |paths: &[&str]| {
-            check(&paths.iter().map(|path| NamedFile::bytes(path.as_bytes(), b"")).collect::<Vec<_>>())
+            check(&paths.iter().map(|path| NamedFile::write(b"", path.as_bytes())).collect::<Vec<_>>())
         };
         assert_eq!(check(&["/a", "/b/c", "/b/d", "/ab", "/...", "/b/c.d"]), Ok(()));
         for path in ["", "a", "a/b", "./a"] {

@@ -27,6 +27,7 @@ mod jailed;
 #[doc(hidden)]
 pub mod libc;
 mod machine;
+mod opened;
 mod parents;
 mod parse;
 mod protection;

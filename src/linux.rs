@@ -39,12 +39,14 @@ pub(crate) use detached::mount;
 pub(crate) use failfs::{
     change_to as change_to_failfs, enter as enter_failfs, find as find_failfs, verify as verify_failfs,
 };
-pub(crate) use files::see_inodes;
+pub(crate) use files::check_inodes;
 pub(crate) use keyring::join as join_keyring;
 pub(crate) use parent::{fill_with_random, open_tmpdir};
 pub use privileges::{bounding_set, securebits_are_locked};
-pub(crate) use privileges::{held_of, may_chroot_ever, not_effective, set_no_new_privs, user, verify_no_new_privs};
-pub(crate) use root::{HELD, has_no_links, may_change_mode, see_empty, see_empty_root, takes_nameless_files};
+pub(crate) use privileges::{check_held, may_chroot_ever, not_effective, set_no_new_privs, user, verify_no_new_privs};
+pub(crate) use root::{
+    PATH_DIRECTORY, check_is_empty, check_root_is_empty, has_no_links, may_change_mode, takes_nameless_files,
+};
 pub(crate) use run_as::{Before, RunAs, check_arguments};
 pub(crate) use seal::Sealing;
 pub(crate) use steps::run_steps;

@@ -201,7 +201,7 @@ impl State {
                 (self.has.directory, self.has.left) = (false, true);
                 self.again(plan, Again::Name, action, fault)
             }
-            (VerifyUnlinked, Err(Fault::Alive)) => { self.has.left = true; self.again(plan, Again::Name, VerifyUnlinked, Fault::Alive) }
+            (VerifyUnlinked, Err(Fault::StillLinked)) => { self.has.left = true; self.again(plan, Again::Name, VerifyUnlinked, Fault::StillLinked) }
             (Unlink, Err(fault)) if fault.is_filled() => self.again(plan, Again::Name, Unlink, fault),
             (Mkdir, Err(Fault::EXIST)) => self.again(plan, Again::Name, Mkdir, Fault::EXIST),
             (OpenRoot, Err(Fault::OtherOwner)) => self.again(plan, Again::Name, OpenRoot, Fault::OtherOwner),

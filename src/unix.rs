@@ -11,7 +11,7 @@ use crate::protection::SessionKeyring;
 use crate::root::Root;
 
 /// Opens a directory for `fchdir` and the `…at` calls.
-pub(crate) const HELD: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(crate) const PATH_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     let length = read(openat(CWD, c"/dev/urandom", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, &mut *bytes)?;
@@ -31,12 +31,12 @@ pub(crate) const fn open_tmpdir() -> Result<OwnedFd, Fault> {
 
 /// `rmdir` does not remove a directory that has entries, and without a name it takes none.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(crate) const fn see_empty_root() -> Result<(), Fault> {
+pub(crate) const fn check_root_is_empty() -> Result<(), Fault> {
     Ok(())
 }
 
 /// Listing a directory would allocate here, so the check is refused.
-pub(crate) const fn see_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
+pub(crate) const fn check_is_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
     Err(Fault::of(Errno::NOSYS))
 }
 
@@ -142,7 +142,7 @@ pub(crate) const fn explain(error: Error) -> Error {
 }
 
 /// Only Linux has files in a root.
-pub(crate) const fn see_inodes(_: u32) -> Result<(), Fault> {
+pub(crate) const fn check_inodes(_: u32) -> Result<(), Fault> {
     Err(NOT_HERE)
 }
 

@@ -62,9 +62,9 @@ pub fn entries(user: User, c: Option<&ByHand>) {
 
 /// As a program's configuration, its certificate and the resolver's.
 const FILES: &[NamedFile] = &[
-    NamedFile::bytes(b"/etc/app.conf", &[b'a'; 4096]),
-    NamedFile::bytes(b"/etc/cert.pem", &[b'b'; 4096]),
-    NamedFile::bytes(b"/etc/resolv.conf", &[b'c'; 4096]),
+    NamedFile::write(&[b'a'; 4096], b"/etc/app.conf"),
+    NamedFile::write(&[b'b'; 4096], b"/etc/cert.pem"),
+    NamedFile::write(&[b'c'; 4096], b"/etc/resolv.conf"),
 ];
 
 const COPIED: &[NamedFile] = &[

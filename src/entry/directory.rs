@@ -4,7 +4,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, statat};
 use rustix::io::Errno;
 
-use super::path::{absolute, hold};
+use super::path::{absolute, open_path};
 use crate::error::Fault;
 use crate::jail::Demands;
 use crate::os;
@@ -30,7 +30,7 @@ pub(super) fn open(
         return Err(Fault::Writable);
     }
     if demands.empty {
-        os::see_empty(directory.as_fd())?;
+        os::check_is_empty(directory.as_fd())?;
     }
     Ok((directory, stat))
 }
@@ -38,7 +38,7 @@ pub(super) fn open(
 /// Opens the path in one call. If that fails, leaves the number of the first component at fault in
 /// `number`.
 fn open_whole(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Errno> {
-    let opened = hold(CWD, path, OFlags::empty());
+    let opened = open_path(CWD, path, OFlags::empty());
     if opened.is_err() {
         let _ = open_each(path, OFlags::empty(), number, |_| Ok(()));
     }
@@ -61,10 +61,10 @@ fn open_each(
     number: &mut Option<i32>,
     check: impl Fn(&Stat) -> Result<(), Fault>,
 ) -> Result<OwnedFd, Fault> {
-    let mut directory = hold(CWD, b"/", OFlags::empty())?;
+    let mut directory = open_path(CWD, b"/", OFlags::empty())?;
     for (before, name) in (0..).zip(path.split(|&byte| byte == b'/').filter(|name| !name.is_empty())) {
         *number = Some(before + 1);
-        directory = hold(directory.as_fd(), name, flags)?;
+        directory = open_path(directory.as_fd(), name, flags)?;
         check(&fstat(&directory)?)?;
     }
     *number = None;

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::error::Fault;
-use crate::os::HELD;
+use crate::os::PATH_DIRECTORY;
 use crate::text::c_str;
 
 pub(super) fn absolute(path: &[u8]) -> Result<&[u8], Fault> {
@@ -20,6 +20,6 @@ pub(super) fn terminated(bytes: &[u8]) -> &CStr {
 }
 
 /// Opens this directory for `fchdir` and the `…at` calls.
-pub(super) fn hold(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    openat(from, c_str(path, &mut [0; 4096])?, HELD | flags, Mode::empty())
+pub(super) fn open_path(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    openat(from, c_str(path, &mut [0; 4096])?, PATH_DIRECTORY | flags, Mode::empty())
 }

@@ -80,15 +80,15 @@ impl RootId {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         if mkdirat(CWD, name, MODE).is_ok() {
             let _ = unlinkat(CWD, name, AtFlags::REMOVEDIR);
-            return Err(Fault::Alive);
+            return Err(Fault::StillLinked);
         }
         if openat(CWD, name, flags, Mode::RUSR).is_ok() {
             let _ = unlinkat(CWD, name, AtFlags::empty());
-            return Err(Fault::Alive);
+            return Err(Fault::StillLinked);
         }
         match self.contents {
-            Some(contents) => os::see_inodes(contents.inodes)?,
-            None => os::see_empty_root()?,
+            Some(contents) => os::check_inodes(contents.inodes)?,
+            None => os::check_root_is_empty()?,
         }
         Ok(RootMutability {
             nameless_files: os::takes_nameless_files(),

@@ -296,7 +296,7 @@ fn relative<'b>(path: &[u8], end: usize, buffer: &'b mut [u8; 256]) -> Result<&'
 
 /// Checks that the root still has as many inodes. A tmpfs counts extended attributes too, and a
 /// ramfs counts nothing.
-pub(crate) fn see_inodes(count: u32) -> Result<(), Fault> {
+pub(crate) fn check_inodes(count: u32) -> Result<(), Fault> {
     if inodes(&statfs(c"/")?) == count { Ok(()) } else { Err(Fault::OtherFiles) }
 }
 

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::root::HELD;
+use super::root::PATH_DIRECTORY;
 use super::syscall::{is_secure_execution, variable};
 use crate::error::Fault;
 
@@ -31,5 +31,5 @@ pub(crate) fn open_tmpdir() -> Result<OwnedFd, Fault> {
     if !tmpdir.to_bytes().starts_with(b"/") {
         return Err(Fault::Relative);
     }
-    Ok(openat(CWD, tmpdir, HELD, Mode::empty())?)
+    Ok(openat(CWD, tmpdir, PATH_DIRECTORY, Mode::empty())?)
 }

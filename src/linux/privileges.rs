@@ -18,14 +18,14 @@ use crate::error::Fault;
 const SECUREBITS: u32 = 0b1110_1111;
 
 /// Returns the effective and permitted capabilities.
-pub(crate) fn held() -> Result<Capabilities, Errno> {
+pub(crate) fn held_capabilities() -> Result<Capabilities, Errno> {
     let now = capabilities(None)?;
     Ok(Capabilities::from_bits((now.effective | now.permitted).bits()))
 }
 
 /// Checks that these capabilities are permitted, and in the bounding set, without which a program
 /// cannot get them.
-pub(crate) fn held_of(keep: Capabilities) -> Result<(), Fault> {
+pub(crate) fn check_held(keep: Capabilities) -> Result<(), Fault> {
     if keep == Capabilities::NONE {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use crate::error::Fault;
 
 /// Flags to open a directory for `fchdir` and the `…at` calls, without the permission to read it.
-pub(crate) const HELD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(crate) const PATH_DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Returns whether a directory is removed: then it has no link left, on every file system that was
 /// tried.
@@ -20,8 +20,8 @@ pub(crate) const fn has_no_links(stat: &Stat) -> bool {
 }
 
 /// Checks that "/" has no entries.
-pub(crate) fn see_empty_root() -> Result<(), Fault> {
-    match see_empty(CWD) {
+pub(crate) fn check_root_is_empty() -> Result<(), Fault> {
+    match check_is_empty(CWD) {
         Err(Fault::ACCESS) => Ok(()),
         seen => seen,
     }
@@ -29,7 +29,7 @@ pub(crate) fn see_empty_root() -> Result<(), Fault> {
 
 /// Checks that a directory, or for `CWD` the root, has no entries. A removed directory does not
 /// even have "." and "..", its `getdents` fails with `ENOENT`.
-pub(crate) fn see_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
+pub(crate) fn check_is_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
     let path = if directory.as_raw_fd() == CWD.as_raw_fd() { c"/" } else { c"." };
     let list = openat(directory, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut buffer = [MaybeUninit::uninit(); 512];

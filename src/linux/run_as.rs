@@ -13,7 +13,7 @@ use rustix::thread::{
 use super::groups::groups_are;
 use super::keyring;
 use super::privileges::{
-    empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed, raise_ambient,
+    check_held, empty_bounding_set_if_allowed, held_capabilities, hold_only, lock_securebits_if_allowed, raise_ambient,
 };
 use super::threads::still_alone;
 use super::user::{Gid, Uid, User};
@@ -129,7 +129,7 @@ impl<'a> RunAs<'a> {
         match step {
             Become::Threads => still_alone(self.before.stat),
             Become::Ids => self.check(),
-            Become::Keep => held_of(self.keep),
+            Become::Keep => check_held(self.keep),
             Become::SetGroups => Ok(set_thread_groups(gids(self.user.groups()))?),
             Become::SetGid => {
                 let gid = RawGid::from_raw(self.user.gid().as_raw());
@@ -208,7 +208,7 @@ impl<'a> RunAs<'a> {
         if uid == 0 {
             return Ok(());
         }
-        if held()? != self.keep {
+        if held_capabilities()? != self.keep {
             return Err(Fault::Capabilities);
         }
         let opens = |capability: CapabilitySet| self.keep.contains(Capabilities::from_bits(capability.bits()));

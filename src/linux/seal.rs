@@ -12,8 +12,9 @@ use rustix::process::Pid;
 use super::cause::filtered;
 use super::keyring;
 use super::privileges::{
-    bounding_set_is_empty, empty_bounding_set_if_allowed, held, held_of, hold_only, lock_securebits_if_allowed,
-    may_set_privileges, raise_ambient, securebits_are_locked, set_no_new_privs, verify_no_new_privs,
+    bounding_set_is_empty, check_held, empty_bounding_set_if_allowed, held_capabilities, hold_only,
+    lock_securebits_if_allowed, may_set_privileges, raise_ambient, securebits_are_locked, set_no_new_privs,
+    verify_no_new_privs,
 };
 use super::threads::still_alone;
 use super::{landlock, seccomp};
@@ -196,7 +197,7 @@ impl<'s> Sealing<'s> {
     pub(crate) fn perform(&mut self, step: Give) -> Result<(), Fault> {
         match step {
             Give::Threads => still_alone(self.stat),
-            Give::Keep => held_of(self.keep),
+            Give::Keep => check_held(self.keep),
             Give::Ruleset => self.make_ruleset(),
             Give::Require => self.check_required(),
             Give::NoNewPrivs => Ok(set_no_new_privs()?),
@@ -289,7 +290,7 @@ impl<'s> Sealing<'s> {
     }
 
     fn verify(&mut self) -> Result<(), Fault> {
-        if held()? != self.keep {
+        if held_capabilities()? != self.keep {
             return Err(Fault::Capabilities);
         }
         verify_no_new_privs()?;

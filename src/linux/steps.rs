@@ -40,7 +40,7 @@ mod tests {
         assert_eq!((all[0].into(), all[all.len() - 1].into()), (Step::Threads, Step::Verify));
         let mut count = 0;
         for (n, &failing) in all.iter().enumerate() {
-            for fault in [Fault::PERM, Fault::of(Errno::NOSYS), Fault::Alive, Fault::Capabilities] {
+            for fault in [Fault::PERM, Fault::of(Errno::NOSYS), Fault::StillLinked, Fault::Capabilities] {
                 let mut asked = vec![];
                 let end = run_steps(checks, changes, |step| {
                     asked.push(step);

@@ -3,8 +3,8 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{ABS, CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, openat};
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, openat};
 use rustix::io::{Errno, write};
 use rustix::process::{DumpableBehavior, Uid, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
@@ -12,12 +12,13 @@ use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabiliti
 use super::apparmor::restricts_this_process;
 use super::failfs;
 use super::privileges::{empty_bounding_set, lock_securebits, set_no_new_privs, verify_no_new_privs};
-use super::root::HELD;
+use super::root::PATH_DIRECTORY;
 use super::unshare::{Share, unshare};
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
 use crate::features::FAILFS;
 use crate::jail::{IdMap, Plan, UserNamespace};
+use crate::opened::opened;
 use crate::root::Root;
 use crate::text::digits;
 
@@ -67,7 +68,7 @@ impl IdMaps {
         self.gid = getegid().as_raw();
         self.no_setfcap = self.uid.is_root() && !held.contains(CapabilitySet::SETFCAP);
         if plan.id_map == IdMap::Identity {
-            let proc = openat(CWD, c"/proc/self", HELD, Mode::empty())?;
+            let proc = openat(CWD, c"/proc/self", PATH_DIRECTORY, Mode::empty())?;
             if fstatvfs(&proc)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
                 return Err(Errno::ROFS.into());
             }
@@ -94,7 +95,7 @@ impl IdMaps {
     }
 
     fn open_all(&mut self) -> Result<(), Errno> {
-        let proc = held(&self.proc);
+        let proc = opened(&self.proc);
         let open = |file: &CStr| openat(proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map(Some);
         let files = (open(c"uid_map")?, open(c"setgroups")?, open(c"gid_map")?);
         (self.uid_map, self.setgroups, self.gid_map) = files;
@@ -102,18 +103,18 @@ impl IdMaps {
     }
 
     pub(crate) fn map_uid(&self) -> Result<(), Fault> {
-        match write_map(held(&self.uid_map), self.uid.as_raw()) {
+        match write_map(opened(&self.uid_map), self.uid.as_raw()) {
             Err(Fault::PERM) if self.no_setfcap => Err(Fault::NoSetfcap),
             written => written,
         }
     }
 
     pub(crate) fn deny_setgroups(&self) -> Result<(), Fault> {
-        write_whole(held(&self.setgroups), b"deny")
+        write_whole(opened(&self.setgroups), b"deny")
     }
 
     pub(crate) fn map_gid(&self) -> Result<(), Fault> {
-        write_map(held(&self.gid_map), self.gid)
+        write_map(opened(&self.gid_map), self.gid)
     }
 
     /// Checks that no capability is held, `no_new_privs` is set, and the ids are the same.
@@ -133,13 +134,6 @@ impl IdMaps {
 /// Returns whether a kind that comes after this one can be entered with `no_new_privs`.
 fn no_new_privs_will_do(plan: Plan, root: Root) -> bool {
     plan.root_after(root).is_some_and(|next| next.facts().takes_no_new_privs || no_new_privs_will_do(plan, next))
-}
-
-/// Returns a descriptor that an earlier step has opened, or one with which every call fails with
-/// `EBADF`.
-#[allow(clippy::ref_option, reason = "an Option<&OwnedFd> takes more code to make")]
-fn held(fd: &Option<OwnedFd>) -> BorrowedFd<'_> {
-    fd.as_ref().map_or(ABS, AsFd::as_fd)
 }
 
 /// Maps an id onto itself. The kernel skips spaces before a number.

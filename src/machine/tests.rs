@@ -79,7 +79,7 @@ impl World {
     /// What somebody else must have done for a call to fail like that.
     fn somebody_did(&mut self, action: Action, fault: Fault) {
         let moved = match (action, fault) {
-            (VerifyUnlinked, Fault::Alive) => true,
+            (VerifyUnlinked, Fault::StillLinked) => true,
             (OpenRoot | Unlink, fault) => {
                 matches!(fault.errno(), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK))
             }
@@ -264,7 +264,7 @@ fn a_directory_that_somebody_got_at_is_given_up_and_another_made() {
         (5, Fault::of(Errno::LOOP)),
         (6, Fault::of(Errno::NOTEMPTY)),
         (6, Fault::of(Errno::NOENT)),
-        (7, Fault::Alive),
+        (7, Fault::StillLinked),
     ] {
         let mut world = world(true, &[(n, fault)]);
         assert_eq!(world.enter(AS_ROOT, 1).now, Inside, "{fault:?}");
@@ -449,7 +449,7 @@ fn unjailed_asks_for_nothing() {
 /// However long it goes on, and whichever call shows it.
 #[test]
 fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_any_more() {
-    for (step, fault) in [(Unlink, Fault::of(Errno::NOENT)), (VerifyUnlinked, Fault::Alive)] {
+    for (step, fault) in [(Unlink, Fault::of(Errno::NOENT)), (VerifyUnlinked, Fault::StillLinked)] {
         for parents in [1, 3] {
             let mut always = World { may_chroot: true, ..World::default() };
             let end = State::start(AS_ROOT, parents, false).run(AS_ROOT, |state| {
@@ -485,6 +485,6 @@ fn a_directory_that_could_not_be_discarded_is_reported_when_the_entry_is_refused
     assert_eq!(end.has, Residue { left: true, ..Residue::default() });
     let end = self::world(true, &[(6, not_empty), (13, IO)]).enter(AS_ROOT, 1);
     assert_eq!(end.has, Residue::default(), "it was discarded");
-    let end = self::world(true, &[(7, Fault::Alive), (13, IO)]).enter(AS_ROOT, 1);
+    let end = self::world(true, &[(7, Fault::StillLinked), (13, IO)]).enter(AS_ROOT, 1);
     assert_eq!((end.refused, end.has.left), (Some((Chroot, IO)), true));
 }

@@ -119,7 +119,7 @@ fn what_a_process_is() -> impl PartialEq + std::fmt::Debug {
 }
 
 const FILES: &[NamedFile] =
-    &[NamedFile::copy(b"/etc/passwd", b"/named/passwd"), NamedFile::bytes(b"/named/bytes", b"content")];
+    &[NamedFile::copy(b"/etc/passwd", b"/named/passwd"), NamedFile::write(b"content", b"/named/bytes")];
 
 /// The jail of one of the [`ways`].
 fn jail(root: &str) -> Jail<'_> {

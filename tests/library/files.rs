@@ -10,7 +10,7 @@ use autochroot::{Entered, Error, IdMap, Jail, NamedFile, Root, Step, UserNamespa
 use rustix::io::Errno;
 
 /// A description is made at compile time.
-const GREETING: NamedFile<'static> = NamedFile::bytes(b"/etc/greeting", b"hello\n");
+const GREETING: NamedFile<'static> = NamedFile::write(b"hello\n", b"/etc/greeting");
 
 /// Everything below a directory, as paths, and directories with a slash at the end.
 fn tree(directory: &Path) -> Vec<String> {
@@ -251,11 +251,11 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
             (b"/good", "an earlier file has the same path in the root"),
             (b"/good/x", "its path leads through that of an earlier file, or the other way round"),
         ] {
-            assert_eq!(refused(NamedFile::bytes(path, b"")), text);
+            assert_eq!(refused(NamedFile::write(b"", path)), text);
         }
         assert_eq!(refused(NamedFile::raw_descriptor(-1, b"/x")), "EBADF (bad file descriptor)");
         assert_eq!(refused(NamedFile::raw_descriptor(999, b"/x")), "EBADF (bad file descriptor)");
-        let many = [NamedFile::bytes(b"/x", b""); 33];
+        let many = [NamedFile::write(b"", b"/x"); 33];
         let error = Jail::detached().files(&many).enter().unwrap_err();
         assert_eq!(error.to_string(), "cannot open the files for the root: file 33: there are more than 32");
     });

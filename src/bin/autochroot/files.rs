@@ -23,7 +23,7 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn open(options: &Options) -> Result<Files, c_int> {
-        let mut named = [NamedFile::bytes(b"", b""); MOST];
+        let mut named = [NamedFile::write(b"", b""); MOST];
         let mut opened = [const { None }; MOST];
         let mut count = 0;
         for ((file, place), text) in named.iter_mut().zip(&mut opened).zip(options.files()) {

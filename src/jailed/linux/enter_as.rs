@@ -7,7 +7,7 @@ use crate::cause::Cause;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::jail::{IdMap, Jail, UserNamespace};
 use crate::jailed::Jailed;
-use crate::linux::{User, Way, check_arguments, explain, held_of, not_effective, only_thread};
+use crate::linux::{User, Way, check_arguments, check_held, explain, not_effective, only_thread};
 
 /// Linux only.
 impl Jail<'_> {
@@ -123,7 +123,7 @@ impl Jail<'_> {
             let missing = missing | for_entry;
             Some(if missing.is_empty() { Cause::NothingKept } else { Cause::MissingCapabilities(missing) })
         };
-        match held_of(keep) {
+        match check_held(keep) {
             Err(fault) => Err(match fault.capability_not_held() {
                 Some(missing) => refused(fault, cause(missing)),
                 None => explain(refused(fault, None)),

@@ -1,7 +1,8 @@
 //! All that can happen: every call of every way fails with every errno, once and twice, and every
 //! state there is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
 
 use super::*;
 
@@ -46,7 +47,7 @@ const ERRNOS: [Errno; 35] = [
 
 /// Answers that are no errno, but not the right ones.
 const ANSWERS: [Fault; 5] =
-    [Fault::OtherOwner, Fault::Alive, Fault::NotTheRoot, Fault::Capabilities, Fault::OpenDirectory];
+    [Fault::OtherOwner, Fault::StillLinked, Fault::NotTheRoot, Fault::Capabilities, Fault::OpenDirectory];
 
 fn faults() -> impl Iterator<Item = Fault> {
     ERRNOS.into_iter().map(Fault::of).chain(ANSWERS)
@@ -54,7 +55,7 @@ fn faults() -> impl Iterator<Item = Fault> {
 
 /// Those that the machine treats in different ways.
 fn second_faults() -> [Fault; 7] {
-    [PERM, IO, Fault::Alive]
+    [PERM, IO, Fault::StillLinked]
         .into_iter()
         .chain([Errno::INTR, Errno::EXIST, Errno::NOTEMPTY, Errno::NOENT].map(Fault::of))
         .collect::<Vec<_>>()
@@ -152,49 +153,105 @@ fn any_call_fails_with_any_errno_and_another_after_it() {
     assert!(one > 10_000 && two > 1_000_000);
 }
 
-#[test]
-#[cfg_attr(miri, ignore = "takes minutes")]
-fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
+/// One way from a state to the next.
+struct Transition<'a> {
+    key: &'a str,
+    from: State,
+    outcome: Result<(), Fault>,
+    to: State,
+}
+
+/// Calls `see` with every transition that can be reached, and checks that every path ends. Returns
+/// the number of states.
+fn each_transition(see: &mut dyn FnMut(&Transition<'_>)) -> usize {
     /// Whether the states on the way from here are known to end.
     type Known = HashMap<String, bool>;
-    fn run_steps(plan: Plan, state: State, known: &mut Known, edges: &mut usize) {
+    fn walk(plan: Plan, from: State, known: &mut Known, see: &mut dyn FnMut(&Transition<'_>)) {
         // Why it is refused changes nothing in where it goes.
-        let refused = state.refused.map(|_| (Verify, IO));
-        let attempts = state.attempts.map(|attempt| attempt.map(|(root, ..)| (root, Verify, IO)));
-        let key = format!("{plan:?} {:?}", State { attempts, refused, ..state });
+        let refused = from.refused.map(|_| (Verify, IO));
+        let attempts = from.attempts.map(|attempt| attempt.map(|(root, ..)| (root, Verify, IO)));
+        let key = format!("{plan:?} {:?}", State { attempts, refused, ..from });
         match known.get(&key) {
             Some(ends) => return assert!(ends, "a circle at {key}"),
-            None => known.insert(key.clone(), matches!(state.now, Inside | Refused)),
+            None => known.insert(key.clone(), matches!(from.now, Inside | Refused)),
         };
-        if matches!(state.now, Inside | Refused) {
-            assert_eq!(state.now == Refused, state.refused.is_some(), "{key}");
+        if matches!(from.now, Inside | Refused) {
+            assert_eq!(from.now == Refused, from.refused.is_some(), "{key}");
             return;
         }
         for outcome in [Ok(())].into_iter().chain(second_faults().map(Err)).chain([Err(Fault::OtherOwner)]) {
-            let mut next = state;
-            next.next(plan, outcome);
-            *edges += 1;
-            if next.now == Inside {
-                assert_eq!((state.now, outcome), (Verify, Ok(())), "{key}");
-                assert!(next.has.root && !next.has.capabilities && !next.has.directory, "{key}");
-            }
-            assert!(!next.has.root || state.has.root || (state.now, outcome) == (Chroot, Ok(())), "{key}");
-            assert!(state.refused.is_none() || next.refused == state.refused, "{key}: the first reason stays");
-            run_steps(plan, next, known, edges);
+            let mut to = from;
+            to.next(plan, outcome);
+            see(&Transition { key: &key, from, outcome, to });
+            walk(plan, to, known, see);
         }
         known.insert(key, true);
     }
-    let (mut known, mut edges) = (Known::new(), 0);
+    let mut known = Known::new();
     let plans = plans().into_iter().filter(|plan| plan.roots.first() != Root::Unjailed);
     for (plan, sets_no_new_privs) in plans.flat_map(|plan| [(plan, false), (plan, true)]) {
         // A few tries are as good as sixteen.
-        run_steps(
-            plan,
-            State { names: 2, interruptions: 1, ..State::start(plan, 2, sets_no_new_privs) },
-            &mut known,
-            &mut edges,
-        );
+        let start = State { names: 2, interruptions: 1, ..State::start(plan, 2, sets_no_new_privs) };
+        walk(plan, start, &mut known, see);
     }
-    println!("figure: {} states, {edges} transitions", known.len());
-    assert!(known.len() > 1000);
+    known.len()
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "takes minutes")]
+fn every_state_has_a_successor_for_every_outcome_and_every_path_ends() {
+    let mut count = 0;
+    let states = each_transition(&mut |Transition { key, from, outcome, to }| {
+        count += 1;
+        if to.now == Inside {
+            assert_eq!((from.now, *outcome), (Verify, Ok(())), "{key}");
+            assert!(to.has.root && !to.has.capabilities && !to.has.directory, "{key}");
+        }
+        assert!(!to.has.root || from.has.root || (from.now, *outcome) == (Chroot, Ok(())), "{key}");
+        assert!(from.refused.is_none() || to.refused == from.refused, "{key}: the first reason stays");
+    });
+    println!("figure: {states} states, {count} transitions");
+    assert!(states > 1000);
+}
+
+/// `src/audit.md` shows the machine as it is: for each action, where it leads.
+#[test]
+#[cfg_attr(miri, ignore = "takes minutes")]
+fn the_picture_of_the_machine_is_true() {
+    const AUDIT: &str = include_str!("../../audit.md");
+    if !(FILES && crate::features::FAILFS && crate::features::USERNS) {
+        return; // the picture shows everything
+    }
+    let name = |outcome: Result<(), Fault>| match outcome {
+        Ok(()) => "ok".to_owned(),
+        Err(IO) => "any other error".to_owned(),
+        Err(fault) => match fault.errno() {
+            Some(errno) => crate::text::Named(errno).to_string().split(' ').next().unwrap().to_owned(),
+            None if fault == Fault::StillLinked => "still linked".to_owned(),
+            None => "other owner".to_owned(),
+        },
+    };
+    // In the order of the way in: where each outcome of an action leads.
+    let mut leads: Vec<(Action, BTreeMap<String, BTreeSet<String>>)> = vec![];
+    each_transition(&mut |Transition { from, outcome, to, .. }| {
+        let at = leads.iter().position(|(action, _)| *action == from.now).unwrap_or_else(|| {
+            leads.push((from.now, BTreeMap::new()));
+            leads.len() - 1
+        });
+        leads[at].1.entry(name(*outcome)).or_default().insert(format!("{:?}", to.now));
+    });
+    leads.sort_by_key(|(action, _)| *action as u8);
+    let mut picture = String::new();
+    for (action, outcomes) in &leads {
+        let mut before = format!("{action:?}");
+        let other = &outcomes["any other error"];
+        let ends = ["ok", "any other error"].map(str::to_owned);
+        let special = outcomes.iter().filter(|(name, to)| !ends.contains(name) && *to != other);
+        for (name, to) in outcomes.get_key_value("ok").into_iter().chain(special).chain([(&ends[1], other)]) {
+            let to: Vec<_> = to.iter().map(String::as_str).collect();
+            writeln!(picture, "{before:26}{name:16} -> {}", to.join(", ")).unwrap();
+            before.clear();
+        }
+    }
+    assert!(AUDIT.contains(&picture), "src/audit.md has to show this:\n{picture}");
 }
