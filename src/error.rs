@@ -17,7 +17,7 @@ macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
         /// The step of an entry that was refused.
         ///
-        /// The table of the [crate page](crate) has the system calls of each step.
+        /// The module `audit` (Linux) has the system calls of each step.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Step { $($(#[$doc])* $name),* }

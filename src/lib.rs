@@ -83,6 +83,10 @@ pub use {
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 
+#[cfg(all(doc, any(target_os = "linux", target_os = "android")))]
+#[doc = include_str!("audit.md")]
+pub mod audit {}
+
 /// The programs of the README are compiled.
 #[cfg(all(doctest, feature = "std"))]
 #[doc = include_str!("../README.md")]

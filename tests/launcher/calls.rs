@@ -1,4 +1,4 @@
-//! The system calls of an entry, as `strace` sees the launcher make them: those of the crate page,
+//! The system calls of an entry, as `strace` sees the launcher make them: those of `src/audit.md`,
 //! in that order, and none besides. On `x86_64`: elsewhere some have other names.
 
 use std::path::Path;
