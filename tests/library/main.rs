@@ -15,6 +15,8 @@ mod inside;
 mod jail;
 mod roots;
 mod seal;
+#[cfg(target_env = "gnu")]
+mod stacks;
 #[cfg(target_arch = "x86_64")]
 mod swaps;
 mod user;
