@@ -69,9 +69,9 @@ impl Jail<'_> {
             return Ok(Jailed::new(self, &mut system, &end));
         }
         let (action, fault) = end.refused.unwrap_or((end.now, Fault::NotTheRoot)); // always there
-        let last = (end.root, action.step(), fault);
+        let last = (end.root, action.into(), fault);
         let [first, second] =
-            end.attempts.map(|attempt| attempt.map(|(root, action, fault)| (root, action.step(), fault)));
+            end.attempts.map(|attempt| attempt.map(|(root, action, fault)| (root, action.into(), fault)));
         // The last root is the one that left something.
         let (_, step, fault) = first.filter(|_| !end.has.user_namespace).unwrap_or(last);
         let attempts = if first.is_some() { [first, second, Some(last)] } else { [None; 3] };

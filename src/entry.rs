@@ -168,7 +168,7 @@ impl Entry {
         };
         if let (Err(fault), None) = (outcome, jail.path) {
             if let (Some(tried), true, false) =
-                (self.tried.get_mut(state.parent), fault.is_of_parent(state.now.step()), fault == Fault::Unset)
+                (self.tried.get_mut(state.parent), fault.is_of_parent(state.now.into()), fault == Fault::Unset)
             {
                 *tried = Some(fault);
             }

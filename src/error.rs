@@ -125,6 +125,41 @@ steps! {
     DeathSignal => "set the parent-death signal",
 }
 
+/// Defines what a part of the library does one after the other, each with the step that an error
+/// names.
+macro_rules! actions {
+    ($(#[$doc:meta])* enum $name:ident { $($(#[$of:meta])* $action:ident => $step:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum $name { $($(#[$of])* $action),* }
+
+        impl From<$name> for Step {
+            fn from(action: $name) -> Step {
+                match action { $($name::$action => Step::$step),* }
+            }
+        }
+
+        #[allow(dead_code, reason = "for lists that have to be whole")]
+        impl $name {
+            /// Returns whether each action is in one of the lists, or in both.
+            const fn are_all_in(one: &[$name], other: &[$name]) -> bool {
+                true $(&& ($name::$action.is_in(one) || $name::$action.is_in(other)))*
+            }
+
+            const fn is_in(self, mut list: &[$name]) -> bool {
+                while let [action, rest @ ..] = list {
+                    if *action as u8 == self as u8 {
+                        return true;
+                    }
+                    list = rest;
+                }
+                false
+            }
+        }
+    };
+}
+pub(crate) use actions;
+
 /// The reason why a step failed, in two bytes: the errno of a system call or, below zero, one of
 /// the answers below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,16 +24,14 @@ mod features;
 mod files;
 mod jail;
 mod jailed;
-#[doc(hidden)]
-pub mod libc;
+mod libc;
 mod machine;
 mod opened;
 mod parents;
 mod parse;
 mod protection;
 mod root;
-#[doc(hidden)]
-pub mod text;
+mod text;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -45,16 +43,7 @@ mod unix;
 use unix as os;
 
 pub use check::Check;
-/// For the launcher alone.
-#[doc(hidden)]
-pub use elf::EM_CURRENT;
-/// For the launcher alone.
-#[doc(hidden)]
-pub use entry::{LeadsTo, leads_to};
 pub use entry::{OpenDirectories, RootMutability};
-/// For the launcher alone.
-#[doc(hidden)]
-pub use error::Failure;
 pub use error::{Error, Step};
 #[cfg(all(feature = "files", any(target_os = "linux", target_os = "android")))]
 pub use files::NamedFile;
@@ -62,10 +51,6 @@ pub use jail::{Demands, Jail};
 #[cfg(all(feature = "userns", any(target_os = "linux", target_os = "android")))]
 pub use jail::{IdMap, UserNamespace};
 pub use jailed::Jailed;
-/// For the launcher alone.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[doc(hidden)]
-pub use linux::{bounding_set, is_procfs, open_source, securebits_are_locked, syscall, with_groups};
 pub use parse::ParseError;
 pub use root::Root;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -77,6 +62,19 @@ pub use {
     linux::{Gid, Seal, Uid, User, UserError},
     protection::{Protection, SessionKeyring},
 };
+
+/// What the launcher shares with the library. Nothing of it is part of the API, and its name is one
+/// that `use autochroot::*` hides in no program.
+#[doc(hidden)]
+pub mod for_the_launcher {
+    pub use crate::elf::EM_CURRENT;
+    pub use crate::entry::{LeadsTo, leads_to};
+    pub use crate::error::Failure;
+    pub use crate::libc::errno;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub use crate::linux::{bounding_set, is_procfs, open_source, securebits_are_locked, syscall, with_groups};
+    pub use crate::text::{Named, decimal, number};
+}
 
 // Its programs are written with std.
 #[cfg(all(doc, any(not(doctest), feature = "std"), any(target_os = "linux", target_os = "android")))]

@@ -3,71 +3,63 @@
 //! It makes no system call. [`State::run`] passes each state to `perform` and the outcome to
 //! [`State::next`], until the entry is `Inside` or `Refused`.
 
-use crate::error::{Fault, Residue, Step};
+use crate::error::{Fault, Residue, Step, actions};
 use crate::features::FILES;
 use crate::jail::{Entered, IdMap, Plan, UserNamespace};
 use crate::root::Root;
 
-/// Defines the actions, each with the step that an error names.
-macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident => $step:ident,)*) => {
-        /// The next action. Every match on an action lists all of them, so that the compiler finds
-        /// each place that a new one needs.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Action { $($(#[$doc])* $name),* }
-
-        impl Action {
-            pub(crate) const fn step(self) -> Step {
-                match self { $($name => Step::$step),* }
-            }
-        }
-
-        use Action::{$($name),*};
-    };
-}
-
 actions! {
-    // The steps on the way in.
-    Threads => Threads,
-    Unshare => Unshare,
-    Descriptors => Descriptors,
-    WorkingDirectory => WorkingDirectory,
-    Parent => Parent,
-    Mkdir => Mkdir,
-    OpenRoot => OpenRoot,
-    Unlink => Unlink,
-    VerifyUnlinked => VerifyUnlinked,
-    Files => Files,
-    Mount => Mount,
-    Fill => Fill,
-    Failfs => Failfs,
-    Directory => Directory,
-    Fchdir => Fchdir,
-    Chroot => Chroot,
-    NoNewPrivs => NoNewPrivs,
-    Proc => Proc,
-    NewUserNamespace => NewUserNamespace,
-    OpenMaps => OpenMaps,
-    MapUid => MapUid,
-    DenySetgroups => DenySetgroups,
-    MapGid => MapGid,
-    ChdirRoot => ChdirRoot,
-    /// Also taken on the way back.
-    DropNamespaceCapabilities => DropNamespaceCapabilities,
-    Keyring => Keyring,
-    Verify => Verify,
-    // The way back.
-    /// Undoes `Mkdir`: removes the directory, which still has its name. Also taken before another one
-    /// is made.
-    Discard => Unlink,
-    /// Undoes `Fchdir`: goes back to the working directory.
-    Return => WorkingDirectory,
-    // The ends.
-    /// The jail is entered and verified.
-    Inside => Verify,
-    /// The jail is not entered, and everything that can be undone is undone.
-    Refused => Verify,
+    /// The next action. Every match on an action lists all of them, so that the compiler finds each
+    /// place that a new one needs.
+    enum Action {
+        // The steps on the way in.
+        Threads => Threads,
+        Unshare => Unshare,
+        Descriptors => Descriptors,
+        WorkingDirectory => WorkingDirectory,
+        Parent => Parent,
+        Mkdir => Mkdir,
+        OpenRoot => OpenRoot,
+        Unlink => Unlink,
+        VerifyUnlinked => VerifyUnlinked,
+        Files => Files,
+        Mount => Mount,
+        Fill => Fill,
+        Failfs => Failfs,
+        Directory => Directory,
+        Fchdir => Fchdir,
+        Chroot => Chroot,
+        NoNewPrivs => NoNewPrivs,
+        Proc => Proc,
+        NewUserNamespace => NewUserNamespace,
+        OpenMaps => OpenMaps,
+        MapUid => MapUid,
+        DenySetgroups => DenySetgroups,
+        MapGid => MapGid,
+        ChdirRoot => ChdirRoot,
+        /// Also taken on the way back.
+        DropNamespaceCapabilities => DropNamespaceCapabilities,
+        Keyring => Keyring,
+        Verify => Verify,
+        // The way back.
+        /// Undoes `Mkdir`: removes the directory, which still has its name. Also taken before another one
+        /// is made.
+        Discard => Unlink,
+        /// Undoes `Fchdir`: goes back to the working directory.
+        Return => WorkingDirectory,
+        // The ends.
+        /// The jail is entered and verified.
+        Inside => Verify,
+        /// The jail is not entered, and everything that can be undone is undone.
+        Refused => Verify,
+    }
 }
+
+use Action::{
+    ChdirRoot, Chroot, DenySetgroups, Descriptors, Directory, Discard, DropNamespaceCapabilities, Failfs, Fchdir,
+    Files, Fill, Inside, Keyring, MapGid, MapUid, Mkdir, Mount, NewUserNamespace, NoNewPrivs, OpenMaps, OpenRoot,
+    Parent, Proc, Refused, Return, Threads, Unlink, Unshare, Verify, VerifyUnlinked, WorkingDirectory,
+};
 
 /// What is tried after everything is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,6 +32,10 @@ macro_rules! debug_is_display {
 pub(crate) use debug_is_display;
 
 /// Writes a number in decimal digits.
+///
+/// # Errors
+///
+/// The errors of `to`.
 pub fn decimal(to: &mut dyn fmt::Write, number: u32) -> fmt::Result {
     if number > 9 {
         decimal(to, number / 10)?;

@@ -102,3 +102,16 @@ fn tmpdir_is_a_parent_with_std_only() {
         assert_eq!(Jail::unlinked().enter().unwrap().parent(), Some(expected));
     });
 }
+
+/// The crate `libc` and the words of a program keep their meaning.
+#[test]
+fn a_glob_import_hides_nothing() {
+    mod program {
+        #[allow(unused_imports, reason = "it must not be used")]
+        use autochroot::*;
+        pub(super) fn pid() -> i32 {
+            unsafe { libc::getpid() }
+        }
+    }
+    assert_eq!(u32::try_from(program::pid()), Ok(std::process::id()));
+}

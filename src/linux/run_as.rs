@@ -19,50 +19,36 @@ use super::threads::still_alone;
 use super::user::{Gid, Uid, User};
 use super::way::Way;
 use crate::capabilities::Capabilities;
-use crate::error::{Fault, Step};
+use crate::error::{Fault, Step, actions};
 use crate::protection::SessionKeyring;
 
 /// Not a valid id: to the system calls it means "leave it as it is".
 const NO_ID: u32 = u32::MAX;
 const NGROUPS_MAX: usize = 65536;
 
-/// A step of becoming another user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Become {
-    Threads,
-    Ids,
-    Keep,
-    SetGroups,
-    SetGid,
-    BoundingSet,
-    Ambient,
-    Securebits,
-    Keyring,
-    SetUid,
-    DropCapabilities,
-    DeathSignal,
-    Verify,
-}
-
-impl From<Become> for Step {
-    fn from(step: Become) -> Step {
-        match step {
-            Become::Threads => Step::Threads,
-            Become::Ids => Step::CheckIds,
-            Become::Keep => Step::CheckCapabilities,
-            Become::SetGroups => Step::SetGroups,
-            Become::SetGid => Step::SetGid,
-            Become::BoundingSet => Step::BoundingSet,
-            Become::Ambient => Step::Ambient,
-            Become::Securebits => Step::Securebits,
-            Become::Keyring => Step::Keyring,
-            Become::SetUid => Step::SetUid,
-            Become::DropCapabilities => Step::DropCapabilities,
-            Become::DeathSignal => Step::DeathSignal,
-            Become::Verify => Step::Verify,
-        }
+actions! {
+    /// A step of becoming another user.
+    enum Become {
+        Threads => Threads,
+        Ids => CheckIds,
+        Keep => CheckCapabilities,
+        SetGroups => SetGroups,
+        SetGid => SetGid,
+        BoundingSet => BoundingSet,
+        Ambient => Ambient,
+        Securebits => Securebits,
+        Keyring => Keyring,
+        SetUid => SetUid,
+        DropCapabilities => DropCapabilities,
+        DeathSignal => DeathSignal,
+        Verify => Verify,
     }
 }
+
+const _: () = {
+    let way = Way { ids: true, groups: true };
+    assert!(Become::are_all_in(RunAs::CHECKS, RunAs::changes(false, 1, way)), "a step is never made");
+};
 
 /// The state of the process that becomes another user.
 #[derive(Clone, Copy)]
@@ -91,7 +77,7 @@ impl<'a> RunAs<'a> {
 
     /// The changes after the checks. In a user namespace no groups can be set. Uid 0 keeps its
     /// capabilities.
-    pub(crate) fn changes(in_user_namespace: bool, uid: u32, way: Way) -> &'static [Become] {
+    pub(crate) const fn changes(in_user_namespace: bool, uid: u32, way: Way) -> &'static [Become] {
         use Become::{
             Ambient, BoundingSet, DeathSignal, DropCapabilities, Keyring, Securebits, SetGid, SetGroups, SetUid, Verify,
         };

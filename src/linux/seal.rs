@@ -19,7 +19,7 @@ use super::privileges::{
 use super::threads::still_alone;
 use super::{landlock, seccomp};
 use crate::capabilities::Capabilities;
-use crate::error::{Fault, Step};
+use crate::error::{Fault, Step, actions};
 use crate::files::Contents;
 use crate::protection::{InForce, Protection, SessionKeyring};
 use crate::root::Root;
@@ -113,43 +113,26 @@ impl<'fd> Seal<'fd> {
     }
 }
 
-/// A step of a seal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Give {
-    Threads,
-    Keep,
-    Ruleset,
-    Require,
-    NoNewPrivs,
-    BoundingSet,
-    Ambient,
-    Securebits,
-    DropCapabilities,
-    Keyring,
-    Restrict,
-    Filter,
-    Verify,
-}
-
-impl From<Give> for Step {
-    fn from(step: Give) -> Step {
-        match step {
-            Give::Threads => Step::Threads,
-            Give::Keep => Step::CheckCapabilities,
-            Give::Ruleset => Step::Ruleset,
-            Give::Require => Step::Require,
-            Give::NoNewPrivs => Step::NoNewPrivs,
-            Give::BoundingSet => Step::BoundingSet,
-            Give::Ambient => Step::Ambient,
-            Give::Securebits => Step::Securebits,
-            Give::DropCapabilities => Step::DropCapabilities,
-            Give::Keyring => Step::Keyring,
-            Give::Restrict => Step::Restrict,
-            Give::Filter => Step::Filter,
-            Give::Verify => Step::Verify,
-        }
+actions! {
+    /// A step of a seal.
+    enum Give {
+        Threads => Threads,
+        Keep => CheckCapabilities,
+        Ruleset => Ruleset,
+        Require => Require,
+        NoNewPrivs => NoNewPrivs,
+        BoundingSet => BoundingSet,
+        Ambient => Ambient,
+        Securebits => Securebits,
+        DropCapabilities => DropCapabilities,
+        Keyring => Keyring,
+        Restrict => Restrict,
+        Filter => Filter,
+        Verify => Verify,
     }
 }
+
+const _: () = assert!(Give::are_all_in(Sealing::CHECKS, Sealing::CHANGES), "a layer is never given");
 
 /// A seal that is being made.
 pub(crate) struct Sealing<'s> {

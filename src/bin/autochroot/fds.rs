@@ -3,8 +3,7 @@
 
 use core::ffi::c_int;
 
-use autochroot::text::number;
-use autochroot::{LeadsTo, leads_to};
+use autochroot::for_the_launcher::{LeadsTo, leads_to, number};
 use rustix::fd::{BorrowedFd, IntoRawFd as _, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, major, minor, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, fcntl_getfd};

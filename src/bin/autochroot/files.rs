@@ -3,7 +3,8 @@
 
 use core::ffi::c_int;
 
-use autochroot::{Jail, NamedFile, open_source};
+use autochroot::for_the_launcher::open_source;
+use autochroot::{Jail, NamedFile};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::fcntl_dupfd_cloexec;
 

@@ -71,7 +71,7 @@ pub(crate) fn execute(_: &OwnedFd, _: &Strings, _: &Strings) -> Errno {
 pub(crate) fn execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Errno {
     // SAFETY: both are arrays of C strings that end with a null pointer.
     unsafe { fexecve(program.as_raw_fd(), args.0, environment.0) };
-    autochroot::libc::errno()
+    autochroot::for_the_launcher::errno()
 }
 
 /// `core` of glibc's targets refers to it. Nothing unwinds: a panic aborts.

@@ -6,9 +6,10 @@ use core::ffi::{CStr, c_int, c_uint};
 use core::mem::MaybeUninit;
 use core::{ptr, slice};
 
+use autochroot::for_the_launcher::{bounding_set, is_procfs, securebits_are_locked, syscall, with_groups};
 use autochroot::{
     Capabilities, Cause, Error, Gid, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring,
-    Uid, UserError, is_procfs, syscall, with_groups,
+    Uid, UserError,
 };
 #[cfg(feature = "userns")]
 use autochroot::{IdMap, UserNamespace};
@@ -332,11 +333,11 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
         Err(errno) => stream.line("capabilities", &errno),
     }
     stream.line("no-new-privs", &if no_new_privs() == Ok(true) { "yes" } else { "no" });
-    match autochroot::bounding_set() {
+    match bounding_set() {
         Ok(set) => stream.line("bounding-set", &Shown(set)),
         Err(errno) => stream.line("bounding-set", &errno),
     }
-    let locked = autochroot::securebits_are_locked() == Ok(true);
+    let locked = securebits_are_locked() == Ok(true);
     stream.line("securebits", &if locked { "locked" } else { "not locked" });
     let sealed = match inside {
         Inside::Jailed(_) => None,

@@ -27,7 +27,8 @@ mod unix;
 
 use core::ffi::{CStr, c_char, c_int};
 
-use autochroot::{Error, Failure, Step};
+use autochroot::for_the_launcher::Failure;
+use autochroot::{Error, Step};
 use rustix::fd::AsRawFd as _;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};

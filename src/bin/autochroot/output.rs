@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, write};
 
-use autochroot::text::{Named, decimal};
+use autochroot::for_the_launcher::{Named, decimal};
 
 /// Prints the message of a failure, and returns its exit status.
 macro_rules! fail {

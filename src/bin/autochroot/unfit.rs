@@ -1,6 +1,6 @@
 //! Why the kernel does not execute PROGRAM.
 
-use autochroot::EM_CURRENT;
+use autochroot::for_the_launcher::EM_CURRENT;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, fstat};
 use rustix::io::{Errno, pread};
