@@ -68,7 +68,7 @@ impl Jail<'_> {
         if end.now == Action::Inside {
             return Ok(Jailed::new(self, &mut system, &end));
         }
-        let (action, fault) = end.refused.unwrap_or((end.now, Fault::NotTheRoot)); // always there
+        let (action, fault) = end.refused.unwrap_or((end.now, Fault::NotTheRoot)); // a refusal has a reason
         let last = (end.root, action.into(), fault);
         let [first, second] =
             end.attempts.map(|attempt| attempt.map(|(root, action, fault)| (root, action.into(), fault)));

@@ -47,7 +47,7 @@ pub(crate) fn explain(error: Error) -> Error {
     let [_, second, _] = error.attempts;
     let several = second.is_some();
     let cause = [(error.step, error.fault)].into_iter().chain(tried).find_map(|(step, fault)| {
-        // Where other roots failed too, it is no remedy to use them.
+        // Another root is not advised if the other roots of the list failed too.
         match of(&error, step, fault) {
             Some(Cause::NoFailfs) if several => None,
             Some(Cause::NoParent) if several => Some(Cause::NoParentOfList),

@@ -150,7 +150,7 @@ impl<'s> Sealing<'s> {
     /// The checks, which change nothing.
     pub(crate) const CHECKS: &'static [Give] = &[Give::Threads, Give::Keep, Give::Ruleset, Give::Require];
 
-    /// The changes after the checks. The first is one call, so that its failure changes nothing.
+    /// The changes after the checks. The first change is one system call: if it fails, nothing has changed.
     /// The filter comes last: it refuses calls that the steps before it make.
     pub(crate) const CHANGES: &'static [Give] = &[
         Give::NoNewPrivs,

@@ -47,10 +47,12 @@ impl IdMaps {
     /// Opens `/proc/self` before the user namespace is created, so that obstacles to the id maps
     /// are found while everything can be undone.
     ///
-    /// A namespace that would not help is not created. If the process holds the capability that the
-    /// failing call requires, something else refused it. In a list, another root may need only
-    /// `CAP_SYS_CHROOT`. If `AppArmor` would remove the capabilities of the namespace, and failfs
-    /// follows in the list, failfs is tried next.
+    /// Fails if a user namespace would not help:
+    ///
+    /// - The process holds the capability that the failing call requires, so something else refused
+    ///   the call. In a list, `CAP_SYS_CHROOT` is enough, because another root may need no mount.
+    /// - `AppArmor` would remove the capabilities of the user namespace, and failfs, which needs
+    ///   none, follows in the list.
     pub(crate) fn open_proc(&mut self, plan: Plan, root: Root, to_mount: bool) -> Result<(), Fault> {
         let held = capabilities(None)?.effective;
         let needed = if to_mount && plan.roots.is_one() { CapabilitySet::SYS_ADMIN } else { CapabilitySet::SYS_CHROOT };

@@ -16,9 +16,9 @@ const OVERFLOW: u32 = 65534;
 /// What has to be set for the process to become the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
-    /// The user and group ids. Otherwise all of them are the user's already.
+    /// Set the user and group ids. If false, they are those of the user already.
     pub(crate) ids: bool,
-    /// The supplementary groups. Otherwise they are the user's already, or some of them.
+    /// Set the supplementary groups. If false, the process is in groups of the user only.
     pub(crate) groups: bool,
 }
 
@@ -35,8 +35,9 @@ impl Way {
         let (mut other, mut lacks) = (None, false);
         with_both(user.groups(), &mut |own, users| (other, lacks) = compare(own, user.gid(), users))
             .map_err(|errno| explain(refused(Fault::of(errno), None)))?;
-        // What looks like this user may be somebody else. With privilege the ids are set. Without
-        // it, setting them is the test.
+        // An id that is not mapped shows as 65534, so the process may be somebody else. With
+        // privilege, the ids are set in any case. Without it, trying to set them shows whose they
+        // are.
         let is_unsure = (uid == OVERFLOW || gid == OVERFLOW) && may_show_overflow_ids();
         let missing_to_set = if is_unsure { missing(CapabilitySet::SETUID | CapabilitySet::SETGID) } else { None };
         let ids = uids != [uid; 3] || gids != [gid; 3] || is_unsure && missing_to_set.is_none();

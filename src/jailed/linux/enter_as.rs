@@ -82,7 +82,7 @@ impl Jail<'_> {
         if comes_first && self.plan.id_map == IdMap::Identity && !self.plan.dumpable {
             return Err(refused(Step::Proc, Fault::NotDumpable, Some(Cause::NotDumpable)));
         }
-        // `enter` checks it otherwise, before it changes anything.
+        // If `enter` comes first, it makes this check itself.
         if comes_first || self.plan.threads {
             only_thread().map_err(|fault| explain(refused(Step::Threads, fault, None)))?;
         }
@@ -114,7 +114,7 @@ impl Jail<'_> {
             return Ok(());
         }
         let is_namespace_needed = self.needs_namespace();
-        // The capabilities that would spare the user namespace, in which none can be kept.
+        // With these no user namespace would be needed. In a user namespace no capability is kept.
         let for_entry = match self.plan.user_namespace {
             UserNamespace::Auto if is_namespace_needed => not_effective(self.needed()),
             UserNamespace::Auto | UserNamespace::Never | UserNamespace::Always => Capabilities::NONE,
