@@ -337,46 +337,50 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The changes of an entry that are not undone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
-pub(crate) struct Residue {
-    /// A directory of ours has a name in the parent.
-    pub(crate) directory: bool,
-    /// The working directory has changed.
-    pub(crate) cwd: bool,
-    /// The process is in a new user namespace.
-    pub(crate) user_namespace: bool,
-    /// The process is also in an empty mount namespace, with another root and working directory.
-    pub(crate) mounts: bool,
-    /// The process holds the capabilities that the user namespace gave.
-    pub(crate) capabilities: bool,
-    /// The root directory has changed.
-    pub(crate) root: bool,
-    /// A directory of ours that somebody moved or filled could not be removed, and another was made
-    /// in its place.
-    pub(crate) left: bool,
-    /// Ids or capabilities were changed in the jail.
-    pub(crate) privileges: bool,
-    /// The process is the user that it was to become.
-    pub(crate) user: bool,
-    /// `no_new_privs` is set.
-    pub(crate) no_new_privs: bool,
+/// Defines what an entry may leave, each with the text that names it.
+macro_rules! residues {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// The changes of an entry that are not undone.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
+        pub(crate) struct Residue {
+            $($(#[$doc])* pub(crate) $name: bool,)*
+        }
+
+        impl Residue {
+            pub(crate) const fn any(self) -> bool {
+                false $(|| self.$name)*
+            }
+
+            fn texts(self) -> impl Iterator<Item = &'static str> {
+                [$((self.$name, $text)),*].into_iter().filter_map(|(remains, text)| remains.then_some(text))
+            }
+        }
+    };
 }
 
-impl Residue {
-    pub(crate) const fn any(self) -> bool {
-        self.directory
-            || self.cwd
-            || self.user_namespace
-            || self.mounts
-            || self.capabilities
-            || self.root
-            || self.left
-            || self.privileges
-            || self.user
-            || self.no_new_privs
-    }
+residues! {
+    /// A directory of ours has a name in the parent.
+    directory => "the new directory is still there",
+    /// A directory of ours that somebody moved or filled could not be removed, and another was made
+    /// in its place.
+    left => "a directory that somebody moved or filled may be left",
+    /// The working directory has changed.
+    cwd => "the working directory has changed",
+    /// The process is in a new user namespace.
+    user_namespace => "the process is in the new user namespace",
+    /// The process is also in an empty mount namespace, with another root and working directory.
+    mounts => "and in an empty mount namespace, with another root",
+    /// The process holds the capabilities that the user namespace gave.
+    capabilities => "and holds its capabilities",
+    /// `no_new_privs` is set.
+    no_new_privs => "no_new_privs is set",
+    /// The root directory has changed.
+    root => "the process has the new root",
+    /// Ids or capabilities were changed in the jail.
+    privileges => "a part of the privileges is gone",
+    /// The process is the user that it was to become.
+    user => "the process is that user",
 }
 
 /// A kind of root that was tried, and the step that failed.
@@ -514,25 +518,9 @@ impl fmt::Display for Failure<'_> {
         if before != "; " {
             error.fmt_failure(error.step, error.fault, f)?;
         }
-        let t = error.traces;
-        for (remains, what) in [
-            (t.directory, "the new directory is still there"),
-            (t.left, "a directory that somebody moved or filled may be left"),
-            (t.cwd && !t.root, "the working directory has changed"),
-            (t.user_namespace, "the process is in the new user namespace"),
-            (t.mounts, "and in an empty mount namespace, with another root"),
-            (t.capabilities, "and holds its capabilities"),
-            (t.no_new_privs, "no_new_privs is set"),
-            (t.root, "the process has the new root"),
-            (t.privileges, "a part of the privileges is gone"),
-            (t.user, "the process is that user"),
-        ] {
-            if remains {
-                f.write_str("; ")?;
-                f.write_str(what)?;
-            }
-        }
-        Ok(())
+        // The new root has another working directory in any case.
+        let remains = Residue { cwd: error.traces.cwd && !error.traces.root, ..error.traces };
+        remains.texts().try_for_each(|text| f.write_str("; ").and_then(|()| f.write_str(text)))
     }
 }
 

@@ -18,6 +18,8 @@ mod cause;
 mod check;
 mod elf;
 mod enter;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod enter_as;
 mod entry;
 mod error;
 mod features;

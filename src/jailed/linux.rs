@@ -1,7 +1,5 @@
 //! Becoming another user, the seal, and the protections in force (Linux).
 
-mod enter_as;
-
 use super::Jailed;
 use crate::capabilities::Capabilities;
 use crate::cause::Cause;
