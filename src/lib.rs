@@ -65,8 +65,8 @@ pub use {
     protection::{Protection, SessionKeyring},
 };
 
-/// What the launcher shares with the library. Nothing of it is part of the API, and its name is one
-/// that `use autochroot::*` hides in no program.
+/// What the launcher shares with the library, and no part of the API. The name is long, so that
+/// `use autochroot::*` hides no crate and no module of a program.
 #[doc(hidden)]
 pub mod for_the_launcher {
     pub use crate::elf::EM_CURRENT;

@@ -84,7 +84,7 @@ const ERRNOS: (&[Errno], &str) = (&[
     Errno::FAULT, Errno::BUSY, Errno::EXIST, Errno::NOTDIR, Errno::ISDIR, Errno::INVAL, Errno::NFILE, Errno::MFILE,
     Errno::FBIG, Errno::NOSPC, Errno::ROFS, Errno::MLINK, Errno::NAMETOOLONG, Errno::NOSYS, Errno::NOTEMPTY,
     Errno::LOOP, Errno::OVERFLOW, Errno::USERS, Errno::OPNOTSUPP, Errno::STALE, Errno::DQUOT, Errno::NOEXEC,
-    Errno::TXTBSY, Errno::TOOBIG, Errno::NODEV, Errno::NXIO,
+    Errno::TXTBSY, Errno::TOOBIG, Errno::NODEV, Errno::NXIO, Errno::NOTCONN, Errno::TIMEDOUT,
 ], "EPERM (operation not permitted)\n\
     ENOENT (no such file or directory)\n\
     EINTR (interrupted system call)\n\
@@ -118,7 +118,9 @@ const ERRNOS: (&[Errno], &str) = (&[
     ETXTBSY (text file busy)\n\
     E2BIG (argument list too long)\n\
     ENODEV (no such device)\n\
-    ENXIO (no such device or address)");
+    ENXIO (no such device or address)\n\
+    ENOTCONN (the file system does not answer)\n\
+    ETIMEDOUT (timed out)");
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use crate::jail::Plan;
 use crate::protection::SessionKeyring;
 use crate::root::Root;
 
-/// Opens a directory for `fchdir` and the `…at` calls.
+/// Flags to open a directory for `fchdir` and the `…at` calls. `O_PATH` is Linux only.
 pub(crate) const PATH_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {

@@ -237,7 +237,7 @@ impl Sealed {
     }
 
     /// Returns why this protection is not in force, if that can be known. Costs up to one system
-    /// call.
+    /// call. Without the feature `hints` it is always `None`.
     #[must_use]
     pub fn cause(&self, protection: Protection) -> Option<Cause> {
         protection.cause_with(self.in_force.outer_filter)

@@ -251,9 +251,9 @@ fn is_chrooted() -> bool {
 /// Returns whether the user id or a group id is not mapped in the user namespace that the process
 /// is in.
 pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; 1024];
     // If the map does not fit, nothing is known.
-    let lacks = |map: Option<&[u8]>, id| map.is_some_and(|map| map.len() < 4096 && !maps(map, id));
+    let lacks = |map: Option<&[u8]>, id| map.is_some_and(|map| map.len() < 1024 && !maps(map, id));
     if lacks(text(c"/proc/self/uid_map", &mut buffer), uid) {
         return true;
     }

@@ -45,7 +45,7 @@ pub(super) fn with_both(others: &[Gid], see: &mut dyn FnMut(&[Gid], &[Gid])) -> 
 fn fill(room: &mut [Gid], others: &[Gid], see: &mut dyn FnMut(&[Gid], &[Gid])) -> Result<(), Errno> {
     let (copy, own) = room.split_at_mut_checked(others.len()).ok_or(Errno::INVAL)?;
     copy.copy_from_slice(others);
-    let count = supplementary_groups(own)?;
+    let count = supplementary_groups(own)?; // for an empty list this is the number, and no error
     let own = own.get_mut(..count).ok_or(Errno::INVAL)?;
     sort(copy);
     sort(own);

@@ -113,8 +113,8 @@ impl<'a> Jail<'a> {
     ///
     /// # Cost
     ///
-    /// Ten system calls; eleven for each file of up to 8 KiB, and three for each directory. They
-    /// are listed on the [crate page](crate).
+    /// Ten system calls; eleven for each file of up to 8 KiB, and three for each directory. The
+    /// module `audit` lists them.
     ///
     /// # Errors
     ///

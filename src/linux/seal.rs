@@ -32,7 +32,7 @@ use crate::root::Root;
 ///
 /// ```standalone_crate
 /// # #[cfg(target_os = "linux")]
-/// # if cfg!(feature = "landlock") && autochroot::Protection::Landlock.cause().is_none() {
+/// # if cfg!(all(feature = "landlock", feature = "hints")) && autochroot::Protection::Landlock.cause().is_none() {
 /// use autochroot::{Jail, Protection, Seal};
 ///
 /// let seal = Seal::new().require(Protection::Seccomp).require(Protection::Landlock);

@@ -75,7 +75,7 @@ pub(crate) unsafe fn variable<'e>(name: &CStr) -> Option<&'e CStr> {
 ///
 /// # Errors
 ///
-/// `EINVAL`: there are more than the list has places for.
+/// `EINVAL`: there are more than the list, which is not empty, has places for.
 pub(super) fn supplementary_groups(list: &mut [Gid]) -> Result<usize, Errno> {
     // SAFETY: the size that is passed is that of the list.
     let count = unsafe { getgroups(c_int::try_from(list.len()).unwrap_or(c_int::MAX), list.as_mut_ptr()) };

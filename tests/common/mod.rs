@@ -134,7 +134,7 @@ fn in_fork(user: User, body: impl FnOnce() -> String, watch: impl FnOnce(i32)) -
     report_panics();
     let (mut report, write_report) = pipe();
     let (read_leave, leave) = pipe();
-    // SAFETY: this process has one thread.
+    // SAFETY: the only other thread is that of the harness, which waits and holds no lock.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid == 0 {

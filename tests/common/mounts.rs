@@ -30,7 +30,7 @@ pub fn mount_tmpfs(target: &Path, flags: libc::c_ulong, options: &str) {
 
 /// Sets or removes TMPDIR.
 pub fn set_tmpdir(path: Option<&Path>) {
-    // SAFETY: a test has one thread.
+    // SAFETY: no other thread reads the environment meanwhile: see `process.rs`.
     match path {
         Some(path) => unsafe { std::env::set_var("TMPDIR", path) },
         None => unsafe { std::env::remove_var("TMPDIR") },

@@ -1,5 +1,5 @@
-//! A process of its own for each test, as `cargo nextest` has them. It has one thread, as the
-//! library wants it, so a test may fork.
+//! A process of its own for each test, as `cargo nextest` has them. No other test runs in it: the
+//! harness has a thread that waits, and holds no lock that a fork could need.
 
 use std::any::type_name;
 use std::fs::File;

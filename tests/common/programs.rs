@@ -50,15 +50,20 @@ pub fn compile(name: &str) -> PathBuf {
     compile_with(name, &[])
 }
 
-/// The same, with these options of the compiler. It is compiled once for all tests, and again if the
-/// source or the tests change.
+/// The same, with these options of the compiler. Each test program compiles it once, and again if a
+/// source changes.
 pub fn compile_with(name: &str, options: &[&str]) -> PathBuf {
     if let Some(program) = ready(name) {
         return program;
     }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/payload/{name}.rs"));
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payload");
+    let source = sources.join(format!("{name}.rs"));
+    let mut files: Vec<_> = std::fs::read_dir(sources).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let contents: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
     let mut hash = DefaultHasher::new();
-    (std::fs::read(&source).unwrap(), options, std::env::current_exe().unwrap()).hash(&mut hash);
+    // The path of the tests depends on the compiler.
+    (contents, options, std::env::var_os("RUSTC"), std::env::current_exe().unwrap()).hash(&mut hash);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{:x}", hash.finish()));
     built_once(&directory, name, |program| {
         let mut compiler = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));

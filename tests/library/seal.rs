@@ -747,9 +747,10 @@ fn wrong_groups_are_an_error() {
             assert!(error.to_string().contains("the supplementary groups are not those that were set"), "{error}");
         });
     }
-    for wanted in [&[][..], &[9], &[9, 8, 9, 7], &many, &many[..64], &many[..65]] {
-        for uid in [0, 7] {
+    for wanted in [&[][..], &[9], &[9, 8, 9, 7], &many, &many[..127], &many[..128], &many[..129]] {
+        for (uid, own) in [(0, 0), (7, 0), (7, 1), (7, 200)] {
             as_user(User::Root, || {
+                set_groups(&many[..own]);
                 let _ = Jail::auto().enter().unwrap().run_as(&account(uid, 8, wanted)).unwrap();
             });
         }

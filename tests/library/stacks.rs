@@ -50,6 +50,20 @@ fn an_entry_takes_less_than_4_kib() {
 }
 
 #[test]
+fn a_refusal_takes_less_than_4_kib() {
+    own_process!();
+    as_user(plain(), || {
+        fake(libc::SYS_unshare, rustix::io::Errno::PERM);
+        on_a_stack_of(4096, || assert!(Jail::auto().enter().unwrap_err().known_cause().is_some()));
+        on_a_stack_of(4096, || assert!(Jail::unlinked().enter().unwrap_err().known_cause().is_some()));
+    });
+    as_each_user(|_| {
+        let _directory = std::fs::File::open("/").unwrap();
+        on_a_stack_of(4096, || assert!(Jail::auto().enter().unwrap_err().fd().is_some()));
+    });
+}
+
+#[test]
 fn everything_takes_less_than_16_kib() {
     own_process!();
     as_each_user(|user| {

@@ -153,6 +153,9 @@ fn any_call_fails_with_any_errno_and_another_after_it() {
     assert!(one > 10_000 && two > 1_000_000);
 }
 
+/// Answers that lead elsewhere than an errno.
+const OTHERS: [Fault; 3] = [Fault::OtherOwner, Fault::MayChroot, Fault::Restricted];
+
 /// One way from a state to the next.
 struct Transition<'a> {
     key: &'a str,
@@ -179,7 +182,7 @@ fn each_transition(see: &mut dyn FnMut(&Transition<'_>)) -> usize {
             assert_eq!(from.now == Refused, from.refused.is_some(), "{key}");
             return;
         }
-        for outcome in [Ok(())].into_iter().chain(second_faults().map(Err)).chain([Err(Fault::OtherOwner)]) {
+        for outcome in [Ok(())].into_iter().chain(second_faults().map(Err)).chain(OTHERS.map(Err)) {
             let mut to = from;
             to.next(plan, outcome);
             see(&Transition { key: &key, from, outcome, to });
@@ -225,6 +228,9 @@ fn the_picture_of_the_machine_is_true() {
     let name = |outcome: Result<(), Fault>| match outcome {
         Ok(()) => "ok".to_owned(),
         Err(IO) => "any other error".to_owned(),
+        Err(fault) if fault.is_moved() => "ENOENT, ENOTDIR, ELOOP, EMLINK".to_owned(),
+        Err(Fault::MayChroot) => "another cause".to_owned(),
+        Err(Fault::Restricted) => "AppArmor".to_owned(),
         Err(fault) => match fault.errno() {
             Some(errno) => crate::text::Named(errno).to_string().split(' ').next().unwrap().to_owned(),
             None if fault == Fault::StillLinked => "still linked".to_owned(),
