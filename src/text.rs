@@ -81,7 +81,7 @@ pub(crate) fn digits(number: u32) -> [u8; 11] {
 #[rustfmt::skip]
 const ERRNOS: (&[Errno], &str) = (&[
     Errno::PERM, Errno::NOENT, Errno::INTR, Errno::IO, Errno::BADF, Errno::AGAIN, Errno::NOMEM, Errno::ACCESS,
-    Errno::FAULT, Errno::BUSY, Errno::EXIST, Errno::NOTDIR, Errno::ISDIR, Errno::INVAL, Errno::NFILE, Errno::MFILE,
+    Errno::BUSY, Errno::EXIST, Errno::NOTDIR, Errno::ISDIR, Errno::INVAL, Errno::NFILE, Errno::MFILE,
     Errno::FBIG, Errno::NOSPC, Errno::ROFS, Errno::MLINK, Errno::NAMETOOLONG, Errno::NOSYS, Errno::NOTEMPTY,
     Errno::LOOP, Errno::OVERFLOW, Errno::USERS, Errno::OPNOTSUPP, Errno::STALE, Errno::DQUOT, Errno::NOEXEC,
     Errno::TXTBSY, Errno::TOOBIG, Errno::NODEV, Errno::NXIO, Errno::NOTCONN, Errno::TIMEDOUT,
@@ -93,7 +93,6 @@ const ERRNOS: (&[Errno], &str) = (&[
     EAGAIN (resource temporarily unavailable)\n\
     ENOMEM (out of memory)\n\
     EACCES (permission denied)\n\
-    EFAULT (bad address)\n\
     EBUSY (device or resource busy)\n\
     EEXIST (file exists)\n\
     ENOTDIR (not a directory)\n\

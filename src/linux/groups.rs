@@ -9,9 +9,6 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use super::syscall::supplementary_groups;
 use super::user::{Gid, sort};
 
-/// The number of groups, of the process and of a user together, that need no mapping.
-const FEW: usize = 128;
-
 /// Calls `see` with the supplementary groups, sorted. Not part of the API.
 ///
 /// # Errors
@@ -24,8 +21,8 @@ pub fn with_groups(see: &mut dyn FnMut(&[Gid])) -> Result<(), Errno> {
 /// Calls `see` with the supplementary groups of the process, and with `others`, both sorted.
 /// Searching an unsorted list for each entry of the other takes seconds where there are 65536.
 pub(super) fn with_both(others: &[Gid], see: &mut dyn FnMut(&[Gid], &[Gid])) -> Result<(), Errno> {
-    match fill(&mut [Gid::ROOT; FEW], others, see) {
-        Err(Errno::INVAL) => {} // there are more
+    match fill(&mut [Gid::ROOT; 128], others, see) {
+        Err(Errno::INVAL) => {} // more in both lists together
         filled => return filled,
     }
     let count = supplementary_groups(&mut [])? + others.len();
