@@ -432,7 +432,7 @@ mod tests {
 
     #[test]
     fn groups_are_sorted_and_each_is_there_once() {
-        for length in 0_usize..7 {
+        for length in 0_usize..if cfg!(miri) { 5 } else { 7 } {
             for order in 0..4_u32.pow(length.try_into().unwrap()) {
                 let groups: Vec<_> = (0..length).map(|nth| order / 4_u32.pow(nth.try_into().unwrap()) % 4).collect();
                 let mut expected: Vec<_> = groups.iter().copied().map(Gid).collect();
