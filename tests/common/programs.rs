@@ -61,11 +61,9 @@ pub fn compile_with(name: &str, options: &[&str]) -> PathBuf {
     let mut files: Vec<_> = std::fs::read_dir(sources).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     let contents: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
-    let mut hash = DefaultHasher::new();
     // The path of the tests depends on the compiler.
-    (contents, options, std::env::var_os("RUSTC"), std::env::current_exe().unwrap()).hash(&mut hash);
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{:x}", hash.finish()));
-    built_once(&directory, name, |program| {
+    let made_of = (contents, options, std::env::var_os("RUSTC"), std::env::current_exe().unwrap());
+    built_once(name, made_of, |program, _| {
         let mut compiler = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
         compiler.args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-Copt-level=s", "-o"]);
         let status = compiler.args([program, &source]).args(options).status().unwrap();
@@ -73,15 +71,19 @@ pub fn compile_with(name: &str, options: &[&str]) -> PathBuf {
     })
 }
 
-/// Has `build` make the program in this directory, unless it is there. Other processes wait.
-fn built_once(directory: &Path, name: &str, build: impl FnOnce(&Path)) -> PathBuf {
-    std::fs::create_dir_all(directory).unwrap();
+/// Has `build` make the program from this, in a directory of its own, unless it is there. Other
+/// processes wait.
+fn built_once(name: &str, made_of: impl Hash, build: impl FnOnce(&Path, &Path)) -> PathBuf {
+    let mut hash = DefaultHasher::new();
+    made_of.hash(&mut hash);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{:x}", hash.finish()));
+    std::fs::create_dir_all(&directory).unwrap();
     let lock = std::fs::File::create(directory.join("lock")).unwrap();
     assert_eq!(unsafe { libc::flock(raw(&lock), libc::LOCK_EX) }, 0);
     let program = directory.join(name);
     if !program.exists() {
         let part = directory.join("part");
-        build(&part);
+        build(&part, &directory);
         std::fs::rename(part, &program).unwrap();
     }
     reachable(&program)
@@ -95,10 +97,7 @@ pub fn compile_go() -> Option<&'static Path> {
             return None;
         }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payload/tls.go");
-        let mut hash = DefaultHasher::new();
-        std::fs::read(&source).unwrap().hash(&mut hash);
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{:x}", hash.finish()));
-        Some(built_once(&directory, "tls", |program| {
+        Some(built_once("tls", std::fs::read(&source).unwrap(), |program, directory| {
             let mut go = Command::new("go");
             go.env("CGO_ENABLED", "0").env("GOCACHE", directory.join("cache")).args(["build", "-o"]);
             assert!(go.arg(program).arg(source).status().unwrap().success());

@@ -35,8 +35,7 @@ impl Drop for Thread {
 
 /// Waits until the condition holds.
 #[track_caller]
-pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
-    let mut condition = condition;
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(LIMIT.into()) / 2, "not after {} s: {what}", LIMIT / 2);
