@@ -88,8 +88,8 @@ impl Jail<'_> {
     /// [`fork(2)`](https://man7.org/linux/man-pages/man2/fork.2.html)
     pub fn check(self) -> Result<Check, Error> {
         self.check_options()?;
-        let advisable = self.root() == Root::Unjailed && geteuid().is_root() && may_chroot_ever();
-        if self.root() == Root::Unjailed {
+        let advisable = !self.root().is_jail() && geteuid().is_root() && may_chroot_ever();
+        if !self.root().is_jail() {
             return Ok(Check { root: Root::Unjailed, entered: Entered::Unjailed, parent: None, advisable });
         }
         let refused = |step, fault: Fault| explain(Error::inside(step, fault, Residue::default()));

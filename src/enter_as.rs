@@ -3,8 +3,8 @@
 use rustix::process::chdir;
 
 use crate::capabilities::Capabilities;
-use crate::cause::Cause;
 use crate::error::{Error, Fault, Residue, Step};
+use crate::hints::cause::Cause;
 use crate::jail::{IdMap, Jail, UserNamespace};
 use crate::jailed::Jailed;
 use crate::linux::{User, Way, check_arguments, check_held, explain, not_effective, only_thread};

@@ -65,7 +65,7 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(jail: Jail<'_>) -> Self {
         // Without a jail the ids are not used.
-        let (uid, sets_no_new_privs) = if jail.root() == Root::Unjailed { (Uid::ROOT, false) } else { os::user() };
+        let (uid, sets_no_new_privs) = if jail.root().is_jail() { os::user() } else { (Uid::ROOT, false) };
         Entry {
             descriptors: Descriptors::NOT_CHECKED,
             stat: None,

@@ -105,7 +105,7 @@ impl Jailed {
             user_namespace: self.in_user_namespace(),
             mounts: false,
             capabilities: false,
-            root: !matches!(self.place.root, Root::Unjailed),
+            root: self.place.root.is_jail(),
             left: false,
             privileges,
             user: false,

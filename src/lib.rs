@@ -14,7 +14,6 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
 mod capabilities;
-mod cause;
 mod check;
 mod elf;
 mod enter;
@@ -24,6 +23,7 @@ mod entry;
 mod error;
 mod features;
 mod files;
+mod hints;
 mod jail;
 mod jailed;
 mod libc;
@@ -58,7 +58,7 @@ pub use root::Root;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use {
     capabilities::{Capabilities, UnknownCapability},
-    cause::{Cause, ThreadNames},
+    hints::cause::{Cause, ThreadNames},
     jail::Entered,
     jailed::linux::Sealed,
     linux::{Gid, Seal, Uid, User, UserError},

@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     name: &'static str,
     /// This build has it.
     pub(crate) is_here: bool,
+    /// It is another directory than the process had.
+    is_jail: bool,
     /// It is made for the jail, and therefore empty. Only such kinds can be in a list.
     pub(crate) is_made: bool,
     /// It is made in a parent directory, which the caller may name.
@@ -50,11 +52,11 @@ impl Root {
     #[rustfmt::skip]
     pub(crate) const fn facts(self) -> &'static Facts {
         match self {
-            Root::Unlinked  => &Facts { name: "unlinked",  is_here: true,     is_made: true,  has_parent: true,  is_mounted: false, has_files: false, takes_user_namespace: true,  takes_no_new_privs: false },
-            Root::Detached  => &Facts { name: "detached",  is_here: DETACHED, is_made: true,  has_parent: false, is_mounted: true,  has_files: true,  takes_user_namespace: true,  takes_no_new_privs: false },
-            Root::Failfs    => &Facts { name: "failfs",    is_here: FAILFS,   is_made: true,  has_parent: false, is_mounted: false, has_files: false, takes_user_namespace: false, takes_no_new_privs: true },
-            Root::Directory => &Facts { name: "directory", is_here: true,     is_made: false, has_parent: false, is_mounted: false, has_files: false, takes_user_namespace: true,  takes_no_new_privs: false },
-            Root::Unjailed  => &Facts { name: "unjailed",  is_here: true,     is_made: false, has_parent: false, is_mounted: false, has_files: false, takes_user_namespace: false, takes_no_new_privs: false },
+            Root::Unlinked  => &Facts { name: "unlinked",  is_here: true,     is_jail: true,  is_made: true,  has_parent: true,  is_mounted: false, has_files: false, takes_user_namespace: true,  takes_no_new_privs: false },
+            Root::Detached  => &Facts { name: "detached",  is_here: DETACHED, is_jail: true,  is_made: true,  has_parent: false, is_mounted: true,  has_files: true,  takes_user_namespace: true,  takes_no_new_privs: false },
+            Root::Failfs    => &Facts { name: "failfs",    is_here: FAILFS,   is_jail: true,  is_made: true,  has_parent: false, is_mounted: false, has_files: false, takes_user_namespace: false, takes_no_new_privs: true },
+            Root::Directory => &Facts { name: "directory", is_here: true,     is_jail: true,  is_made: false, has_parent: false, is_mounted: false, has_files: false, takes_user_namespace: true,  takes_no_new_privs: false },
+            Root::Unjailed  => &Facts { name: "unjailed",  is_here: true,     is_jail: false, is_made: false, has_parent: false, is_mounted: false, has_files: false, takes_user_namespace: false, takes_no_new_privs: false },
         }
     }
 
@@ -62,6 +64,12 @@ impl Root {
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.facts().name
+    }
+
+    /// Returns whether this kind is a jail: whether it is another directory than the process had.
+    #[must_use]
+    pub const fn is_jail(self) -> bool {
+        self.facts().is_jail
     }
 
     /// Returns whether this kind is made for the jail, and therefore empty. Only such kinds can be

@@ -2,8 +2,8 @@
 
 use super::Jailed;
 use crate::capabilities::Capabilities;
-use crate::cause::Cause;
 use crate::error::{Error, Fault, Step};
+use crate::hints::cause::Cause;
 use crate::jail::Entered;
 use crate::linux::{Before, RunAs, Seal, Sealing, User, Way, explain, run_steps};
 use crate::protection::{InForce, Protection, SessionKeyring};

@@ -8,9 +8,9 @@ use rustix::fd::AsRawFd as _;
 use rustix::fs::{CWD, readlinkat_raw, stat, statfs};
 use rustix::io::Errno;
 
-use super::proc;
-use super::syscall::{call, soft_limit};
 use crate::error::Fault;
+use crate::linux::proc;
+use crate::linux::syscall::{call, soft_limit};
 use crate::text::{c_str, digits, number};
 
 /// Calls `each` with every number that may be an open descriptor, until `each` fails: with 0, 1, 2

@@ -1,12 +1,12 @@
 //! The options of a jail that only Linux has.
 
 #[cfg(feature = "files")]
-use super::files::COPIER;
-#[cfg(feature = "files")]
 use crate::files::{Files, NamedFile};
 use crate::jail::Jail;
 #[cfg(feature = "userns")]
 use crate::jail::{IdMap, UserNamespace};
+#[cfg(feature = "files")]
+use crate::linux::roots::files::COPIER;
 #[cfg(any(feature = "detached", feature = "failfs"))]
 use crate::root::Root;
 #[cfg(any(feature = "detached", feature = "failfs"))]

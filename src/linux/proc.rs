@@ -12,12 +12,12 @@ use crate::error::Fault;
 use crate::text::number;
 
 /// Opens a directory.
-pub(super) fn open_directory(from: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_directory(from: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     open(from, path, OFlags::DIRECTORY)
 }
 
 /// Opens a directory or a file.
-pub(super) fn open(from: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+pub(crate) fn open(from: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let file = openat(from, path, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty())?;
     if is_procfs(&fstatfs(&file)?) { Ok(file) } else { Err(Errno::IO) }
 }
@@ -31,7 +31,7 @@ pub fn is_procfs(file_system: &StatFs) -> bool {
 
 /// Calls `each` with the name of every entry of any directory, except "." and "..", until `each`
 /// fails. Entries that come or go meanwhile may be missed.
-pub(super) fn list(directory: &OwnedFd, each: &mut dyn FnMut(&CStr) -> Result<(), Fault>) -> Result<(), Fault> {
+pub(crate) fn list(directory: &OwnedFd, each: &mut dyn FnMut(&CStr) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut buffer = [MaybeUninit::uninit(); 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(entry) = entries.next() {
@@ -44,22 +44,22 @@ pub(super) fn list(directory: &OwnedFd, each: &mut dyn FnMut(&CStr) -> Result<()
 }
 
 /// Reads the first bytes of an open file.
-pub(super) fn read_start(file: &OwnedFd, text: &mut [u8]) -> Result<(), Errno> {
+pub(crate) fn read_start(file: &OwnedFd, text: &mut [u8]) -> Result<(), Errno> {
     pread(file, text, 0).map(drop)
 }
 
 /// Returns whether there is such a file.
-pub(super) fn exists(path: &CStr) -> bool {
+pub(crate) fn exists(path: &CStr) -> bool {
     statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).is_ok()
 }
 
 /// Returns the number in a file, for example of a sysctl.
-pub(super) fn number_in(path: &CStr) -> Option<u32> {
+pub(crate) fn number_in(path: &CStr) -> Option<u32> {
     number(text(path, &mut [0; 32])?.trim_ascii())
 }
 
 /// Returns the first bytes of a file.
-pub(super) fn text<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+pub(crate) fn text<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let length = read(&file, &mut *buffer).ok()?;
     buffer.get(..length)

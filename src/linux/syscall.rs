@@ -8,8 +8,8 @@ use linux_raw_sys::general::__NR_prlimit64;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
 
-use super::user::Gid;
 use crate::libc::errno;
+use crate::linux::user::ids::Gid;
 
 unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;
@@ -76,7 +76,7 @@ pub(crate) unsafe fn variable<'e>(name: &CStr) -> Option<&'e CStr> {
 /// # Errors
 ///
 /// `EINVAL`: there are more than the list, which is not empty, has places for.
-pub(super) fn supplementary_groups(list: &mut [Gid]) -> Result<usize, Errno> {
+pub(crate) fn supplementary_groups(list: &mut [Gid]) -> Result<usize, Errno> {
     // SAFETY: the size that is passed is that of the list.
     let count = unsafe { getgroups(c_int::try_from(list.len()).unwrap_or(c_int::MAX), list.as_mut_ptr()) };
     usize::try_from(count).map_err(|_| errno())

@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
 use rustix::thread::{Timespec, gettid, nanosleep};
 
-use super::proc;
-use super::unshare::{Share, unshare};
-use crate::cause::ThreadNames;
 use crate::error::Fault;
+use crate::hints::cause::ThreadNames;
+use crate::linux::proc;
+use crate::linux::unshare::{Share, unshare};
 use crate::text::number;
 
 /// Checks that the process has one thread and shares its memory with no other process. If checking
@@ -69,7 +69,7 @@ pub(crate) fn another_thread_lives() -> Option<bool> {
 }
 
 /// Returns the names of the first threads that are not this one.
-pub(super) fn other_threads() -> ThreadNames {
+pub(crate) fn other_threads() -> ThreadNames {
     let mut names = ThreadNames::default();
     let mut places = names.0.iter_mut();
     let own = gettid().as_raw_nonzero().get().unsigned_abs();
@@ -111,7 +111,7 @@ fn field(stat: &OwnedFd, place: usize) -> Result<Option<u32>, Errno> {
 
 /// Checks that there is still one thread. `stat` is `Some` only where a filter refuses `unshare`;
 /// in a fork it is the parent's.
-pub(super) fn still_alone(stat: Option<&(Pid, OwnedFd)>) -> Result<(), Fault> {
+pub(crate) fn still_alone(stat: Option<&(Pid, OwnedFd)>) -> Result<(), Fault> {
     match stat.filter(|(pid, _)| *pid == getpid()) {
         Some((_, stat)) if is_alone(stat) => Ok(()),
         Some(_) => Err(Errno::INVAL.into()),

@@ -5,7 +5,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// What this crate unshares. None of it takes a descriptor away from a thread that uses it.
 #[derive(Clone, Copy)]
-pub(super) enum Share {
+pub(crate) enum Share {
     /// Nothing, which the kernel itself never refuses.
     Nothing,
     /// The memory: fails if anything shares it.
@@ -19,7 +19,7 @@ pub(super) enum Share {
 
 /// Calls `unshare(2)`, which rustix has as an unsafe function only.
 #[allow(unsafe_code, reason = "rustix has no safe one")]
-pub(super) fn unshare(share: Share) -> Result<(), Errno> {
+pub(crate) fn unshare(share: Share) -> Result<(), Errno> {
     const CLONE_VM: u32 = 0x100; // linux/sched.h; rustix has no name for it
     const EMPTY_MNTNS: u32 = 0x0010_0000; // linux/sched.h, UNSHARE_EMPTY_MNTNS
     let flags = match share {

@@ -8,8 +8,8 @@ use core::{ptr, slice};
 
 use autochroot::for_the_launcher::{bounding_set, is_procfs, securebits_are_locked, syscall, with_groups};
 use autochroot::{
-    Capabilities, Cause, Error, Gid, Jail, Jailed, OpenDirectories, Protection, Root, Seal, Sealed, SessionKeyring,
-    Uid, UserError,
+    Capabilities, Cause, Error, Gid, Jail, Jailed, OpenDirectories, Protection, Seal, Sealed, SessionKeyring, Uid,
+    UserError,
 };
 #[cfg(feature = "userns")]
 use autochroot::{IdMap, UserNamespace};
@@ -366,10 +366,10 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
     let keyring = sealed.map_or(jailed.session_keyring(), Sealed::session_keyring);
     stream.line("keyring", &Shown(keyring));
     // Without a jail and a seal nothing is checked.
-    let alone = sealed.is_some() || jailed.root() != Root::Unjailed;
+    let alone = sealed.is_some() || jailed.root().is_jail();
     stream.line("threads", &if alone { "1" } else { NOT_CHECKED });
     stream.line("shared", &if jailed.is_unshared() { "no" } else { NOT_CHECKED });
     // The launcher has checked the descriptors that PROGRAM keeps, unless it keeps all.
-    let by_launcher = jailed.root() != Root::Unjailed && jailed.open_directories() == OpenDirectories::NotChecked;
+    let by_launcher = jailed.root().is_jail() && jailed.open_directories() == OpenDirectories::NotChecked;
     stream.line("io-uring", &if by_launcher || jailed.rings_checked() { "none" } else { NOT_CHECKED });
 }

@@ -52,13 +52,13 @@ pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream
     stream.line("mode", &mode);
     // The library makes no check if the launcher has checked every descriptor that PROGRAM keeps.
     match jailed.open_directories() {
-        OpenDirectories::NotChecked if root != Root::Unjailed => stream.line("open-directories", &"none"),
+        OpenDirectories::NotChecked if root.is_jail() => stream.line("open-directories", &"none"),
         told => stream.line("open-directories", &Shown(told)),
     }
-    if root == Root::Unjailed {
-        stream.line("entered", &"no");
-    } else {
+    if root.is_jail() {
         os::report_entered(jailed, &mut stream);
+    } else {
+        stream.line("entered", &"no");
     }
     if !os::ids_kept(jailed) {
         stream.line("identity", &"overflow");
@@ -69,9 +69,9 @@ pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream
     }
     os::report_groups(&mut stream);
     os::report_privileges(inside, &mut stream);
-    stream.line("jailed", &if root == Root::Unjailed { "no" } else { "yes" });
+    stream.line("jailed", &if root.is_jail() { "yes" } else { "no" });
     if stream.flush() || stream.is_err() {
-        Ok(root != Root::Unjailed)
+        Ok(root.is_jail())
     } else {
         fail!(FAILED, "cannot write to standard output")
     }

@@ -11,7 +11,7 @@ use crate::elf::EM_CURRENT;
 
 /// The last instructions of the program, counted from its end, to which the rules jump.
 #[derive(Clone, Copy)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Allow,
     Refuse,
     Missing,
@@ -24,7 +24,7 @@ pub(super) enum Answer {
 
 /// Which uses of a call are refused.
 #[derive(Clone, Copy)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     Always(Answer),
     /// `ioctl` commands that type into a terminal.
     Terminals,
@@ -63,7 +63,7 @@ const COUNT: usize = RULES.len();
 
 /// The numbers of the calls in one ABI.
 #[derive(Clone, Copy)]
-pub(super) struct Calls([u32; COUNT]);
+pub(crate) struct Calls([u32; COUNT]);
 
 calls! {
     __NR_add_key           => 248, 286, 217, 309, Always(Refuse);
@@ -99,9 +99,9 @@ const _: () = {
 };
 
 /// An ABI, as in `seccomp_data`: the number of the machine in ELF, and the bits of `linux/audit.h`.
-pub(super) struct Abi {
-    pub(super) audit_arch: u32,
-    pub(super) calls: Calls,
+pub(crate) struct Abi {
+    pub(crate) audit_arch: u32,
+    pub(crate) calls: Calls,
 }
 
 const WIDE: u32 = 0x8000_0000;
@@ -118,7 +118,7 @@ const NATIVE_AUDIT_ARCH: u32 = match EM_CURRENT {
 const _: () = assert!(!cfg!(all(target_arch = "x86_64", target_pointer_width = "32")), "x32 is not supported");
 
 #[allow(clippy::decimal_bitwise_operands, reason = "the numbers of the machines are written so")]
-pub(super) const ABIS: &[Abi] = &[
+pub(crate) const ABIS: &[Abi] = &[
     Abi { audit_arch: NATIVE_AUDIT_ARCH, calls: NATIVE },
     #[cfg(target_arch = "x86_64")]
     Abi { audit_arch: 3 | LITTLE_ENDIAN, calls: I386 },
@@ -131,10 +131,10 @@ pub(super) const ABIS: &[Abi] = &[
 ];
 
 #[allow(clippy::decimal_bitwise_operands, reason = "as above")]
-pub(super) const AUDIT_ARCH_X86_64: u32 = 62 | WIDE | LITTLE_ENDIAN;
+pub(crate) const AUDIT_ARCH_X86_64: u32 = 62 | WIDE | LITTLE_ENDIAN;
 
 /// The numbers of x32 have this bit, under the ABI of `x86_64`.
-pub(super) const X32: u32 = 0x4000_0000;
+pub(crate) const X32: u32 = 0x4000_0000;
 
 #[allow(clippy::indexing_slicing, reason = "at compile time")]
 impl Calls {
@@ -148,7 +148,7 @@ impl Calls {
     }
 
     /// Returns the rules in the order of the numbers.
-    pub(super) const fn rules(self) -> [(u32, Rule); COUNT] {
+    pub(crate) const fn rules(self) -> [(u32, Rule); COUNT] {
         let mut rules = [(0, RULES[0]); COUNT];
         let mut count = 0;
         while count < COUNT {

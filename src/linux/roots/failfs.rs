@@ -5,8 +5,8 @@ use linux_raw_sys::general::{__NR_close_range, __NR_fchdir};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
-use super::syscall::call;
 use crate::error::Fault;
+use crate::linux::syscall::call;
 
 /// The number that stands for the root of failfs in place of a descriptor, see `linux/fcntl.h`.
 const FD_FAILFS_ROOT: usize = usize::MAX - 10003; // -10004

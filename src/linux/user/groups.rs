@@ -6,8 +6,8 @@ use core::ptr;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-use super::syscall::supplementary_groups;
-use super::user::{Gid, sort};
+use crate::linux::syscall::supplementary_groups;
+use crate::linux::user::ids::{Gid, sort};
 
 /// Calls `see` with the supplementary groups, sorted. Not part of the API.
 ///
@@ -20,7 +20,7 @@ pub fn with_groups(see: &mut dyn FnMut(&[Gid])) -> Result<(), Errno> {
 
 /// Calls `see` with the supplementary groups of the process, and with `others`, both sorted.
 /// Searching an unsorted list for each entry of the other takes seconds where there are 65536.
-pub(super) fn with_both(others: &[Gid], see: &mut dyn FnMut(&[Gid], &[Gid])) -> Result<(), Errno> {
+pub(crate) fn with_both(others: &[Gid], see: &mut dyn FnMut(&[Gid], &[Gid])) -> Result<(), Errno> {
     match fill(&mut [Gid::ROOT; 128], others, see) {
         Err(Errno::INVAL) => {} // more in both lists together
         filled => return filled,
@@ -51,7 +51,7 @@ fn fill(room: &mut [Gid], others: &[Gid], see: &mut dyn FnMut(&[Gid], &[Gid])) -
 }
 
 /// Returns whether the process has these supplementary groups and no others, in any order.
-pub(super) fn groups_are(wanted: &[Gid]) -> Result<bool, Errno> {
+pub(crate) fn groups_are(wanted: &[Gid]) -> Result<bool, Errno> {
     let mut are_the_same = false;
     with_both(wanted, &mut |own, wanted| are_the_same = own == wanted)?;
     Ok(are_the_same)

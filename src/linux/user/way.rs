@@ -3,12 +3,12 @@
 use rustix::process::{Gid as RawGid, Uid as RawUid};
 use rustix::thread::{CapabilitySet, capabilities, set_thread_res_gid, set_thread_res_uid};
 
-use super::cause::{denies_setgroups, explain, is_unmapped, may_show_overflow_ids, missing_of};
-use super::groups::with_both;
-use super::syscall::{group_ids, user_ids};
-use super::user::{Gid, User};
-use crate::cause::Cause;
 use crate::error::{Error, Fault, Residue, Step};
+use crate::hints::cause::Cause;
+use crate::hints::explain::{denies_setgroups, explain, is_unmapped, may_show_overflow_ids, missing_of};
+use crate::linux::syscall::{group_ids, user_ids};
+use crate::linux::user::groups::with_both;
+use crate::linux::user::ids::{Gid, User};
 
 /// An id that a user namespace does not map shows as this one.
 const OVERFLOW: u32 = 65534;

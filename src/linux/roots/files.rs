@@ -15,11 +15,11 @@ use rustix::mount::{fsconfig_reconfigure, fsconfig_set_flag};
 use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::detached;
-use super::proc::list;
-use super::syscall::soft_limit;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::files::{Contents, Copier, Filling, MOST_BYTES, NamedFile, Source, Sources, check};
+use crate::linux::proc::list;
+use crate::linux::roots::detached;
+use crate::linux::syscall::soft_limit;
 use crate::text::c_str;
 
 /// The largest size of a page.

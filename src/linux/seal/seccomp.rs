@@ -9,24 +9,24 @@ use linux_raw_sys::general::{__NR_seccomp, __NR_setns};
 use linux_raw_sys::if_tun::sock_fprog;
 use rustix::io::Errno;
 
-use super::syscall::call;
 use crate::error::Fault;
+use crate::linux::syscall::call;
 use calls::Answer;
 use program::{ALLOW, LENGTH, MISSING, PROGRAM, REFUSE};
 
 /// What a filter allows.
 #[derive(Clone, Copy)]
-pub(super) struct Leave {
+pub(crate) struct Leave {
     /// `io_uring`.
-    pub(super) rings: bool,
+    pub(crate) rings: bool,
     /// `ptrace` and its like, which Landlock restricts more precisely.
-    pub(super) tracing: bool,
+    pub(crate) tracing: bool,
     /// New user namespaces, which the kernel refuses to every process in a chroot.
-    pub(super) user_namespaces: bool,
+    pub(crate) user_namespaces: bool,
 }
 
 /// Returns whether the kernel has filters of this kind, by a call without effect.
-pub(super) fn is_available() -> bool {
+pub(crate) fn is_available() -> bool {
     const SECCOMP_GET_ACTION_AVAIL: usize = 2;
     let action = REFUSE & 0xffff_0000;
     // SAFETY: the call reads one word.
@@ -35,7 +35,7 @@ pub(super) fn is_available() -> bool {
 
 /// Installs the filter, for good. Requires `no_new_privs`. Returns false if the kernel has no
 /// filters, or an outer filter refuses another.
-pub(super) fn install(leave: Leave) -> Result<bool, Fault> {
+pub(crate) fn install(leave: Leave) -> Result<bool, Fault> {
     const SECCOMP_SET_MODE_FILTER: usize = 1;
     /// Without it, kernels before 5.16 slow the whole program down, against attacks on its
     /// speculation (Linux 4.17).
@@ -63,7 +63,7 @@ pub(super) fn install(leave: Leave) -> Result<bool, Fault> {
 }
 
 /// Checks that the filter is in force, by a call that it refuses and that has no effect.
-pub(super) fn verify() -> Result<(), Fault> {
+pub(crate) fn verify() -> Result<(), Fault> {
     // SAFETY: there is no descriptor -1, so the call has no effect.
     match unsafe { call(__NR_setns, [usize::MAX, 0, 0, 0]) } {
         Err(Errno::PERM) => Ok(()),

@@ -14,8 +14,8 @@ use linux_raw_sys::landlock::{
 use rustix::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use rustix::io::Errno;
 
-use super::syscall::call;
 use crate::files::Contents;
+use crate::linux::syscall::call;
 
 // The layout of the structures, on every processor.
 const _: () = {
@@ -27,16 +27,16 @@ const _: () = {
 const NEWEST: c_int = 9;
 
 /// The first version that can log what it refuses to a program executed later (Linux 6.15).
-pub(super) const LOGS: c_int = 7;
+pub(crate) const LOGS: c_int = 7;
 
 /// Returns the version of Landlock that is used, or `None` if the kernel or this build has none.
-pub(super) fn abi() -> Option<c_int> {
+pub(crate) fn abi() -> Option<c_int> {
     if cfg!(feature = "landlock") { query().ok() } else { None }
 }
 
 /// Returns the version of Landlock. Fails with `ENOSYS` if the kernel was built without it, and
 /// with `EOPNOTSUPP` if it is disabled at boot.
-pub(super) fn query() -> Result<c_int, Errno> {
+pub(crate) fn query() -> Result<c_int, Errno> {
     // SAFETY: the call takes no pointer then.
     unsafe { call(__NR_landlock_create_ruleset, [0, 0, LANDLOCK_CREATE_RULESET_VERSION as usize, 0]) }
         .map(|abi| abi.min(NEWEST))
@@ -62,7 +62,7 @@ const fn scopes(abi: c_int) -> u64 {
 
 /// Makes a ruleset that refuses every access to the file system that version `abi` knows, and
 /// signals and abstract sockets to processes outside. The network is not restricted.
-pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
+pub(crate) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
     let ruleset =
         landlock_ruleset_attr { handled_access_fs: accesses(abi), handled_access_net: 0, scoped: scopes(abi) };
     // A kernel refuses a size with fields that it does not know.
@@ -80,7 +80,7 @@ pub(super) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
 
 /// Allows executing, and therefore reading, the file that `fd` is open on. A file that is on no
 /// mounted file system, such as a `memfd_create`, can have no rule (`EBADFD`) and needs none.
-pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
+pub(crate) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
     match allow(ruleset, fd, (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE).into()) {
         Err(Errno::BADFD) => Ok(()),
         allowed => allowed,
@@ -89,14 +89,14 @@ pub(super) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
 
 /// Allows to list an empty root, because some programs fail if they cannot. If the root has files,
 /// they can be read, and devices written to.
-pub(super) fn allow_contents(ruleset: &OwnedFd, root: c_int, contents: Option<Contents>) -> Result<(), Errno> {
+pub(crate) fn allow_contents(ruleset: &OwnedFd, root: c_int, contents: Option<Contents>) -> Result<(), Errno> {
     let read = if contents.is_some() { LANDLOCK_ACCESS_FS_READ_FILE } else { 0 };
     let write = if contents.is_some_and(|contents| contents.devices) { LANDLOCK_ACCESS_FS_WRITE_FILE } else { 0 };
     allow(ruleset, root, (LANDLOCK_ACCESS_FS_READ_DIR | read | write).into())
 }
 
 /// Allows everything beneath the directory that `fd` is open on.
-pub(super) fn allow_beneath(ruleset: &OwnedFd, fd: c_int, abi: c_int) -> Result<(), Errno> {
+pub(crate) fn allow_beneath(ruleset: &OwnedFd, fd: c_int, abi: c_int) -> Result<(), Errno> {
     allow(ruleset, fd, accesses(abi))
 }
 
@@ -110,7 +110,7 @@ fn allow(ruleset: &OwnedFd, fd: c_int, access: u64) -> Result<(), Errno> {
 
 /// Enforces the ruleset on this thread, for good. Needs `no_new_privs`. The kernel logs what is
 /// refused before an exec; with `log` also what is refused after it.
-pub(super) fn restrict_self(ruleset: &OwnedFd, log: bool) -> Result<(), Errno> {
+pub(crate) fn restrict_self(ruleset: &OwnedFd, log: bool) -> Result<(), Errno> {
     let flags = if log { LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON } else { 0 };
     // SAFETY: the call takes no pointer.
     unsafe { call(__NR_landlock_restrict_self, [raw(ruleset), flags as usize, 0, 0]) }.map(drop)

@@ -5,15 +5,15 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, SecureComputingMode, capabilities, secure_computing_mode};
 
-use super::apparmor::{confines_this_process, restricts_user_namespaces};
-use super::landlock;
-use super::proc::{exists, number_in, text};
-use super::threads::{another_thread_lives, only_thread, other_threads, unshare_is_filtered};
-use super::user::Gid;
 use crate::capabilities::Capabilities;
-use crate::cause::Cause;
 use crate::error::{Error, Fault, Step};
 use crate::features::HINTS;
+use crate::hints::cause::Cause;
+use crate::linux::apparmor::{confines_this_process, restricts_user_namespaces};
+use crate::linux::proc::{exists, number_in, text};
+use crate::linux::seal::landlock;
+use crate::linux::threads::{another_thread_lives, only_thread, other_threads, unshare_is_filtered};
+use crate::linux::user::ids::Gid;
 use crate::protection::Protection;
 use crate::text::number;
 
@@ -153,17 +153,17 @@ fn not_that_user(step: Step, errno: Errno) -> Option<Cause> {
 }
 
 /// Returns which of these capabilities are not effective, as a cause.
-pub(super) fn missing(needed: CapabilitySet) -> Option<Cause> {
+pub(crate) fn missing(needed: CapabilitySet) -> Option<Cause> {
     missing_of(needed - capabilities(None).ok()?.effective)
 }
 
 /// Returns these missing capabilities as a cause.
-pub(super) fn missing_of(missing: CapabilitySet) -> Option<Cause> {
+pub(crate) fn missing_of(missing: CapabilitySet) -> Option<Cause> {
     (!missing.is_empty()).then(|| Cause::MissingCapabilities(Capabilities::from_bits(missing.bits())))
 }
 
 /// Returns whether a seccomp filter is in force, which may fail any call with any errno.
-pub(super) fn filtered() -> bool {
+pub(crate) fn filtered() -> bool {
     secure_computing_mode() == Ok(SecureComputingMode::Filter)
 }
 
@@ -250,7 +250,7 @@ fn is_chrooted() -> bool {
 
 /// Returns whether the user id or a group id is not mapped in the user namespace that the process
 /// is in.
-pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
+pub(crate) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
     let mut buffer = [0; 1024];
     // If the map does not fit, nothing is known.
     let lacks = |map: Option<&[u8]>, id| map.is_some_and(|map| map.len() < 1024 && !maps(map, id));
@@ -263,7 +263,7 @@ pub(super) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
 
 /// Returns whether the user namespace that the process is in leaves ids unmapped, which show as the
 /// overflow id.
-pub(super) fn may_show_overflow_ids() -> bool {
+pub(crate) fn may_show_overflow_ids() -> bool {
     // Without /proc it is not known.
     let is_partial = |map| text(map, &mut [0; 64]).is_none_or(|map| !maps(map, u32::MAX - 1));
     is_partial(c"/proc/self/uid_map") || is_partial(c"/proc/self/gid_map")
@@ -282,6 +282,6 @@ fn maps(map: &[u8], id: u32) -> bool {
 }
 
 /// Returns whether the user namespace that the process is in denies `setgroups`.
-pub(super) fn denies_setgroups() -> bool {
+pub(crate) fn denies_setgroups() -> bool {
     text(c"/proc/self/setgroups", &mut [0; 8]).is_some_and(|text| text.starts_with(b"deny"))
 }

@@ -10,9 +10,9 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
 };
 
-use super::syscall::user_ids;
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
+use crate::linux::syscall::user_ids;
 
 /// `NOROOT`, `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, not `KEEP_CAPS`, and the lock of each.
 const SECUREBITS: u32 = 0b1110_1111;

@@ -21,7 +21,7 @@ const RESTRICTED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(Mount
 
 /// Mounts a tmpfs nowhere that can be filled with this many bytes. Returns the descriptor that
 /// makes it read-only, and the one of its root.
-pub(super) fn mount_to_fill(bytes: u32, devices: bool) -> Result<(OwnedFd, OwnedFd), Fault> {
+pub(crate) fn mount_to_fill(bytes: u32, devices: bool) -> Result<(OwnedFd, OwnedFd), Fault> {
     let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&tmpfs, c"size", c_str(digits(bytes).trim_ascii_start(), &mut [0; 12])?)?;
     fsconfig_create(&tmpfs)?;

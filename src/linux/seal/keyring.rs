@@ -4,7 +4,7 @@
 use linux_raw_sys::general::__NR_keyctl;
 use rustix::io::Errno;
 
-use super::syscall::call;
+use crate::linux::syscall::call;
 use crate::protection::SessionKeyring;
 
 /// Gives the process a session keyring of its own, which cannot be undone.
@@ -21,7 +21,7 @@ pub(crate) fn join() -> SessionKeyring {
 
 /// Returns whether the kernel has keyrings, and no filter refuses them, by the number of the
 /// keyring in use.
-pub(super) fn is_available() -> bool {
+pub(crate) fn is_available() -> bool {
     const KEYCTL_GET_KEYRING_ID: usize = 0;
     const KEY_SPEC_SESSION_KEYRING: usize = usize::MAX - 2; // -3
     // SAFETY: the call takes no pointer.

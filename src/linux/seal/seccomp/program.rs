@@ -18,10 +18,10 @@ const _: () = {
     assert!(size_of::<sock_fprog>() == 2 * size_of::<usize>() && offset_of!(sock_fprog, filter) == size_of::<usize>());
 };
 
-pub(super) const ALLOW: u32 = 0x7fff_0000;
-pub(super) const REFUSE: u32 = errno(Errno::PERM);
+pub(crate) const ALLOW: u32 = 0x7fff_0000;
+pub(crate) const REFUSE: u32 = errno(Errno::PERM);
 /// With this errno a program tries another call, as the C library does without `clone3`.
-pub(super) const MISSING: u32 = errno(Errno::NOSYS);
+pub(crate) const MISSING: u32 = errno(Errno::NOSYS);
 
 const fn errno(errno: Errno) -> u32 {
     0x0005_0000 | errno.raw_os_error().unsigned_abs()
@@ -149,10 +149,10 @@ const fn assemble() -> Assembler {
     program
 }
 
-pub(super) const LENGTH: usize = MOST - assemble().start;
+pub(crate) const LENGTH: usize = MOST - assemble().start;
 
 #[allow(clippy::indexing_slicing, reason = "at compile time")]
-pub(super) static PROGRAM: [sock_filter; LENGTH] = {
+pub(crate) static PROGRAM: [sock_filter; LENGTH] = {
     let whole = assemble();
     let mut program = [whole.code[MOST - 1]; LENGTH];
     let mut n = 0;

@@ -8,11 +8,11 @@ use rustix::io::{Errno, read};
 use crate::text::number;
 
 /// The longest name that is found.
-pub(super) const NAME: usize = 256;
+pub(crate) const NAME: usize = 256;
 
 /// One of the two files.
 #[derive(Clone, Copy)]
-pub(super) enum Accounts {
+pub(crate) enum Accounts {
     Passwd,
     Group,
 }
@@ -25,7 +25,7 @@ impl Accounts {
         }
     }
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Accounts::Passwd => "/etc/passwd",
             Accounts::Group => "/etc/group",
@@ -34,7 +34,7 @@ impl Accounts {
 
     /// Calls `each` with the entries, until it returns true. A missing file has no entries.
     /// `member` is the group member to look for.
-    pub(super) fn each(self, member: &[u8], each: &mut dyn FnMut(&Line) -> bool) -> Result<(), Errno> {
+    pub(crate) fn each(self, member: &[u8], each: &mut dyn FnMut(&Line) -> bool) -> Result<(), Errno> {
         match self.read(member, each) {
             Err(Errno::NOENT) => Ok(()),
             read => read,
@@ -69,17 +69,17 @@ impl Accounts {
 }
 
 /// The fields of a line that are needed, see `passwd(5)` and `group(5)`.
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Counted from 1.
-    pub(super) number: u32,
+    pub(crate) number: u32,
     colons: usize,
-    pub(super) name: Text<NAME>,
+    pub(crate) name: Text<NAME>,
     third: Text<10>,
     fourth: Text<10>,
     /// A member of a group, while it is read.
     token: Text<NAME>,
     /// The group has the member that was looked for.
-    pub(super) has_member: bool,
+    pub(crate) has_member: bool,
     /// The line holds a byte that is invalid there: a NUL, a blank at the start, or in the name a
     /// comma or a control character.
     is_bad: bool,
@@ -140,26 +140,26 @@ impl Line {
     }
 
     /// Returns the id that a C library may read in the third field, which need not be well-formed.
-    pub(super) fn seeming_id(&self) -> Option<u32> {
+    pub(crate) fn seeming_id(&self) -> Option<u32> {
         let text = self.third.get()?.trim_ascii();
         number(text.strip_prefix(b"+").unwrap_or(text))
     }
 
     /// Returns the user id and group id, if the line of `/etc/passwd` is well-formed: an id
     /// consists of digits.
-    pub(super) fn login(&self) -> Option<(u32, u32)> {
+    pub(crate) fn login(&self) -> Option<(u32, u32)> {
         if self.is_bad || self.colons < 6 { None } else { self.id().zip(number(self.fourth.get()?)) }
     }
 
     /// Returns the group id, if the line of `/etc/group` is well-formed.
-    pub(super) fn group(&self) -> Option<u32> {
+    pub(crate) fn group(&self) -> Option<u32> {
         if self.is_bad || self.colons < 3 { None } else { self.id() }
     }
 }
 
 /// A text of at most `MOST` bytes. A longer one is lost.
 #[derive(Clone, Copy)]
-pub(super) struct Text<const MOST: usize> {
+pub(crate) struct Text<const MOST: usize> {
     bytes: [u8; MOST],
     length: usize,
 }
@@ -182,7 +182,7 @@ impl<const MOST: usize> Text<MOST> {
         self.push(byte);
     }
 
-    pub(super) fn get(&self) -> Option<&[u8]> {
+    pub(crate) fn get(&self) -> Option<&[u8]> {
         self.bytes.get(..self.length)
     }
 }

@@ -6,9 +6,9 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::root::PATH_DIRECTORY;
-use super::syscall::{is_secure_execution, variable};
 use crate::error::Fault;
+use crate::linux::roots::checks::PATH_DIRECTORY;
+use crate::linux::syscall::{is_secure_execution, variable};
 
 /// `GRND_INSECURE` (Linux 5.6) does not wait for the entropy pool, so that an `/init` is not held
 /// up.

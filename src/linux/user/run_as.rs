@@ -10,16 +10,16 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
-use super::groups::groups_are;
-use super::keyring;
-use super::privileges::{
-    check_held, empty_bounding_set_if_allowed, held_capabilities, hold_only, lock_securebits_if_allowed, raise_ambient,
-};
-use super::threads::still_alone;
-use super::user::{Gid, Uid, User};
-use super::way::Way;
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, Step, actions};
+use crate::linux::seal::keyring;
+use crate::linux::seal::privileges::{
+    check_held, empty_bounding_set_if_allowed, held_capabilities, hold_only, lock_securebits_if_allowed, raise_ambient,
+};
+use crate::linux::threads::still_alone;
+use crate::linux::user::groups::groups_are;
+use crate::linux::user::ids::{Gid, Uid, User};
+use crate::linux::user::way::Way;
 use crate::protection::SessionKeyring;
 
 /// Not a valid id: to the system calls it means "leave it as it is".

@@ -1,0 +1,290 @@
+//! The seal: what a process in the jail gives up for good (Linux).
+
+use core::marker::PhantomData;
+#[cfg(feature = "std")]
+use std::os::fd::BorrowedFd;
+
+use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use crate::capabilities::Capabilities;
+use crate::error::{Fault, Step, actions};
+use crate::files::Contents;
+use crate::hints::explain::filtered;
+use crate::linux::seal::keyring;
+use crate::linux::seal::privileges::{
+    bounding_set_is_empty, check_held, empty_bounding_set_if_allowed, held_capabilities, hold_only,
+    lock_securebits_if_allowed, may_set_privileges, raise_ambient, securebits_are_locked, set_no_new_privs,
+    verify_no_new_privs,
+};
+use crate::linux::seal::{landlock, seccomp};
+use crate::linux::threads::still_alone;
+use crate::protection::{InForce, Protection, SessionKeyring};
+use crate::root::Root;
+
+/// What a [seal](crate::Jailed::seal_with) leaves to the process, and what it requires (Linux).
+///
+/// By default a seal leaves only the capabilities that
+/// [`run_as_keeping`](crate::Jailed::run_as_keeping) or
+/// [`enter_as_keeping`](crate::Jail::enter_as_keeping) kept, and requires nothing.
+///
+/// ```standalone_crate
+/// # #[cfg(target_os = "linux")]
+/// # if cfg!(all(feature = "landlock", feature = "hints")) && autochroot::Protection::Landlock.cause().is_none() {
+/// use autochroot::{Jail, Protection, Seal};
+///
+/// let seal = Seal::new().require(Protection::Seccomp).require(Protection::Landlock);
+/// let _sealed = Jail::auto().enter()?.seal_with(seal)?;
+/// # }
+/// # Ok::<(), autochroot::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a Seal does nothing by itself"]
+pub struct Seal<'fd> {
+    /// The capabilities to keep. `None`: those that `run_as` kept.
+    pub(crate) keep: Option<Capabilities>,
+    pub(crate) execute: Option<i32>,
+    pub(crate) rings: bool,
+    pub(crate) log: bool,
+    /// A bit for each protection.
+    required: u8,
+    descriptor: PhantomData<&'fd ()>,
+}
+
+impl Seal<'_> {
+    /// Returns the default.
+    pub const fn new() -> Self {
+        Seal { keep: None, execute: None, rings: false, log: false, required: 0, descriptor: PhantomData }
+    }
+
+    /// Keeps these capabilities and no others. `run_as` and `enter_as` drop all that they are not
+    /// given to keep, so this only helps after [`enter`](crate::Jail::enter). With
+    /// [`allow_execute`](Seal::allow_execute) the program keeps them too.
+    pub const fn keep(mut self, capabilities: Capabilities) -> Self {
+        self.keep = Some(capabilities);
+        self
+    }
+
+    /// [`allow_execute`](Seal::allow_execute) without `std`. The descriptor must be open until the
+    /// seal is made. A closed one is an error of [`Step::Ruleset`](crate::Step::Ruleset).
+    pub const fn allow_execute_raw(mut self, fd: i32) -> Self {
+        self.execute = Some(fd);
+        self
+    }
+
+    /// Allows `io_uring`, for a program whose runtime is built on it. The filter does not see the
+    /// operations that the kernel does in a ring.
+    pub const fn allow_io_uring(mut self) -> Self {
+        self.rings = true;
+        self
+    }
+
+    /// Makes the kernel write to the audit log what Landlock refuses to a program that is executed
+    /// later. Requires Linux 6.15: on older kernels the seal fails before anything has changed.
+    pub const fn log_denials(mut self) -> Self {
+        self.log = true;
+        self
+    }
+
+    /// Makes it an error if this protection cannot be put in force. If possible, the error comes
+    /// before anything has changed.
+    pub const fn require(mut self, protection: Protection) -> Self {
+        self.required |= 1 << protection as u8;
+        self
+    }
+
+    fn required(self) -> impl Iterator<Item = Protection> {
+        Protection::ALL.into_iter().filter(move |protection| self.required & 1 << *protection as u8 != 0)
+    }
+}
+
+/// Descriptors as `std` has them.
+#[cfg(feature = "std")]
+impl<'fd> Seal<'fd> {
+    /// Allows the process to execute the program that this descriptor is open on. A descriptor
+    /// opened with `O_PATH` suffices.
+    ///
+    /// Landlock refuses every other file of a mounted file system. A process can always execute
+    /// what it puts into a `memfd_create`.
+    pub fn allow_execute(self, fd: BorrowedFd<'fd>) -> Self {
+        self.allow_execute_raw(fd.as_raw_fd())
+    }
+}
+
+actions! {
+    /// A step of a seal.
+    enum Give {
+        Threads => Threads,
+        Keep => CheckCapabilities,
+        Ruleset => Ruleset,
+        Require => Require,
+        NoNewPrivs => NoNewPrivs,
+        BoundingSet => BoundingSet,
+        Ambient => Ambient,
+        Securebits => Securebits,
+        DropCapabilities => DropCapabilities,
+        Keyring => Keyring,
+        Restrict => Restrict,
+        Filter => Filter,
+        Verify => Verify,
+    }
+}
+
+const _: () = assert!(Give::are_all_in(Sealing::CHECKS, Sealing::CHANGES), "a layer is never given");
+
+/// A seal that is being made.
+pub(crate) struct Sealing<'s> {
+    seal: Seal<'s>,
+    keep: Capabilities,
+    root: Root,
+    contents: Option<Contents>,
+    stat: Option<&'s (Pid, OwnedFd)>,
+    abi: Option<i32>,
+    ruleset: Option<OwnedFd>,
+    pub(crate) in_force: InForce,
+}
+
+impl<'s> Sealing<'s> {
+    /// The checks, which change nothing.
+    pub(crate) const CHECKS: &'static [Give] = &[Give::Threads, Give::Keep, Give::Ruleset, Give::Require];
+
+    /// The changes after the checks. The first change is one system call: if it fails, nothing has changed.
+    /// The filter comes last: it refuses calls that the steps before it make.
+    pub(crate) const CHANGES: &'static [Give] = &[
+        Give::NoNewPrivs,
+        Give::BoundingSet,
+        Give::Ambient,
+        Give::Securebits,
+        Give::DropCapabilities,
+        Give::Keyring,
+        Give::Restrict,
+        Give::Filter,
+        Give::Verify,
+    ];
+
+    /// Prepares the seal of a process with this root, these files and this session keyring. `stat`
+    /// is `/proc/self/stat`, to find threads where a filter refuses `unshare`.
+    pub(crate) const fn new(
+        seal: Seal<'s>,
+        keep: Capabilities,
+        root: Root,
+        contents: Option<Contents>,
+        keyring: SessionKeyring,
+        stat: Option<&'s (Pid, OwnedFd)>,
+    ) -> Self {
+        Sealing { seal, keep, root, contents, stat, abi: None, ruleset: None, in_force: InForce::nothing(keyring) }
+    }
+
+    pub(crate) fn perform(&mut self, step: Give) -> Result<(), Fault> {
+        match step {
+            Give::Threads => still_alone(self.stat),
+            Give::Keep => check_held(self.keep),
+            Give::Ruleset => self.make_ruleset(),
+            Give::Require => self.check_required(),
+            Give::NoNewPrivs => Ok(set_no_new_privs()?),
+            Give::BoundingSet => empty_bounding_set_if_allowed(self.keep),
+            Give::Ambient => raise_ambient(self.through_exec()),
+            Give::Securebits => lock_securebits_if_allowed(),
+            Give::DropCapabilities => Ok(hold_only(self.keep, self.through_exec())?),
+            Give::Keyring => {
+                if self.in_force.keyring != SessionKeyring::Own {
+                    self.in_force.keyring = keyring::join();
+                }
+                Ok(())
+            }
+            Give::Restrict => self.restrict(),
+            Give::Filter => self.install_filter(),
+            Give::Verify => self.verify(),
+        }
+    }
+
+    /// Returns the capabilities that the next program gets: none, if none may be executed.
+    const fn through_exec(&self) -> Capabilities {
+        if self.seal.execute.is_some() { self.keep } else { Capabilities::NONE }
+    }
+
+    /// Makes the ruleset before anything is changed, so that a lack of descriptors is found in
+    /// time.
+    fn make_ruleset(&mut self) -> Result<(), Fault> {
+        let abi = landlock::abi();
+        if self.seal.log && abi < Some(landlock::LOGS) {
+            return Err(Fault::NoLog);
+        }
+        let Some(abi) = abi else { return Ok(()) };
+        let ruleset = landlock::deny_all(abi)?;
+        let open_root = || openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let allowed = match self.root {
+            Root::Unlinked | Root::Detached => {
+                landlock::allow_contents(&ruleset, open_root()?.as_raw_fd(), self.contents)
+            }
+            // In failfs no path leads to a file.
+            Root::Failfs => Ok(()),
+            // The directory is there to be used.
+            Root::Directory | Root::Unjailed => landlock::allow_beneath(&ruleset, open_root()?.as_raw_fd(), abi),
+        };
+        match allowed {
+            // A filter refuses rules. Then there is no Landlock, as where a filter refuses it altogether.
+            Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => return Ok(()),
+            allowed => allowed?,
+        }
+        if let Some(program) = self.seal.execute {
+            landlock::allow_execute(&ruleset, program)?;
+        }
+        (self.abi, self.ruleset) = (Some(abi), Some(ruleset));
+        Ok(())
+    }
+
+    /// Checks that the required protections can be put in force, before anything has changed.
+    fn check_required(&self) -> Result<(), Fault> {
+        for protection in self.seal.required() {
+            let can_be = match protection {
+                Protection::BoundingSet => may_set_privileges()? || bounding_set_is_empty(self.keep)?,
+                Protection::Securebits => may_set_privileges()? || securebits_are_locked()?,
+                Protection::Landlock => self.ruleset.is_some(),
+                Protection::Seccomp => seccomp::is_available(),
+                Protection::Keyring => self.in_force.keyring == SessionKeyring::Own || keyring::is_available(),
+            };
+            if !can_be {
+                return Err(Fault::missing(protection));
+            }
+        }
+        Ok(())
+    }
+
+    fn restrict(&mut self) -> Result<(), Fault> {
+        if let Some(ruleset) = self.ruleset.take() {
+            landlock::restrict_self(&ruleset, self.seal.log)?;
+            self.in_force.landlock = self.abi;
+        }
+        Ok(())
+    }
+
+    fn install_filter(&mut self) -> Result<(), Fault> {
+        let was_filtered = self.in_force.landlock.is_none() && filtered();
+        self.in_force.seccomp = seccomp::install(seccomp::Leave {
+            rings: self.seal.rings,
+            tracing: self.in_force.landlock.is_some(),
+            user_namespaces: self.root.is_jail(),
+        })?;
+        self.in_force.outer_filter = was_filtered || !self.in_force.seccomp && filtered();
+        Ok(())
+    }
+
+    fn verify(&mut self) -> Result<(), Fault> {
+        if held_capabilities()? != self.keep {
+            return Err(Fault::Capabilities);
+        }
+        verify_no_new_privs()?;
+        if self.in_force.seccomp {
+            seccomp::verify()?;
+        }
+        self.in_force.bounding_set = bounding_set_is_empty(self.keep)?;
+        self.in_force.securebits = securebits_are_locked()?;
+        match self.seal.required().find(|protection| !self.in_force.has(*protection)) {
+            Some(missing) => Err(Fault::missing(missing)),
+            None => Ok(()),
+        }
+    }
+}
