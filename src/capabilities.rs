@@ -94,6 +94,15 @@ impl Capabilities {
     /// The empty set.
     pub const NONE: Capabilities = Capabilities(0);
 
+    /// The capabilities that can undo a jail, sealed or not. For the launcher.
+    #[doc(hidden)]
+    pub const UNDO_A_JAIL: Capabilities = Capabilities::SYS_ADMIN
+        .union(Capabilities::SYS_CHROOT)
+        .union(Capabilities::SYS_MODULE)
+        .union(Capabilities::SYS_RAWIO)
+        .union(Capabilities::SYS_BOOT)
+        .union(Capabilities::MKNOD);
+
     /// Returns the set with these bits: bit n stands for capability number n, whether it has a name
     /// or not.
     #[must_use]

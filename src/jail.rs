@@ -266,8 +266,7 @@ impl<'a> Jail<'a> {
 
     /// For the launcher alone: makes the directory of an `unlinked` root, which must be among the
     /// roots, in `parent`.
-    #[doc(hidden)]
-    pub const fn in_parent(mut self, parent: &'a [u8]) -> Self {
+    pub(crate) const fn in_parent(mut self, parent: &'a [u8]) -> Self {
         if self.auto {
             self.plan.roots = Roots::one(Root::Unlinked);
         }
@@ -305,7 +304,12 @@ impl<'a> Jail<'a> {
     }
 
     /// Refuses an option that does not go with the root, instead of ignoring it.
-    pub(crate) fn check_options(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Options`]
+    #[doc(hidden)]
+    pub fn check_options(&self) -> Result<(), Error> {
         let plan = self.plan;
         let fault = if self.not_in_a_list {
             Fault::NotInAList

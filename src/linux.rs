@@ -15,10 +15,10 @@ pub(crate) mod user;
 mod user_namespace;
 
 pub use proc::is_procfs;
-pub use roots::files::open_source;
+pub use roots::files::{check_files, open_source};
 pub use seal::layers::Seal;
 pub use user::groups::with_groups;
-pub use user::ids::{Gid, Uid, User, UserError};
+pub use user::ids::{Gid, Uid, User, UserError, user_and_group};
 
 pub(crate) use crate::hints::explain::explain;
 pub(crate) use descriptors::{descriptor_limit, each_open, is_a_ring};

@@ -13,9 +13,10 @@ use crate::text::debug_is_display;
 pub enum ParseError {
     /// The text is empty.
     Empty,
-    /// The text is neither one of the words nor an absolute path, or the parent is no absolute
-    /// path.
+    /// The text is neither one of the words nor an absolute path.
     NotAbsolute,
+    /// The parent is not an absolute path.
+    RelativeParent,
     /// The path has a NUL byte.
     Nul,
     /// The path has 4096 bytes or more.
@@ -35,6 +36,7 @@ impl fmt::Display for ParseError {
         f.write_str(match self {
             ParseError::Empty => "empty: auto, unlinked, detached, failfs, / or an absolute path is needed",
             ParseError::NotAbsolute => "neither auto, unlinked, detached, failfs, / nor an absolute path",
+            ParseError::RelativeParent => "the parent must be an absolute path",
             ParseError::Nul => "a path with a NUL byte",
             ParseError::TooLong => "a path of more than 4095 bytes",
             ParseError::NoParent => "a parent is for auto and unlinked only",
@@ -89,7 +91,22 @@ impl<'a> Jail<'a> {
         match rest.trim_ascii_start() {
             [] => Ok(jail),
             _ if !jail.plan.roots.all().any(|root| root.facts().has_parent) => Err(ParseError::NoParent),
-            parent => absolute(parent).map(|parent| jail.in_parent(parent)),
+            parent => jail.in_checked_parent(parent),
+        }
+    }
+}
+
+impl<'a> Jail<'a> {
+    /// [`unlinked_in`](Jail::unlinked_in) for this jail. For the launcher.
+    ///
+    /// # Errors
+    ///
+    /// The path is invalid.
+    #[doc(hidden)]
+    pub fn in_checked_parent(self, parent: &'a [u8]) -> Result<Self, ParseError> {
+        match absolute(parent) {
+            Err(ParseError::NotAbsolute) => Err(ParseError::RelativeParent),
+            parent => parent.map(|parent| self.in_parent(parent)),
         }
     }
 }

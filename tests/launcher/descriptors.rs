@@ -180,7 +180,7 @@ fn a_standard_descriptor_that_is_closed_or_not_kept_is_dev_null() {
         assert_fails(&output, 125, message);
         let output = autochroot(user).args(["--keep-fds=0,1", "/nowhere"]).output().unwrap();
         assert_fails(&output, 127, "/nowhere: not found");
-        let output = autochroot(user).args(["--keep-fds=0,1", "/bin/ls"]).output().unwrap();
+        let output = autochroot(user).args(["-q", "--keep-fds=0,1", "/bin/ls"]).output().unwrap();
         assert!(text(&output.stderr).starts_with("autochroot: /bin/ls: is not static"), "{output:?}");
         // What is printed by --check is not lost.
         let output = autochroot(user).args(["--keep-fds=0", "--check"]).output().unwrap();
@@ -237,7 +237,7 @@ fn a_descriptor_that_is_not_open_cannot_be_kept() {
                 .args(["-c", &format!("LISTEN_PID=$$ LISTEN_FDS='{bad}' exec \"$0\" \"$1\"")])
                 .arg(launcher())
                 .arg(payload());
-            let message = format!("LISTEN_FDS: \"{bad}\" is no number of descriptors");
+            let message = format!("LISTEN_FDS: \"{bad}\" is not a number of descriptors");
             assert_fails(&shell.output().unwrap(), 125, &message);
         }
     }

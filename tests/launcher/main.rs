@@ -50,7 +50,13 @@ fn assert_fails(output: &Output, status: i32, message: &str) {
     assert_eq!(text(&output.stdout), "");
 }
 
-/// Gives the file all capabilities that the process itself may pass on, or these.
+/// The same of a `--check`, which ends with a line that says so.
+#[track_caller]
+fn assert_is_no_jail(output: &Output, message: &str) {
+    let (line, last) = (text(&output.stderr), text(&output.stdout));
+    assert_eq!((line, last, output.status.code()), (&*format!("autochroot: {message}\n"), "jailed: no\n", Some(1)));
+}
+
 fn busybox() -> Option<&'static str> {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists())?;
     let output = run(plain(), [busybox, "true"]);

@@ -308,7 +308,7 @@ fn the_reason_is_named_why_a_program_is_not_executed() {
 fn with_failing_execveat(program: &str, errno: &str) -> Option<std::process::Output> {
     let mut strace = command(Path::new("strace"));
     strace.args(["-f", "-o/dev/null", "-e"]).arg(format!("inject=execveat:error={errno}:when=1"));
-    strace.arg(launcher()).args(["--no-seal", program]).current_dir("/").stdin(Stdio::null());
+    strace.arg(launcher()).args(["-q", "--no-seal", program]).current_dir("/").stdin(Stdio::null());
     match strace.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             skipped("no strace");

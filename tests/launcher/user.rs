@@ -466,7 +466,7 @@ fn a_user_outside_the_user_namespace_is_refused_and_the_own_one_is_not() {
         fs::write("/proc/self/uid_map", format!("0 {uid} 1")).unwrap();
         fs::write("/proc/self/setgroups", "deny").unwrap();
         fs::write("/proc/self/gid_map", format!("0 {gid} 1")).unwrap();
-        for options in [&["-u0:0"][..], &["-u0:0", "--no-seal"]] {
+        for options in [&["-u0:0"][..], &["-qu0:0", "--no-seal"]] {
             let output = start().args(options).arg(payload).arg("exit=3").output().unwrap();
             assert_eq!((crate::text(&output.stderr), output.status.code()), ("", Some(3)), "{options:?}");
         }

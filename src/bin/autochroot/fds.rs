@@ -12,13 +12,14 @@ use rustix::process::getpid;
 use crate::FAILED;
 use crate::files::Files;
 use crate::libc::Strings;
+use crate::options::List;
 use crate::os::{NULL_DEVICE, close_one_by_one, close_range, placeholder};
 use crate::output::{self, fail};
 
 /// The descriptors to keep, except `All` as ranges.
 pub(crate) enum Kept {
     All,
-    Listed(&'static [u8]),
+    Listed(List),
     /// 0, 1 and 2, and this many from 3 on.
     Standard(c_int),
 }
@@ -26,19 +27,26 @@ pub(crate) enum Kept {
 impl Kept {
     /// By default the standard descriptors and those of socket activation, `sd_listen_fds(3)`, if
     /// they are for this process.
-    pub(crate) fn of(list: Option<&'static [u8]>, environment: &Strings) -> Result<Kept, c_int> {
+    pub(crate) fn of(list: &List, environment: &Strings) -> Result<Kept, c_int> {
+        if list.is(b"all")? {
+            return Ok(Kept::All);
+        }
+        for part in list.parts() {
+            if descriptor(part).is_none() {
+                fail!(FAILED, "--keep-fds: \"%\" is not a file descriptor", part);
+            }
+        }
         let pid = environment.variable(b"LISTEN_PID").and_then(descriptor);
-        Ok(match list {
-            Some(b"all") => Kept::All,
-            Some(list) => Kept::Listed(list),
-            None if pid.is_some_and(|pid| pid == getpid().as_raw_nonzero().get()) => {
+        Ok(match () {
+            () if list.is_given() => Kept::Listed(list.clone()),
+            () if pid.is_some_and(|pid| pid == getpid().as_raw_nonzero().get()) => {
                 let more = environment.variable(b"LISTEN_FDS").unwrap_or(b"0");
                 match descriptor(more) {
                     Some(more) => Kept::Standard(more),
-                    None => fail!(FAILED, "LISTEN_FDS: \"%\" is no number of descriptors", more),
+                    None => fail!(FAILED, "LISTEN_FDS: \"%\" is not a number of descriptors", more),
                 }
             }
-            None => Kept::Standard(0),
+            () => Kept::Standard(0),
         })
     }
 
@@ -46,9 +54,7 @@ impl Kept {
     fn next(&self, least: c_int) -> Option<c_int> {
         match self {
             Kept::All => None,
-            Kept::Listed(list) => {
-                list.split(|&byte| byte == b',').filter_map(descriptor).filter(|&fd| fd >= least).min()
-            }
+            Kept::Listed(list) => list.parts().filter_map(descriptor).filter(|&fd| fd >= least).min(),
             Kept::Standard(more) => Some(least).filter(|&fd| fd < 3 || fd - 3 < *more),
         }
     }
@@ -57,13 +63,9 @@ impl Kept {
     /// directory. `All` is not for here: the jail looks at every descriptor then.
     pub(crate) fn check(&self) -> Result<(), c_int> {
         if let Kept::Listed(list) = self {
-            for part in list.split(|&byte| byte == b',') {
-                match descriptor(part) {
-                    None => fail!(FAILED, "--keep-fds: \"%\" is no file descriptor", part),
-                    Some(fd) if !is_open(fd) => {
-                        fail!(FAILED, "--keep-fds: descriptor % is not open", fd.unsigned_abs())
-                    }
-                    Some(_) => {}
+            for fd in list.parts().filter_map(descriptor) {
+                if !is_open(fd) {
+                    fail!(FAILED, "--keep-fds: descriptor % is not open", fd.unsigned_abs());
                 }
             }
         }
@@ -93,6 +95,11 @@ impl Kept {
             least = fd + 1;
         }
         Ok(())
+    }
+
+    /// Returns whether PROGRAM has a standard error, or there was none to keep.
+    pub(crate) fn keeps_errors(&self) -> bool {
+        output::error_copy().is_none() || self.keeps(2)
     }
 
     /// Returns whether PROGRAM keeps this standard descriptor.

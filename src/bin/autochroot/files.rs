@@ -3,17 +3,28 @@
 
 use core::ffi::c_int;
 
-use autochroot::for_the_launcher::open_source;
+use autochroot::for_the_launcher::{check_files, open_source};
 use autochroot::{Jail, NamedFile};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::fcntl_dupfd_cloexec;
 
-use crate::FAILED;
 use crate::options::{Options, source_and_path};
 use crate::output::{Shown, fail};
+use crate::{FAILED, Part, say_why};
 
 /// How often `--file` can be given.
-pub(crate) const MOST: usize = NamedFile::MOST;
+const MOST: usize = NamedFile::MOST;
+const _: () = assert!(MOST == 32, "a message has the number");
+
+/// Returns whether a path leads to what `/proc` has about the process that opens it. Its
+/// descriptors are whatever the caller gave.
+fn is_of_the_launcher(path: &[u8]) -> bool {
+    let mut names = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
+    path.starts_with(b"/")
+        && names.next() == Some(b"proc")
+        && matches!(names.next(), Some(b"self" | b"thread-self"))
+        && names.next() != Some(b"fd")
+}
 
 /// The files, each with the descriptor that it is copied from.
 pub(crate) struct Files {
@@ -23,11 +34,30 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn open(options: &Options) -> Result<Files, c_int> {
-        let mut named = [NamedFile::write(b"", b""); MOST];
-        let mut opened = [const { None }; MOST];
-        let mut count = 0;
-        for ((file, place), text) in named.iter_mut().zip(&mut opened).zip(options.files()) {
+    /// Checks what the options say of the files, and opens nothing.
+    pub(crate) fn named(options: &Options) -> Result<Files, c_int> {
+        let mut files = Files { named: [NamedFile::write(b"", b""); MOST], count: 0, opened: [const { None }; MOST] };
+        for text in options.file.values() {
+            let (source, path) = source_and_path(text);
+            if source.is_empty() {
+                fail!(FAILED, "--file \"%\": FILE is empty", text);
+            }
+            if is_of_the_launcher(source) {
+                fail!(FAILED, "--file %: that is about autochroot itself, not about PROGRAM", text);
+            }
+            let Some(file) = files.named.get_mut(files.count) else { fail!(FAILED, "--file: more than 32 files") };
+            *file = NamedFile::write(b"", path);
+            files.count += 1;
+        }
+        match check_files(files.list()) {
+            Ok(()) => Ok(files),
+            Err(error) => Err(say_why(options, Part::Entry, &error)),
+        }
+    }
+
+    /// Opens the files.
+    pub(crate) fn open(&mut self, options: &Options) -> Result<(), c_int> {
+        for ((file, place), text) in self.named.iter_mut().zip(&mut self.opened).zip(options.file.values()) {
             let (source, path) = source_and_path(text);
             match open_source(source) {
                 Ok(source) => {
@@ -50,9 +80,12 @@ impl Files {
                 ),
                 Err(error) => fail!(FAILED, "--file %: %", text, Shown(error)),
             }
-            count += 1;
         }
-        Ok(Files { named, count, opened })
+        Ok(())
+    }
+
+    fn list(&self) -> &[NamedFile<'static>] {
+        self.named.get(..self.count).unwrap_or_default()
     }
 
     /// The open files, whose descriptors are all above the standard ones.
@@ -61,6 +94,6 @@ impl Files {
     }
 
     pub(crate) fn put_into<'j>(&'j self, jail: Jail<'j>) -> Jail<'j> {
-        jail.files(self.named.get(..self.count).unwrap_or_default())
+        jail.files(self.list())
     }
 }

@@ -6,7 +6,9 @@ use core::ffi::{CStr, c_int, c_uint};
 use core::mem::MaybeUninit;
 use core::{ptr, slice};
 
-use autochroot::for_the_launcher::{bounding_set, is_procfs, securebits_are_locked, syscall, with_groups};
+use autochroot::for_the_launcher::{
+    bounding_set, is_procfs, securebits_are_locked, syscall, user_and_group, with_groups,
+};
 use autochroot::{
     Capabilities, Cause, Error, Gid, Jail, Jailed, OpenDirectories, Protection, Seal, Sealed, SessionKeyring, Uid,
     UserError,
@@ -27,7 +29,8 @@ use crate::fds::descriptor;
 use crate::options::Options;
 use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, Part};
-pub(crate) use autochroot::User;
+
+pub(crate) type User = autochroot::User<'static>;
 
 /// The options that only Linux has are available.
 pub(crate) const LINUX: bool = true;
@@ -54,20 +57,23 @@ impl Inside {
 /// namespaces.
 pub(crate) fn jail(options: &Options, jail: Jail<'static>) -> Result<Jail<'static>, c_int> {
     let jail = with_user_namespace(options, jail)?;
-    if !options.seal && options.caps.is_some() {
+    if options.no_seal && options.caps.is_given() {
         fail!(FAILED, "--caps is part of the seal: it does not go with --no-seal");
     }
-    if !options.seal && (options.require.is_some() || options.rings || options.log) {
+    if options.no_seal && (options.require.is_given() || options.rings || options.log) {
         fail!(
             FAILED,
             "--require, --allow-io-uring and --log-denials are about the seal: they do not go with --no-seal"
         );
     }
-    if options.userns == Some(b"always") && options.caps.is_some_and(|caps| caps != b"none") {
+    if options.userns == Some(b"always") && options.caps.is_given() && !options.caps.is(b"none")? {
         fail!(FAILED, "--caps does not go with --userns always: in a user namespace nothing is kept");
     }
-    if options.userns == Some(b"always") && options.root == b"/" {
+    if options.userns == Some(b"always") && options.root == Some(b"/") {
         fail!(FAILED, "--userns always does not go with --root /: there is no jail to enter");
+    }
+    if let Some(Err(error)) = options.user.map(user_and_group) {
+        fail!(FAILED, "--user %: %", options.user.unwrap_or_default(), Shown(error));
     }
     kept_capabilities(options)?; // A bad name is an error now. `enter` finds out what "all" means.
     let _ = seal(options)?;
@@ -87,7 +93,7 @@ fn with_user_namespace(options: &Options, jail: Jail<'static>) -> Result<Jail<'s
         b"none" => IdMap::None,
         word => fail!(FAILED, "--id-map is identity or none, not \"%\"", word),
     };
-    let jail = if options.seal { jail.empty_bounding_set() } else { jail };
+    let jail = if options.no_seal { jail } else { jail.empty_bounding_set() };
     Ok(jail.user_namespace(userns).id_map(id_map).allow_dumpable()) // nothing secret is in here
 }
 
@@ -99,20 +105,16 @@ const fn with_user_namespace(_: &Options, jail: Jail<'static>) -> Result<Jail<'s
 
 /// Returns the capabilities that PROGRAM keeps.
 fn kept_capabilities(options: &Options) -> Result<Capabilities, c_int> {
-    match options.caps.unwrap_or(b"none") {
-        b"none" => Ok(Capabilities::NONE),
-        b"all" => {
-            Ok(capabilities(None).map_or(Capabilities::NONE, |sets| Capabilities::from_bits(sets.permitted.bits())))
-        }
-        names => {
-            names.split(|&byte| byte == b',').try_fold(Capabilities::NONE, |all, name| {
-                match Capabilities::named(name) {
-                    Some(one) => Ok(all | one),
-                    None => fail!(FAILED, "--caps: there is no capability \"%\"", name),
-                }
-            })
-        }
+    if options.caps.is(b"none")? {
+        return Ok(Capabilities::NONE);
     }
+    if options.caps.is(b"all")? {
+        return Ok(capabilities(None).map_or(Capabilities::NONE, |sets| Capabilities::from_bits(sets.permitted.bits())));
+    }
+    options.caps.parts().try_fold(Capabilities::NONE, |all, name| match Capabilities::named(name) {
+        Some(one) => Ok(all | one),
+        None => fail!(FAILED, "--caps: there is no capability \"%\"", name),
+    })
 }
 
 /// Returns the seal of these options, except the capabilities to keep.
@@ -124,7 +126,7 @@ fn seal(options: &Options) -> Result<Seal<'static>, c_int> {
     if options.log {
         seal = seal.log_denials();
     }
-    for name in options.require.into_iter().flat_map(|names| names.split(|&byte| byte == b',')) {
+    for name in options.require.parts() {
         seal = match Protection::named(name) {
             Some(protection) => seal.require(protection),
             None => fail!(FAILED, "--require: there is no protection \"%\"", name),
@@ -134,7 +136,7 @@ fn seal(options: &Options) -> Result<Seal<'static>, c_int> {
 }
 
 /// Finds the user of `--user`.
-pub(crate) fn user(options: &Options) -> Result<Option<User<'static>>, c_int> {
+pub(crate) fn user(options: &Options) -> Result<Option<User>, c_int> {
     const NGROUPS_MAX: usize = 65536;
     let Some(text) = options.user else { return Ok(None) };
     // Most users are in a few groups.
@@ -168,7 +170,7 @@ fn memory_for_groups(count: usize) -> Result<&'static mut [Gid], Errno> {
 pub(crate) fn enter(
     options: &Options,
     jail: Jail<'_>,
-    user: Option<&User<'_>>,
+    user: Option<&User>,
     program: Option<c_int>,
     refused: impl Fn(Part, Error) -> c_int,
 ) -> Result<Inside, c_int> {
@@ -180,7 +182,11 @@ pub(crate) fn enter(
         Some(user) => jail.enter_as_keeping(user, caps),
     }
     .map_err(|error| refused(Part::Entry, error))?;
-    if !options.seal {
+    let warns = !(options.quiet || options.check);
+    if options.no_seal {
+        if warns {
+            warn_of_capabilities(&jailed);
+        }
         return Ok(Inside::Jailed(jailed));
     }
     let mut seal = seal(options)?.keep(caps);
@@ -188,10 +194,21 @@ pub(crate) fn enter(
         seal = seal.allow_execute_raw(program);
     }
     let sealed = jailed.seal_with(seal).map_err(|error| refused(Part::Seal, error))?;
-    if !(options.quiet || options.check) {
+    if warns {
         warn(&sealed);
+        warn_of_capabilities(sealed.jailed());
     }
     Ok(Inside::Sealed(sealed))
+}
+
+/// Warns of capabilities with which PROGRAM can undo the jail.
+fn warn_of_capabilities(jailed: &Jailed) {
+    let held = capabilities(None).map_or(Capabilities::NONE, |sets| Capabilities::from_bits(sets.permitted.bits()));
+    let undo = held & Capabilities::UNDO_A_JAIL;
+    if jailed.root().is_jail() && !undo.is_empty() {
+        let text = "autochroot: warning: PROGRAM keeps capabilities that can undo the jail: %\n";
+        Stream::err().put(text, &[&Shown(undo)]).flush();
+    }
 }
 
 /// Prints one line with the missing protections, if any. The session keyring does not count if the

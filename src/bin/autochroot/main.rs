@@ -40,7 +40,7 @@ use libc::Strings;
 use linux as os;
 use options::Options;
 use os::{Inside, User};
-use output::{Shown, Stream, fail};
+use output::{Show, Shown, Stream, fail};
 use program::Unfit;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
@@ -71,33 +71,48 @@ unsafe extern "C" fn main(_: c_int, args: *const *const c_char, environment: *co
 /// Returns the exit status of success and failure.
 fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let options = Options::parse(args)?;
-    refuse_privilege_from_the_file()?;
-    let kept = Kept::of(options.keep_fds, environment)?;
-    kept.check()?;
-    let files = Files::open(&options)?;
-    kept.fill_standard(options.check)?;
-    let user = os::user(&options)?;
-    let before = (geteuid().as_raw(), getegid().as_raw());
+    let kept = Kept::of(&options.keep_fds, environment)?;
+    let mut files = Files::named(&options)?;
+    files.put_into(options.jail).check_options().map_err(|error| say_why(&options, Part::Entry, &error))?;
     match (options.check, args.peek()) {
-        (true, None) => match enter(&options, &kept, &files, user.as_ref(), None) {
-            Ok(inside) => Ok(c_int::from(!report::report(&inside, before, &options, Stream::out())?)),
-            Err(status) => Ok(report::refused(status)),
-        },
+        // The words are right. Whatever is refused now depends on the machine.
+        (true, None) => check(&options, &kept, &mut files).or_else(|status| Ok(report::refused(status))),
         (true, Some(_)) => fail!(FAILED, "--check runs no PROGRAM"),
         (false, None) => fail!(FAILED, "no PROGRAM given (see --help)"),
-        (false, Some(name)) => run(&options, (&kept, &files), user.as_ref(), name, before, args, environment),
+        (false, Some(name)) => run(&options, &kept, &mut files, name, (args, environment)),
     }
+}
+
+/// Enters, and prints the state of the jail.
+fn check(options: &Options, kept: &Kept, files: &mut Files) -> Result<c_int, c_int> {
+    let user = prepare(options, kept, files)?;
+    let before = ids();
+    let inside = enter(options, kept, files, user.as_ref(), None)?;
+    report::report(&inside, before, options, Stream::out())
+}
+
+/// Does everything that comes before the entry.
+fn prepare(options: &Options, kept: &Kept, files: &mut Files) -> Result<Option<User>, c_int> {
+    refuse_privilege_from_the_file()?;
+    kept.check()?;
+    files.open(options)?;
+    kept.fill_standard(options.check)?;
+    os::user(options)
+}
+
+fn ids() -> Ids {
+    (geteuid().as_raw(), getegid().as_raw())
 }
 
 fn run(
     options: &Options,
-    (kept, files): (&Kept, &Files),
-    user: Option<&User>,
+    kept: &Kept,
+    files: &mut Files,
     name: &CStr,
-    before: Ids,
-    args: &Strings,
-    environment: &Strings,
+    (args, environment): (&Strings, &Strings),
 ) -> Result<c_int, c_int> {
+    let user = prepare(options, kept, files)?;
+    let before = ids();
     let shown = name.to_bytes();
     let program = match program::open(name, environment.variable(b"PATH")) {
         Ok(program) => program,
@@ -112,7 +127,10 @@ fn run(
         Err(Unfit::Errno(errno)) => fail!(CANNOT_RUN, "%: cannot open it: %", shown, errno),
         Err(Unfit::Because(why)) => fail!(CANNOT_RUN, "%: %", shown, why),
     };
-    let inside = enter(options, kept, files, user, Some(program.as_raw_fd()))?;
+    let inside = enter(options, kept, files, user.as_ref(), Some(program.as_raw_fd()))?;
+    if !(options.quiet || kept.keeps_errors()) {
+        Stream::err().put("autochroot: warning: PROGRAM has no standard error: --keep-fds is without 2\n", &[]).flush();
+    }
     if options.verbose {
         report::report(&inside, before, options, Stream::err())?;
     }
@@ -155,11 +173,7 @@ fn enter(
         Kept::Listed(_) | Kept::Standard(_) => options.jail.allow_open_directories(),
     };
     kept.close_others(program, files)?;
-    let refused = |part, error: Error| {
-        say_why(options, part, &error);
-        FAILED
-    };
-    os::enter(options, files.put_into(jail), user, program, refused)
+    os::enter(options, files.put_into(jail), user, program, |part, error| say_why(options, part, &error))
 }
 
 /// The part that was refused.
@@ -173,24 +187,31 @@ pub(crate) enum Part {
     Seal,
 }
 
-/// Prints the error, the option that it is about, and the cause if it is known.
-fn say_why(options: &Options, part: Part, error: &Error) {
-    let (name, value) = match (part, error.step()) {
-        (_, Step::CheckCapabilities) => ("caps", options.caps),
-        (_, Step::CheckIds | Step::SetGroups | Step::SetGid | Step::SetUid) => ("user", options.user),
-        (Part::Seal, Step::Require) => ("require", options.require),
+fn shown(value: Option<&impl Show>) -> Option<&dyn Show> {
+    value.map(|value| value as &dyn Show)
+}
+
+/// Prints the error, the option that it is about, and the cause if it is known. Returns the exit
+/// status.
+fn say_why(options: &Options, part: Part, error: &Error) -> c_int {
+    let file = error.file().and_then(|nth| options.file.values().nth(nth));
+    let (name, value): (&str, Option<&dyn Show>) = match (part, error.step()) {
+        (_, Step::CheckCapabilities) => ("caps", shown(options.caps.given())),
+        (_, Step::CheckIds | Step::SetGroups | Step::SetGid | Step::SetUid) => ("user", shown(options.user.as_ref())),
+        (Part::Seal, Step::Require) => ("require", shown(options.require.given())),
         // The rest of the seal is about no option.
         (Part::Seal, _) => ("", None),
-        (Part::Entry, _) if error.file().is_some() => ("file", error.file().and_then(|nth| options.files().nth(nth))),
-        (Part::Entry, _) if options.parent.is_some() => ("parent", options.parent),
-        (Part::Entry, _) => ("root", Some(options.root).filter(|root| *root != b"auto")),
+        (Part::Entry, _) if file.is_some() => ("file", shown(file.as_ref())),
+        (Part::Entry, _) if options.parent.is_some() => ("parent", shown(options.parent.as_ref())),
+        (Part::Entry, _) => ("root", shown(options.root.as_ref()).filter(|_| options.root != Some(b"auto"))),
     };
     let mut stream = Stream::err();
     stream.put("autochroot: %", &[&Shown(Failure(error))]);
     if let Some(value) = value {
-        stream.put(" (--% %)", &[&name, &value]);
+        stream.put(" (--% %)", &[&name, value]);
     }
     stream.put("\n", &[]);
     os::hint(error, &mut stream);
     stream.flush();
+    FAILED
 }

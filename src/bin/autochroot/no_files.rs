@@ -6,17 +6,19 @@ use autochroot::Jail;
 
 use crate::options::Options;
 
-/// How often `--file` can be given.
-pub(crate) const MOST: usize = 0;
-
 /// There are none.
 pub(crate) struct Files;
 
 #[allow(clippy::unused_self, reason = "the other build needs it")]
 impl Files {
     #[allow(clippy::unnecessary_wraps, reason = "the other build needs it")]
-    pub(crate) const fn open(_: &Options) -> Result<Files, c_int> {
+    pub(crate) const fn named(_: &Options) -> Result<Files, c_int> {
         Ok(Files)
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "the other build needs it")]
+    pub(crate) const fn open(&mut self, _: &Options) -> Result<(), c_int> {
+        Ok(())
     }
 
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = c_int> {

@@ -1,13 +1,13 @@
 //! The command line.
 
 use core::ffi::{CStr, c_int};
+use core::{mem, slice};
 
 use autochroot::Jail;
 
-use crate::files;
 use crate::libc::Strings;
 use crate::os::{self, LINUX};
-use crate::output::{Shown, Stream, fail};
+use crate::output::{Show, Shown, Stream, fail};
 use crate::{FAILED, NONE};
 
 /// Where an option exists.
@@ -28,21 +28,29 @@ struct Row {
     value: &'static str,
     in_: In,
     help: &'static str,
-    set: fn(&mut Options, &'static [u8]) -> Result<(), c_int>,
+    takes: Takes,
+}
+
+/// What an option takes, and where that goes.
+enum Takes {
+    Nothing(fn(&mut Options) -> &mut bool),
+    /// A value. A second one has to be equal.
+    Value(fn(&mut Options) -> &mut Option<&'static [u8]>),
+    /// Values that add up.
+    List(fn(&mut Options) -> &mut List),
+    /// Nothing. It prints, and ends the launcher.
+    Print(fn(&mut Stream)),
 }
 
 /// In the order of `--help`.
-const ROWS: [Row; 17] = [
+const ROWS: &[Row] = &[
     Row {
         letter: Some(b'r'),
         name: "root",
         value: "ROOT",
         in_: In::Every,
         help: "detached, unlinked, failfs, several with commas, the\nname of a directory, or / for none  [auto]",
-        set: |options, value| {
-            options.root = value;
-            Ok(())
-        },
+        takes: Takes::Value(|options| &mut options.root),
     },
     Row {
         letter: Some(b'p'),
@@ -50,10 +58,7 @@ const ROWS: [Row; 17] = [
         value: "DIR",
         in_: In::Every,
         help: "where an unlinked root is made  [first writable one]",
-        set: |options, value| {
-            options.parent = Some(value);
-            Ok(())
-        },
+        takes: Takes::Value(|options| &mut options.parent),
     },
     Row {
         letter: Some(b'f'),
@@ -61,13 +66,7 @@ const ROWS: [Row; 17] = [
         value: "FILE[=PATH]",
         in_: In::Files,
         help: "copy FILE into the root, to PATH; repeatable",
-        set: |options, value| {
-            let Some(place) = options.files.iter_mut().find(|place| place.is_none()) else {
-                fail!(FAILED, "--file: more than 32 files");
-            };
-            *place = Some(value);
-            Ok(())
-        },
+        takes: Takes::List(|options| &mut options.file),
     },
     Row {
         letter: Some(b'u'),
@@ -75,10 +74,7 @@ const ROWS: [Row; 17] = [
         value: "USER[:GROUP]",
         in_: In::Linux,
         help: "become this user: a name or an id",
-        set: |options, value| {
-            options.user = Some(value);
-            Ok(())
-        },
+        takes: Takes::Value(|options| &mut options.user),
     },
     Row {
         letter: None,
@@ -86,10 +82,7 @@ const ROWS: [Row; 17] = [
         value: "WHEN",
         in_: In::Userns,
         help: "auto (if chroot is refused), always, never  [auto]",
-        set: |options, value| {
-            options.userns = Some(value);
-            Ok(())
-        },
+        takes: Takes::Value(|options| &mut options.userns),
     },
     Row {
         letter: None,
@@ -97,10 +90,7 @@ const ROWS: [Row; 17] = [
         value: "MAP",
         in_: In::Userns,
         help: "in a user namespace: identity or none  [identity]",
-        set: |options, value| {
-            options.id_map = Some(value);
-            Ok(())
-        },
+        takes: Takes::Value(|options| &mut options.id_map),
     },
     Row {
         letter: None,
@@ -108,10 +98,7 @@ const ROWS: [Row; 17] = [
         value: "NAME,...",
         in_: In::Linux,
         help: "capabilities to keep, none or all  [none]",
-        set: |options, value| {
-            options.caps = Some(value);
-            Ok(())
-        },
+        takes: Takes::List(|options| &mut options.caps),
     },
     Row {
         letter: None,
@@ -119,10 +106,7 @@ const ROWS: [Row; 17] = [
         value: "N,...",
         in_: In::Every,
         help: "descriptors to keep, or all  [0,1,2 and LISTEN_FDS]",
-        set: |options, value| {
-            options.keep_fds = Some(value);
-            Ok(())
-        },
+        takes: Takes::List(|options| &mut options.keep_fds),
     },
     Row {
         letter: None,
@@ -130,10 +114,7 @@ const ROWS: [Row; 17] = [
         value: "",
         in_: In::Linux,
         help: "change the root only",
-        set: |options, _| {
-            options.seal = false;
-            Ok(())
-        },
+        takes: Takes::Nothing(|options| &mut options.no_seal),
     },
     Row {
         letter: None,
@@ -141,10 +122,7 @@ const ROWS: [Row; 17] = [
         value: "NAME,...",
         in_: In::Linux,
         help: "fail without these: landlock, seccomp, bounding-set,\nsecurebits, keyring",
-        set: |options, value| {
-            options.require = Some(value);
-            Ok(())
-        },
+        takes: Takes::List(|options| &mut options.require),
     },
     Row {
         letter: None,
@@ -152,10 +130,7 @@ const ROWS: [Row; 17] = [
         value: "",
         in_: In::Linux,
         help: "let PROGRAM use io_uring",
-        set: |options, _| {
-            options.rings = true;
-            Ok(())
-        },
+        takes: Takes::Nothing(|options| &mut options.rings),
     },
     Row {
         letter: None,
@@ -163,10 +138,7 @@ const ROWS: [Row; 17] = [
         value: "",
         in_: In::Linux,
         help: "log what Landlock refuses to PROGRAM (audit)",
-        set: |options, _| {
-            options.log = true;
-            Ok(())
-        },
+        takes: Takes::Nothing(|options| &mut options.log),
     },
     Row {
         letter: None,
@@ -174,10 +146,7 @@ const ROWS: [Row; 17] = [
         value: "",
         in_: In::Every,
         help: "enter, seal, print what is found, and run nothing",
-        set: |options, _| {
-            options.check = true;
-            Ok(())
-        },
+        takes: Takes::Nothing(|options| &mut options.check),
     },
     Row {
         letter: Some(b'v'),
@@ -185,10 +154,7 @@ const ROWS: [Row; 17] = [
         value: "",
         in_: In::Every,
         help: "print that on standard error, then run PROGRAM",
-        set: |options, _| {
-            options.verbose = true;
-            Ok(())
-        },
+        takes: Takes::Nothing(|options| &mut options.verbose),
     },
     Row {
         letter: Some(b'q'),
@@ -196,39 +162,18 @@ const ROWS: [Row; 17] = [
         value: "",
         in_: In::Linux,
         help: "do not warn about protections that are missing",
-        set: |options, _| {
-            options.quiet = true;
-            Ok(())
-        },
+        takes: Takes::Nothing(|options| &mut options.quiet),
     },
-    Row {
-        letter: Some(b'h'),
-        name: "help",
-        value: "",
-        in_: In::Every,
-        help: "print this",
-        set: |_, _| print_and_exit(help),
-    },
+    Row { letter: Some(b'h'), name: "help", value: "", in_: In::Every, help: "print this", takes: Takes::Print(help) },
     Row {
         letter: Some(b'V'),
         name: "version",
         value: "",
         in_: In::Every,
         help: "print the version",
-        set: |_, _| {
-            print_and_exit(|stream| _ = stream.put(concat!("autochroot ", env!("CARGO_PKG_VERSION"), "\n"), &[]))
-        },
+        takes: Takes::Print(|stream| _ = stream.put(concat!("autochroot ", env!("CARGO_PKG_VERSION"), "\n"), &[])),
     },
 ];
-
-impl Row {
-    fn of(text: &[u8]) -> Option<&'static Row> {
-        let long = text.strip_prefix(b"--");
-        let is_it =
-            |row: &&Row| long == Some(row.name.as_bytes()) || row.letter.is_some_and(|letter| text == [b'-', letter]);
-        ROWS.iter().find(is_it)
-    }
-}
 
 /// Prints the usage, each option, and the exit status.
 fn help(stream: &mut Stream) {
@@ -239,9 +184,9 @@ fn help(stream: &mut Stream) {
          Run a static PROGRAM with an empty root directory, and seal it.\n",
         &[],
     );
-    for Row { letter, name, value, help, .. } in &ROWS {
+    for Row { letter, name, value, help, .. } in ROWS {
         match letter {
-            Some(letter) => stream.put("  -%, ", &[&core::slice::from_ref(letter)]),
+            Some(letter) => stream.put("  -%, ", &[&slice::from_ref(letter)]),
             None => stream.put("      ", &[]),
         };
         let space = if value.is_empty() { "" } else { " " };
@@ -257,27 +202,133 @@ fn help(stream: &mut Stream) {
     stream.put("Exit status: PROGRAM's; 125: refused; 126: cannot be executed; 127: not found.\n", &[]);
 }
 
-/// Prints, and ends the launcher.
-fn print_and_exit(print: fn(&mut Stream)) -> Result<(), c_int> {
-    let mut stream = Stream::out();
-    print(&mut stream);
-    if !stream.flush() {
-        fail!(FAILED, "cannot write to standard output");
+/// The options in front of PROGRAM, one after the other. A copy gives them again.
+#[derive(Clone)]
+struct Given {
+    args: Strings,
+    /// What follows in the same argument, as in `-qv`.
+    letters: &'static [u8],
+    ended: bool,
+}
+
+impl Given {
+    /// Takes the next option and its value, which is empty for an option without one. Leaves
+    /// PROGRAM and its arguments.
+    fn take(&mut self) -> Result<Option<(&'static Row, &'static [u8])>, c_int> {
+        if self.letters.is_empty() {
+            let arg = self.args.peek().map(CStr::to_bytes).filter(|arg| arg.len() > 1 && arg.starts_with(b"-"));
+            let Some(arg) = arg.filter(|_| !self.ended) else { return Ok(None) };
+            self.args.next();
+            if let Some(long) = arg.strip_prefix(b"--") {
+                self.ended = long.is_empty();
+                return if self.ended { Ok(None) } else { self.long(long).map(Some) };
+            }
+            self.letters = arg.get(1..).unwrap_or_default();
+        }
+        let (letter, rest) = self.letters.split_at(1);
+        self.letters = rest;
+        let Some(row) = ROWS.iter().find(|row| row.letter.as_ref().map(slice::from_ref) == Some(letter)) else {
+            fail!(FAILED, "unknown option -% (see --help)", letter);
+        };
+        if row.value.is_empty() {
+            return Ok(Some((row, NONE)));
+        }
+        let inline = Some(mem::take(&mut self.letters)).filter(|value| !value.is_empty());
+        self.value(row, inline, ("-", letter)).map(Some)
     }
-    Err(0)
+
+    /// Takes `--name`, `--name=value`, or `--name value`.
+    fn long(&mut self, text: &'static [u8]) -> Result<(&'static Row, &'static [u8]), c_int> {
+        let end = text.iter().position(|&byte| byte == b'=').unwrap_or(text.len());
+        let (name, value) = text.split_at(end);
+        let Some(row) = ROWS.iter().find(|row| row.name.as_bytes() == name) else {
+            fail!(FAILED, "unknown option --% (see --help)", name);
+        };
+        match value.get(1..) {
+            None if row.value.is_empty() => Ok((row, NONE)),
+            Some(_) if row.value.is_empty() => fail!(FAILED, "--% takes no value", name),
+            inline => self.value(row, inline, ("--", name)),
+        }
+    }
+
+    fn value(
+        &mut self,
+        row: &'static Row,
+        inline: Option<&'static [u8]>,
+        (dashes, name): (&str, &[u8]),
+    ) -> Result<(&'static Row, &'static [u8]), c_int> {
+        match inline.or_else(|| self.args.next().map(CStr::to_bytes)) {
+            Some(value) => Ok((row, value)),
+            None => fail!(FAILED, "%% needs a value", dashes, name),
+        }
+    }
+}
+
+/// The values of an option that can be repeated.
+#[derive(Clone, Default)]
+pub(crate) struct List(Option<(Given, &'static str)>);
+
+impl List {
+    pub(crate) const fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn given(&self) -> Option<&List> {
+        Some(self).filter(|list| list.is_given())
+    }
+
+    /// Returns the values, one for each time that the option is given.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &'static [u8]> + use<> {
+        let mut list = self.0.clone();
+        core::iter::from_fn(move || {
+            let (given, name) = list.as_mut()?;
+            loop {
+                let (row, value) = given.take().ok()??;
+                if row.name == *name {
+                    return Some(value);
+                }
+            }
+        })
+    }
+
+    /// Returns the parts between the commas of all values.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &'static [u8]> + use<> {
+        self.values().flat_map(|value| value.split(|&byte| byte == b','))
+    }
+
+    /// Returns whether the list is this word, which stands alone.
+    pub(crate) fn is(&self, word: &'static [u8]) -> Result<bool, c_int> {
+        let is_it = self.parts().any(|part| part == word);
+        match &self.0 {
+            Some((_, name)) if is_it && self.parts().nth(1).is_some() => {
+                fail!(FAILED, "--%: \"%\" does not go with anything else", *name, word)
+            }
+            _ => Ok(is_it),
+        }
+    }
+}
+
+/// Shows the values as one list.
+impl Show for List {
+    fn show(&self, stream: &mut Stream) {
+        for (nth, value) in self.values().enumerate() {
+            stream.put(if nth == 0 { "%" } else { ",%" }, &[&value]);
+        }
+    }
 }
 
 #[allow(clippy::struct_excessive_bools, reason = "independent options")]
+#[derive(Default)]
 pub(crate) struct Options {
     pub(crate) jail: Jail<'static>,
-    pub(crate) root: &'static [u8],
+    pub(crate) root: Option<&'static [u8]>,
     pub(crate) parent: Option<&'static [u8]>,
-    files: [Option<&'static [u8]>; files::MOST],
+    pub(crate) file: List,
     pub(crate) user: Option<&'static [u8]>,
-    pub(crate) caps: Option<&'static [u8]>,
-    pub(crate) keep_fds: Option<&'static [u8]>,
-    pub(crate) seal: bool,
-    pub(crate) require: Option<&'static [u8]>,
+    pub(crate) caps: List,
+    pub(crate) keep_fds: List,
+    pub(crate) no_seal: bool,
+    pub(crate) require: List,
     pub(crate) rings: bool,
     pub(crate) log: bool,
     pub(crate) check: bool,
@@ -288,85 +339,69 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The values of `--file`.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &'static [u8]> {
-        self.files.into_iter().flatten()
-    }
-
     /// Takes the options from the front of `args`, and leaves PROGRAM and its arguments. Fails with
     /// the exit status if an option is wrong, or if there is nothing more to do.
     pub(crate) fn parse(args: &mut Strings) -> Result<Options, c_int> {
-        let mut options = Options {
-            jail: Jail::auto(),
-            root: b"auto",
-            parent: None,
-            files: [None; files::MOST],
-            user: None,
-            caps: None,
-            keep_fds: None,
-            seal: true,
-            require: None,
-            rings: false,
-            log: false,
-            check: false,
-            verbose: false,
-            quiet: false,
-            userns: None,
-            id_map: None,
-        };
-        while let Some(arg) = args.peek().map(CStr::to_bytes).filter(|arg| arg.len() > 1 && arg.starts_with(b"-")) {
-            args.next();
-            if arg == b"--" {
-                break;
-            }
-            let (text, inline) = split(arg);
-            let Some(row) = Row::of(text) else { fail!(FAILED, "unknown option % (see --help)", arg) };
-            if row.in_ != In::Every && !LINUX {
-                fail!(FAILED, "% is an option on Linux only", text);
-            }
-            let left_out = match row.in_ {
-                In::Files if !cfg!(feature = "files") => "files",
-                In::Userns if !cfg!(feature = "userns") => "userns",
-                In::Every | In::Linux | In::Files | In::Userns => "",
-            };
-            if !left_out.is_empty() {
-                fail!(FAILED, "% is left out of this build: build it with the feature %", text, left_out);
-            }
-            let value = if row.value.is_empty() {
-                if inline.is_some() {
-                    fail!(FAILED, "% takes no value", text);
-                }
-                NONE
-            } else if let Some(value) = inline.or_else(|| args.next().map(CStr::to_bytes)) {
-                value
-            } else {
-                fail!(FAILED, "% needs a value", text);
-            };
-            (row.set)(&mut options, value)?;
+        let mut options = Options::default();
+        let mut given = Given { args: args.clone(), letters: NONE, ended: false };
+        loop {
+            let before = given.clone();
+            let Some((row, value)) = given.take()? else { break };
+            options.set(row, value, before)?;
         }
-        options.jail = match Jail::parse(options.root) {
+        *args = given.args;
+        let root = options.root.unwrap_or(b"auto");
+        options.jail = match Jail::parse(root) {
             Ok(jail) => jail,
-            Err(error) => fail!(FAILED, "--root \"%\": %", options.root, Shown(error)),
+            Err(error) => fail!(FAILED, "--root \"%\": %", root, Shown(error)),
         };
         if let Some(parent) = options.parent {
             let is_unlinked = |kind: &[u8]| kind == b"auto" || kind == b"unlinked";
-            if !options.root.split(|&byte| byte == b',').any(is_unlinked) {
+            if !root.split(|&byte| byte == b',').any(is_unlinked) {
                 fail!(FAILED, "--parent goes with --root auto and unlinked only");
             }
-            options.jail = options.jail.in_parent(parent);
+            options.jail = match options.jail.in_checked_parent(parent) {
+                Ok(jail) => jail,
+                Err(error) => fail!(FAILED, "--parent \"%\": %", parent, Shown(error)),
+            };
         }
         options.jail = os::jail(&options, options.jail)?;
         Ok(options)
     }
-}
 
-/// `--name=value` and `-nvalue` have their value in them.
-fn split(arg: &'static [u8]) -> (&'static [u8], Option<&'static [u8]>) {
-    let long = arg.starts_with(b"--");
-    let end = if long { arg.iter().position(|&byte| byte == b'=') } else { Some(2) };
-    let (name, value) = end.and_then(|end| arg.split_at_checked(end)).unwrap_or((arg, NONE));
-    let value = if long { value.strip_prefix(b"=") } else { Some(value).filter(|value| !value.is_empty()) };
-    (name, value)
+    /// Sets what an option is for. `before` gives this option and those after it.
+    fn set(&mut self, row: &'static Row, value: &'static [u8], before: Given) -> Result<(), c_int> {
+        if row.in_ != In::Every && !LINUX {
+            fail!(FAILED, "--% is an option on Linux only", row.name);
+        }
+        let left_out = match row.in_ {
+            In::Files if !cfg!(feature = "files") => "files",
+            In::Userns if !cfg!(feature = "userns") => "userns",
+            In::Every | In::Linux | In::Files | In::Userns => "",
+        };
+        if !left_out.is_empty() {
+            fail!(FAILED, "--% is left out of this build: build it with the feature %", row.name, left_out);
+        }
+        match row.takes {
+            Takes::Nothing(place) => *place(self) = true,
+            Takes::Value(place) => match place(self).replace(value) {
+                Some(earlier) if earlier != value => {
+                    fail!(FAILED, "--% is given twice: \"%\" and \"%\"", row.name, earlier, value)
+                }
+                _ => {}
+            },
+            Takes::List(place) => _ = place(self).0.get_or_insert((before, row.name)),
+            Takes::Print(print) => {
+                let mut stream = Stream::out();
+                print(&mut stream);
+                if !stream.flush() {
+                    fail!(FAILED, "cannot write to standard output");
+                }
+                return Err(0);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Splits FILE[=PATH] into the source and the path in the root, which is absolute. By default they

@@ -15,29 +15,26 @@ pub(crate) fn refused(status: c_int) -> c_int {
     if Stream::out().put("jailed: no\n", &[]).flush() { 1 } else { status }
 }
 
-/// Prints `key: value` lines. Returns whether the process is in a jail, as in the last line.
-pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream: Stream) -> Result<bool, c_int> {
+/// Prints `key: value` lines. Returns 0 if the process is in a jail, as in the last line, or 1.
+pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream: Stream) -> Result<c_int, c_int> {
     let jailed = inside.jailed();
     let parent = options.jail.path().or(jailed.parent().map(str::as_bytes)).unwrap_or_default();
     let root = jailed.root();
     let ours = root.is_made();
     let findings = match jailed.verify() {
         Ok(findings) => findings,
-        Err(error) => {
-            stream.put("jailed: no\n", &[]).flush();
-            fail!(FAILED, "%", Shown(error));
-        }
+        Err(error) => fail!(FAILED, "%", Shown(error)),
     };
     let now = (geteuid().as_raw(), getegid().as_raw());
     stream.line("root", &Shown(root));
     stream.line("parent", &if root == Root::Unlinked { parent } else { b"none" });
-    let empty = match options.files().next() {
-        Some(_) => "only files",
-        None if ours => "yes",
-        None => "not checked",
+    let empty = match () {
+        () if options.file.is_given() => "only files",
+        () if ours => "yes",
+        () => "not checked",
     };
     stream.line("empty", &empty);
-    options.files().for_each(|file| stream.line("file", &source_and_path(file).1));
+    options.file.values().for_each(|file| stream.line("file", &source_and_path(file).1));
     let writable = match findings.takes_nameless_files() {
         _ if !ours => "not checked",
         true => "nameless files",
@@ -71,7 +68,7 @@ pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream
     os::report_privileges(inside, &mut stream);
     stream.line("jailed", &if root.is_jail() { "yes" } else { "no" });
     if stream.flush() || stream.is_err() {
-        Ok(root.is_jail())
+        Ok(c_int::from(!root.is_jail()))
     } else {
         fail!(FAILED, "cannot write to standard output")
     }

@@ -41,10 +41,10 @@ enum Kind {
 
 /// Opens and checks all sources, with the rights of the caller.
 fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<i32>) -> Result<(), Fault> {
-    if let Err((nth, fault)) = check(files) {
+    check(files).map_err(|(nth, fault)| {
         *number = i32::try_from(nth).ok();
-        return Err(fault);
-    }
+        fault
+    })?;
     *sources = Sources { bytes: PAGE, ..Sources::new() };
     for ((nth, file), place) in (0..).zip(files).zip(&mut sources.opened) {
         *number = Some(nth);
@@ -162,6 +162,18 @@ fn entries(root: BorrowedFd<'_>, directory: &CStr) -> Result<u32, Fault> {
         Ok(())
     })?;
     Ok(count)
+}
+
+/// Checks the paths in the root, for the launcher.
+///
+/// # Errors
+///
+/// [`Step::Files`]
+pub fn check_files(files: &[NamedFile<'_>]) -> Result<(), Error> {
+    check(files).map_err(|(nth, fault)| {
+        let error = Error::inside(Step::Files, fault, Residue::default());
+        Error { number: i32::try_from(nth).ok(), ..error }
+    })
 }
 
 /// Opens a file for the launcher, which does that before it becomes another user.

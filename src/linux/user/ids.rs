@@ -239,7 +239,13 @@ impl From<UserError> for std::io::Error {
 
 /// Finds the user id, the group id and the supplementary groups, and returns how many groups it put
 /// into `room`.
-fn find(text: &[u8], room: &mut [Gid]) -> Result<(Uid, Gid, usize), UserError> {
+/// Splits USER[:GROUP], and refuses what no account file can make valid. The launcher calls it
+/// before it looks at the machine.
+///
+/// # Errors
+///
+/// [`UserError::Syntax`], [`UserError::InvalidId`]
+pub fn user_and_group(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), UserError> {
     let (name, group) = match text.iter().position(|&byte| byte == b':') {
         Some(colon) => (text.get(..colon).unwrap_or_default(), text.get(colon + 1..)),
         None => (text, None),
@@ -247,6 +253,12 @@ fn find(text: &[u8], room: &mut [Gid]) -> Result<(Uid, Gid, usize), UserError> {
     if name.is_empty() || group.is_some_and(<[u8]>::is_empty) {
         return Err(UserError::Syntax);
     }
+    let is_invalid = |word| number(word) == Some(u32::MAX);
+    if is_invalid(name) || group.is_some_and(is_invalid) { Err(UserError::InvalidId) } else { Ok((name, group)) }
+}
+
+fn find(text: &[u8], room: &mut [Gid]) -> Result<(Uid, Gid, usize), UserError> {
+    let (name, group) = user_and_group(text)?;
     let id = number(name);
     let login = if id.is_some() && group.is_some() { None } else { find_login(name, id)? };
     let uid = match (id, &login) {
