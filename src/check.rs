@@ -8,18 +8,18 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
-use rustix::process::{Pid, WaitOptions, geteuid, waitpid};
+use rustix::process::{WaitStatus, geteuid};
 
 use crate::error::Residue;
 use crate::error::{Error, Fault, Step};
 use crate::jail::{Entered, Jail};
 use crate::jailed::Jailed;
-use crate::libc::errno;
-use crate::os::{explain, may_chroot_ever, only_thread};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::linux::User;
+use crate::os::{SignalsBlocked, explain, fork, may_chroot_ever, only_thread, wait_for};
 use crate::root::Root;
 
 unsafe extern "C" {
-    fn fork() -> c_int;
     fn _exit(status: c_int) -> !;
 }
 
@@ -65,13 +65,12 @@ impl Check {
 }
 
 impl Jail<'_> {
-    /// Tries in a fork whether and how [`enter`](Jail::enter) would succeed now, for a daemon's
-    /// check of its configuration.
+    /// Tries in a child process whether and how [`enter`](Jail::enter) would succeed now, for a
+    /// daemon's check of its configuration.
     ///
-    /// It does not try to become a user: call [`User::find`](crate::User::find) too.
-    ///
-    /// The process itself does not change. A handler of `SIGCHLD` sees the child. If it, or another
-    /// thread, reaps the child first, the result is the same.
+    /// The process itself does not change. All its signals are blocked until the child has ended,
+    /// so no handler of the caller's runs in the child. On Linux no handler of `pthread_atfork`
+    /// runs, and no `SIGCHLD` is sent; elsewhere both happen.
     ///
     /// # Cost
     ///
@@ -85,19 +84,43 @@ impl Jail<'_> {
     ///
     /// # Source
     ///
-    /// [`fork(2)`](https://man7.org/linux/man-pages/man2/fork.2.html)
+    /// [`fork(2)`](https://man7.org/linux/man-pages/man2/fork.2.html),
+    /// [`clone(2)`](https://man7.org/linux/man-pages/man2/clone.2.html)
     pub fn check(self) -> Result<Check, Error> {
         self.check_options()?;
-        let advisable = !self.root().is_jail() && geteuid().is_root() && may_chroot_ever();
-        if !self.root().is_jail() {
-            return Ok(Check { root: Root::Unjailed, entered: Entered::Unjailed, parent: None, advisable });
+        if self.root().is_jail() {
+            return Self::try_in_a_fork(self.plan.threads, || self.enter());
         }
+        let advisable = self.is_advisable();
+        Ok(Check { root: Root::Unjailed, entered: Entered::Unjailed, parent: None, advisable })
+    }
+
+    /// [`check`](Jail::check) for [`enter_as`](Jail::enter_as): the child also tries to become this
+    /// user (Linux).
+    ///
+    /// # Errors
+    ///
+    /// Those of `check` and of `enter_as`.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn check_as(self, user: &User<'_>) -> Result<Check, Error> {
+        self.check_options()?;
+        let check = Self::try_in_a_fork(false, || self.enter_as(user))?;
+        Ok(Check { advisable: self.is_advisable(), ..check })
+    }
+
+    /// Returns whether root has no jail although it could have one.
+    fn is_advisable(&self) -> bool {
+        !self.root().is_jail() && geteuid().is_root() && may_chroot_ever()
+    }
+
+    /// Enters in a fork. `threads`: the caller may have others, unless a user namespace is needed.
+    fn try_in_a_fork(threads: bool, enter: impl FnOnce() -> Result<Jailed, Error>) -> Result<Check, Error> {
         let refused = |step, fault: Fault| explain(Error::inside(step, fault, Residue::default()));
         let alone = match only_thread() {
-            Err(fault) if !self.plan.threads => return Err(refused(Step::Threads, fault)),
+            Err(fault) if !threads => return Err(refused(Step::Threads, fault)),
             told => told.is_ok(),
         };
-        let tried = try_in_a_fork(|| self.enter().map(|jailed| Check::of(&jailed)));
+        let tried = in_a_fork(|| enter().map(|jailed| Check::of(&jailed)));
         match tried.map_err(|fault| refused(Step::Fork, fault))? {
             Ok(check) if check.entered == Entered::UserNamespace && !alone => {
                 Err(refused(Step::NewUserNamespace, Errno::INVAL.into()))
@@ -131,7 +154,7 @@ impl Drop for Exit {
 
 /// Returns what `enter` returned in a fork. If the fork ends before it has answered, the error names
 /// its end.
-fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Check, Error>, Fault> {
+fn in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Check, Error>, Fault> {
     let length = size_of::<Report>();
     // SAFETY: a new mapping, which nothing else uses.
     let memory =
@@ -140,34 +163,24 @@ fn try_in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<
     // SAFETY: a page is aligned for any type and full of zeros, which both fields may be. No
     // reference leads to the answer, which the other process writes; the word is atomic.
     let (answer, committed) = unsafe { (&raw mut (*report).answer, &(*report).committed) };
-    // SAFETY: if there are other threads, which the plan then allows, `enter` makes system calls
-    // alone: it takes no lock, allocates nothing and does not read the environment.
-    let child = unsafe { fork() };
-    if child == 0 {
-        let _exit = Exit;
-        // SAFETY: the other process does not read it yet. It is Copy: numbers, and references to
-        // constants, which are the same in both processes.
-        unsafe { answer.write(MaybeUninit::new(enter())) };
-        committed.store(1, Ordering::Release);
-    }
-    let ended = match child {
-        0 => Err(Fault::Silent),
-        ..0 => Err(errno().into()),
-        _ => loop {
-            match waitpid(Pid::from_raw(child), WaitOptions::empty()) {
-                Err(Errno::INTR) => {}
-                Ok(Some((_, status))) if status.signaled() => {
-                    break Ok(Fault::killed(status.terminating_signal().unwrap_or_default()));
-                }
-                // Somebody else reaped it, or the kernel because SIGCHLD is ignored. It has ended.
-                Ok(_) | Err(_) => break Ok(Fault::Silent),
-            }
-        },
-    };
+    let ended = SignalsBlocked::new().and_then(|_blocked| {
+        // SAFETY: the child makes system calls alone: `enter` takes no lock, allocates nothing, and
+        // does not read the environment if there are other threads, which the plan then allows.
+        let Some(child) = (unsafe { fork()? }) else {
+            let _exit = Exit;
+            // SAFETY: the other process does not read it yet. It is Copy: numbers, and references
+            // to constants, which are the same in both processes.
+            unsafe { answer.write(MaybeUninit::new(enter())) };
+            committed.store(1, Ordering::Release);
+            return Err(Errno::CHILD); // `Exit` ends the child here
+        };
+        Ok(wait_for(child))
+    });
     let outcome = match ended {
         // SAFETY: the answer was written before `committed`.
         Ok(_) if committed.load(Ordering::Acquire) == 1 => Ok(unsafe { answer.read().assume_init() }),
-        Ok(fault) | Err(fault) => Err(fault),
+        Ok(status) => Err(status.and_then(WaitStatus::terminating_signal).map_or(Fault::Silent, Fault::killed)),
+        Err(errno) => Err(errno.into()),
     };
     // SAFETY: the mapping made above, to which no reference is used any more.
     unsafe { munmap(memory, length)? };

@@ -2,6 +2,7 @@
 
 pub(crate) mod apparmor;
 mod descriptors;
+mod fork;
 mod options;
 pub(crate) mod proc;
 pub(crate) mod roots;
@@ -22,6 +23,7 @@ pub use user::ids::{Gid, Uid, User, UserError, user_and_group};
 
 pub(crate) use crate::hints::explain::explain;
 pub(crate) use descriptors::{descriptor_limit, each_open, is_a_ring};
+pub(crate) use fork::{SignalsBlocked, fork, wait_for};
 pub(crate) use roots::checks::{
     PATH_DIRECTORY, check_is_empty, check_root_is_empty, has_no_links, may_change_mode, takes_nameless_files,
 };

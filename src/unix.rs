@@ -1,12 +1,17 @@
 //! Other Unixes: what takes the place of `src/linux`.
+#![allow(unsafe_code, reason = "rustix has neither fork nor signal masks")]
+
+use core::ffi::c_int;
+use core::ptr;
 
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read};
-use rustix::process::{Pid, Resource, Uid, geteuid, getrlimit};
+use rustix::process::{Pid, Resource, Uid, WaitOptions, WaitStatus, geteuid, getrlimit, waitpid};
 
 use crate::error::{Error, Fault};
 use crate::jail::Plan;
+use crate::libc::errno;
 use crate::protection::SessionKeyring;
 use crate::root::Root;
 
@@ -181,5 +186,67 @@ impl IdMaps {
 
     pub(crate) const fn verify(&self, _: Plan) -> Result<(), Fault> {
         Err(NOT_HERE)
+    }
+}
+
+/// More than a set of signals of any system.
+type Signals = [u64; 16];
+
+unsafe extern "C" {
+    #[link_name = "fork"]
+    fn libc_fork() -> c_int;
+    #[cfg_attr(target_os = "netbsd", link_name = "__sigfillset14")]
+    fn sigfillset(set: *mut Signals) -> c_int;
+    #[cfg_attr(target_os = "netbsd", link_name = "__sigprocmask14")]
+    fn sigprocmask(how: c_int, set: *const Signals, before: *mut Signals) -> c_int;
+}
+
+/// Makes a copy of this process, in which `None` is returned.
+///
+/// # Safety
+///
+/// The child may only make system calls, and must end by `_exit`.
+pub(crate) unsafe fn fork() -> Result<Option<Pid>, Errno> {
+    // SAFETY: the caller vouches for the child.
+    match unsafe { libc_fork() } {
+        ..0 => Err(errno()),
+        child => Ok(Pid::from_raw(child)),
+    }
+}
+
+/// Waits for the end of a child. `None`: somebody else has waited for it, or the system, because
+/// `SIGCHLD` is ignored.
+pub(crate) fn wait_for(child: Pid) -> Option<WaitStatus> {
+    loop {
+        match waitpid(Some(child), WaitOptions::empty()) {
+            Err(Errno::INTR) => {}
+            ended => return ended.ok().flatten().map(|(_, status)| status),
+        }
+    }
+}
+
+/// Blocks every signal of this thread until it is dropped.
+pub(crate) struct SignalsBlocked(Signals);
+
+const SIG_SETMASK: c_int = 3;
+
+impl SignalsBlocked {
+    #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
+    pub(crate) fn new() -> Result<Self, Errno> {
+        let mut all: Signals = [0; 16];
+        let mut before = all;
+        // SAFETY: both have room for a set of signals.
+        unsafe {
+            sigfillset(&raw mut all);
+            sigprocmask(SIG_SETMASK, &raw const all, &raw mut before);
+        }
+        Ok(SignalsBlocked(before))
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: it is what `sigprocmask` wrote.
+        unsafe { sigprocmask(SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
     }
 }

@@ -232,7 +232,10 @@ fn every_option_has_an_effect() {
     own_process!();
     const BASE: &[&str] = &["--check"];
     let help = run(plain(), ["--help"]);
-    let names = text(&help.stdout).lines().filter(|line| line.starts_with("  ")).filter_map(|line| line.split_once("--")?.1.split(' ').next());
+    let names = text(&help.stdout)
+        .lines()
+        .filter(|line| line.starts_with("  "))
+        .filter_map(|line| line.split_once("--")?.1.split(' ').next());
     let names: Vec<_> = names.filter(|name| *name != "check").collect();
     let tried: &[(&str, &[&str])] = &[
         ("root", &["--root=unlinked"]),

@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
 use crate::common::*;
 use autochroot::{Demands, Entered, Jail, Root, Step, UserNamespace};
@@ -435,6 +437,102 @@ fn check_finds_what_enter_would_and_changes_nothing() {
         assert_eq!(Jail::auto().check().unwrap_err().step(), Step::Fork);
     });
     assert_eq!(scratch.entries(), [] as [&Path; 0]);
+}
+
+/// A handler that ran in the child would write into the pipes of the caller.
+#[test]
+fn no_handler_of_the_caller_runs_in_the_child_of_a_check() {
+    own_process!();
+    static RAN: AtomicUsize = AtomicUsize::new(0);
+    static ELSEWHERE: AtomicPtr<bool> = AtomicPtr::new(ptr::null_mut());
+    static OWN: AtomicI32 = AtomicI32::new(0);
+    extern "C" fn handler(_: i32) {
+        RAN.fetch_add(1, Relaxed);
+        if unsafe { libc::getpid() } != OWN.load(Relaxed) {
+            forked();
+        }
+    }
+    extern "C" fn forked() {
+        // SAFETY: both processes share the page.
+        unsafe { *ELSEWHERE.load(Relaxed) = true };
+    }
+    as_each_user(|_| {
+        let shared = unsafe {
+            let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+            libc::mmap(ptr::null_mut(), 1, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+        };
+        ELSEWHERE.store(shared.cast(), Relaxed);
+        OWN.store(unsafe { libc::getpid() }, Relaxed);
+        unsafe {
+            assert_eq!(libc::setpgid(0, 0), 0);
+            for signal in [libc::SIGTERM, libc::SIGCHLD, libc::SIGALRM] {
+                libc::signal(signal, handler as extern "C" fn(i32) as usize);
+            }
+            assert_eq!(libc::pthread_atfork(Some(forked), None, Some(forked)), 0);
+        }
+        let blocked = |how, signals: &[i32]| unsafe {
+            let mut set = std::mem::zeroed();
+            signals.iter().for_each(|signal| assert_eq!(libc::sigaddset(&raw mut set, *signal), 0));
+            let mut before = std::mem::zeroed();
+            assert_eq!(libc::sigprocmask(how, &raw const set, &raw mut before), 0);
+            (1..64).filter(|signal| libc::sigismember(&raw const before, *signal) == 1).collect::<Vec<_>>()
+        };
+        blocked(libc::SIG_BLOCK, &[libc::SIGUSR2]);
+        // Somebody who sends signals to the whole group.
+        let sender = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
+        if sender == 0 {
+            unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+            loop {
+                unsafe { libc::kill(0, libc::SIGTERM) };
+            }
+        }
+        for _ in 0..100 {
+            Jail::auto().check().unwrap();
+        }
+        let sender = i32::try_from(sender).unwrap();
+        unsafe {
+            libc::kill(sender, libc::SIGKILL);
+            assert_eq!(libc::waitpid(sender, ptr::null_mut(), libc::__WALL), sender);
+        }
+        assert!(RAN.load(Relaxed) > 0, "no signal came");
+        assert!(!unsafe { *shared.cast::<bool>() }, "a handler ran in the child");
+        assert_eq!(blocked(libc::SIG_SETMASK, &[]), [libc::SIGUSR2]);
+        // No end of a child is told, and none is lost.
+        RAN.store(0, Relaxed);
+        Jail::auto().check().unwrap();
+        assert_eq!(RAN.load(Relaxed), 0, "SIGCHLD");
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        Jail::auto().check().unwrap();
+        fake(libc::SYS_rt_sigprocmask, Errno::PERM);
+        assert_eq!(Jail::auto().check().unwrap_err().step(), Step::Fork);
+    });
+}
+
+#[test]
+fn check_as_finds_what_enter_as_would_and_changes_nothing() {
+    own_process!();
+    let other = account(61234, 61235, &[]);
+    as_each_user(|user| {
+        let state = || (open_fds(), std::env::current_dir().unwrap(), fs::metadata("/").unwrap().ino(), held());
+        let before = state();
+        for jail in [Jail::auto(), Jail::unlinked(), Jail::unjailed(), Jail::directory(b"/usr")] {
+            let checked = jail.check_as(&other);
+            if user == User::Root {
+                let check = checked.unwrap();
+                assert_eq!((check.root(), check.is_jail_advisable()), (jail.root(), !jail.root().is_jail()), "{jail}");
+            } else {
+                let error = checked.unwrap_err();
+                assert_eq!((error.step(), error.is_partial()), (Step::CheckIds, false), "{jail}: {error}");
+            }
+        }
+        let own = account(unsafe { libc::geteuid() }, unsafe { libc::getegid() }, &[]);
+        let check = Jail::unlinked().check_as(&own).unwrap();
+        assert_eq!(check.entered() == Entered::Privilege, user == User::Root);
+        let thread = Thread::start();
+        assert_eq!(Jail::auto().allow_threads().check_as(&own).unwrap_err().step(), Step::Threads);
+        drop(thread);
+        assert_eq!(state(), before);
+    });
 }
 
 /// What an entry could not undo went with the process that tried, but for a directory.
