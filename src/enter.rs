@@ -35,7 +35,9 @@ impl Jail<'_> {
     /// - No descriptor that is open on a directory or an `io_uring`.
     /// - For [`unlinked`](Jail::unlinked), a parent that can be written, and a umask that leaves
     ///   the owner the right to read and search.
-    /// - For [`detached`](Jail::detached), Linux 5.2, and `CAP_SYS_ADMIN` or a user namespace.
+    /// - For [`detached`](Jail::detached), Linux 5.2, and `CAP_SYS_ADMIN` or a user namespace. If
+    ///   the capability does not count over the mount namespace, which is so for root of a user
+    ///   namespace, a mount namespace is created, which cannot be left.
     /// - `CAP_SYS_CHROOT` (elsewhere than on Linux: root), or on Linux the right to create user
     ///   namespaces.
     /// - For a user namespace, `/proc`, unless the map is [`IdMap::None`]. With a map the process
@@ -60,13 +62,25 @@ impl Jail<'_> {
     /// [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html),
     /// [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html)
     pub fn enter(self) -> Result<Jailed, Error> {
+        self.enter_after(None)
+    }
+
+    /// [`enter`](Jail::enter). If the plan has the user first, `become_user` is called when
+    /// everything that can be checked before is checked.
+    pub(crate) fn enter_after(
+        self,
+        become_user: Option<&mut dyn FnMut() -> Result<(), Error>>,
+    ) -> Result<Jailed, Error> {
         self.check_options()?;
-        let mut system = Entry::new(self);
+        let mut system = Entry::new(self, become_user);
         let parents = if self.path.is_some() { 1 } else { PARENTS };
         let end = State::start(self.plan, parents, system.sets_no_new_privs)
             .run(self.plan, |state| system.perform(self, state));
         if end.now == Action::Inside {
             return Ok(Jailed::new(self, &mut system, &end));
+        }
+        if let Some(error) = system.error {
+            return Err(error);
         }
         let (action, fault) = end.refused.unwrap_or((end.now, Fault::NotTheRoot)); // a refusal has a reason
         let last = (end.root, action.into(), fault);
@@ -76,6 +90,7 @@ impl Jail<'_> {
         let (_, step, fault) = first.filter(|_| !end.has.user_namespace).unwrap_or(last);
         let attempts = if first.is_some() { [first, second, Some(last)] } else { [None; 3] };
         let mut traces = end.has;
+        traces.cwd |= traces.user;
         traces.mounts = system.root_moved && !traces.root;
         let (number, tried) = (system.number, system.tried());
         Err(os::explain(Error { step, fault, number, traces, tried, attempts, cause: None }))

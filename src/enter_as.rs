@@ -1,13 +1,14 @@
 //! The entry of a process that becomes another user (Linux).
 
-use rustix::process::chdir;
-
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::hints::cause::Cause;
 use crate::jail::{IdMap, Jail, UserNamespace};
 use crate::jailed::Jailed;
-use crate::linux::{User, Way, check_arguments, check_held, explain, not_effective, only_thread};
+use crate::linux::{
+    IdMaps, User, Way, check_arguments, check_held, check_kept, explain, known_to_fail, no_new_privs_will_do,
+    not_effective, only_thread, user as user_now,
+};
 
 /// Linux only.
 impl Jail<'_> {
@@ -56,9 +57,11 @@ impl Jail<'_> {
     /// group that the user is not in. [`Step::Proc`], before anything changes: see
     /// the requirements.
     ///
-    /// All others are those of `enter` and `run_as`. Where the user comes first, an error of
-    /// `enter` leaves the process as the user, in "/". [`Error::is_partial`] is true then, and the
-    /// text names the change.
+    /// All others are those of `enter` and `run_as`. Where the user comes first, threads,
+    /// descriptors, files, and whether a user namespace is possible, are checked before, and the
+    /// sources of files are opened with the rights of the caller. An error that comes later leaves
+    /// the process as the user, in "/". [`Error::is_partial`] is true then, and the text names the
+    /// change.
     pub fn enter_as(self, user: &User<'_>) -> Result<Jailed, Error> {
         self.enter_as_keeping(user, Capabilities::NONE)
     }
@@ -76,6 +79,7 @@ impl Jail<'_> {
         check_arguments(user, keep).map_err(|fault| refused(Step::CheckIds, fault, None))?;
         self.check_kept(keep)?;
         let way = Way::find(user)?;
+        check_kept(keep, way.ids).map_err(|fault| explain(refused(Step::CheckCapabilities, fault, None)))?;
         let is_user = !way.ids && !way.groups;
         let needs_namespace = self.needs_namespace();
         let comes_first = needs_namespace && !is_user;
@@ -86,19 +90,30 @@ impl Jail<'_> {
         if comes_first || self.plan.threads {
             only_thread().map_err(|fault| explain(refused(Step::Threads, fault, None)))?;
         }
-        if !comes_first {
-            let jailed = self.enter()?;
-            // In a user namespace there is nothing left to drop.
-            let is_done = is_user && jailed.in_user_namespace();
-            return if is_done { Ok(jailed) } else { jailed.become_user(user, way, keep) };
+        if comes_first {
+            self.check_namespace().map_err(|(step, fault)| explain(refused(step, fault, None)))?;
+            let mut jail = self;
+            jail.plan.user_first = true;
+            let mut become_user = || Jail::unjailed().enter()?.become_user(user, way, keep).map(drop);
+            return jail.enter_after(Some(&mut become_user));
         }
-        // Other processes of the user can look at this one: they must not find a working directory
-        // that was root's.
-        chdir(c"/").map_err(|errno| refused(Step::WorkingDirectory, errno.into(), None))?;
-        let moved = |error: Error| Error { traces: Residue { cwd: true, ..error.traces }, ..error };
-        let changed = |error: Error| Error { traces: Residue { cwd: true, user: true, ..error.traces }, ..error };
-        let _ = Jail::unjailed().enter()?.become_user(user, way, keep).map_err(moved)?;
-        self.enter().map_err(changed)
+        let jailed = self.enter()?;
+        // In a user namespace there is nothing left to drop.
+        if is_user && jailed.in_user_namespace() { Ok(jailed) } else { jailed.become_user(user, way, keep) }
+    }
+
+    /// Checks before the user changes that a user namespace with id maps is possible, as far as that
+    /// is known before it is tried.
+    fn check_namespace(&self) -> Result<(), (Step, Fault)> {
+        let (uid, _) = user_now();
+        match IdMaps::new(uid).open_proc(self.plan, self.root(), self.root().facts().is_mounted) {
+            Ok(()) | Err(Fault::Restricted) => {}
+            Err(fault) => return Err((Step::Proc, fault)),
+        }
+        match known_to_fail() {
+            Err(errno) if !no_new_privs_will_do(self.plan, self.root()) => Err((Step::NewUserNamespace, errno.into())),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Checks before the entry that these capabilities can be kept. For the launcher.

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, sta
 use rustix::io::Errno;
 use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use crate::features::{DETACHED, FAILFS, FILES, USERNS};
 use crate::files::{Files, Sources};
 use crate::jail::{Jail, Plan};
@@ -36,7 +36,11 @@ const NAME: [u8; 28] = *b"autochroot-................\0";
 
 /// The descriptors and facts of an entry. Dropping it closes every descriptor that it opened.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
-pub(crate) struct Entry {
+pub(crate) struct Entry<'b> {
+    /// Becomes the user, if that comes before the entry.
+    become_user: Option<&'b mut dyn FnMut() -> Result<(), Error>>,
+    /// The error of that.
+    pub(crate) error: Option<Error>,
     pub(crate) descriptors: Descriptors,
     /// `/proc/self/stat` and its process, to find threads where a filter refuses `unshare`.
     pub(crate) stat: Option<(Pid, OwnedFd)>,
@@ -62,11 +66,13 @@ pub(crate) struct Entry {
     pub(crate) root_moved: bool,
 }
 
-impl Entry {
-    pub(crate) fn new(jail: Jail<'_>) -> Self {
+impl<'b> Entry<'b> {
+    pub(crate) fn new(jail: Jail<'_>, become_user: Option<&'b mut dyn FnMut() -> Result<(), Error>>) -> Self {
         // Without a jail the ids are not used.
         let (uid, sets_no_new_privs) = if jail.root().is_jail() { os::user() } else { (Uid::ROOT, false) };
         Entry {
+            become_user,
+            error: None,
             descriptors: Descriptors::NOT_CHECKED,
             stat: None,
             unshared: false,
@@ -130,8 +136,11 @@ impl Entry {
             // Only Linux has these, and a build may leave them out. Then no state leads there.
             Action::Files if FILES => {
                 let Files { named, copier } = jail.files.ok_or(Errno::NOSYS)?;
+                self.sources.in_user_namespace = plan.user_first;
                 (copier.open)(&mut self.sources, named, &mut self.number)
             }
+            Action::Become => self.become_user(),
+            Action::NewMountNamespace if DETACHED => Ok(os::new_mount_namespace()?),
             Action::Mount if FILES && plan.files => {
                 let Files { copier, .. } = jail.files.ok_or(Errno::NOSYS)?;
                 (copier.mount)(&mut self.sources)
@@ -154,6 +163,7 @@ impl Entry {
             Action::Directory
             | Action::Files
             | Action::Mount
+            | Action::NewMountNamespace
             | Action::Fill
             | Action::Failfs
             | Action::Proc
@@ -215,6 +225,22 @@ impl Entry {
     /// Opens the working directory, to return to it after a failure. A directory that may not be
     /// searched cannot be opened. The entry goes on then; if it fails later, the error
     /// names the change of the working directory.
+    /// Becomes the user, in "/": other processes of the user can look at this one, and must not find
+    /// a working directory that was root's.
+    fn become_user(&mut self) -> Result<(), Fault> {
+        let Some(become_user) = &mut self.become_user else { return Ok(()) };
+        chdir(c"/")?;
+        self.cwd = None;
+        if let Err(mut error) = become_user() {
+            error.traces.cwd = true;
+            self.error = Some(error);
+            return Err(error.fault);
+        }
+        let (uid, _) = os::user();
+        (self.uid, self.maps) = (uid, os::IdMaps::new(uid));
+        self.save_cwd()
+    }
+
     fn save_cwd(&mut self) -> Result<(), Fault> {
         match openat(CWD, c".", PATH_DIRECTORY, Mode::empty()) {
             Ok(cwd) => self.cwd = Some(cwd),

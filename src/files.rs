@@ -119,6 +119,8 @@ pub(crate) struct Sources {
     /// The size of the tmpfs.
     pub(crate) bytes: u32,
     pub(crate) devices: bool,
+    /// The root will be made in a user namespace, where no device can be made.
+    pub(crate) in_user_namespace: bool,
     pub(crate) filling: Option<Filling>,
 }
 
@@ -132,7 +134,13 @@ pub(crate) struct Filling {
 
 impl Sources {
     pub(crate) const fn new() -> Self {
-        Sources { opened: [const { None }; NamedFile::MOST], bytes: 0, devices: false, filling: None }
+        Sources {
+            opened: [const { None }; NamedFile::MOST],
+            bytes: 0,
+            devices: false,
+            in_user_namespace: false,
+            filling: None,
+        }
     }
 }
 

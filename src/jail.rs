@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) roots: Roots,
     /// The root holds files.
     pub(crate) files: bool,
+    /// Become the user before the root is made, and enter through a user namespace.
+    pub(crate) user_first: bool,
     pub(crate) demands: Demands,
     pub(crate) threads: bool,
     pub(crate) directories: bool,
@@ -197,6 +199,7 @@ impl<'a> Jail<'a> {
         let plan = Plan {
             roots,
             files: false,
+            user_first: false,
             demands: Demands::new(),
             threads: false,
             directories: false,

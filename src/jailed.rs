@@ -41,7 +41,7 @@ pub struct Jailed {
 }
 
 impl Jailed {
-    pub(crate) fn new(jail: Jail<'_>, system: &mut Entry, end: &State) -> Jailed {
+    pub(crate) fn new(jail: Jail<'_>, system: &mut Entry<'_>, end: &State) -> Jailed {
         Jailed {
             entered: end.entered,
             ids_kept: end.entered != Entered::UserNamespace || jail.plan.id_map == IdMap::Identity,
@@ -90,7 +90,7 @@ impl Jailed {
     ///
     /// [`Step::Verify`]: the jail does not hold, which should not happen.
     pub fn verify(&self) -> Result<RootMutability, Error> {
-        self.place.verify().map_err(|fault| Error::inside(Step::Verify, fault, self.traces(false)))
+        self.place.verify().map_err(|fault| Error::inside(Step::Verify, fault, self.traces()))
     }
 
     pub(crate) const fn in_user_namespace(&self) -> bool {
@@ -98,18 +98,7 @@ impl Jailed {
     }
 
     /// Returns what differs from before the entry.
-    const fn traces(&self, privileges: bool) -> Residue {
-        Residue {
-            directory: false,
-            cwd: false,
-            user_namespace: self.in_user_namespace(),
-            mounts: false,
-            capabilities: false,
-            root: self.place.root.is_jail(),
-            left: false,
-            privileges,
-            user: false,
-            no_new_privs: false,
-        }
+    const fn traces(&self) -> Residue {
+        Residue { user_namespace: self.in_user_namespace(), root: self.place.root.is_jail(), ..Residue::NOTHING }
     }
 }

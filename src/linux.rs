@@ -13,7 +13,7 @@ pub mod syscall;
 pub(crate) mod threads;
 pub(crate) mod unshare;
 pub(crate) mod user;
-mod user_namespace;
+pub(crate) mod user_namespace;
 
 pub use proc::is_procfs;
 pub use roots::files::{check_files, open_source};
@@ -41,6 +41,8 @@ pub(crate) use seal::privileges::{
 };
 pub(crate) use steps::run_steps;
 pub(crate) use threads::{only_thread, unshare_root_and_descriptors};
-pub(crate) use user::run_as::{Before, RunAs, check_arguments};
+pub(crate) use user::run_as::{Before, RunAs, check_arguments, check_kept};
 pub(crate) use user::way::Way;
-pub(crate) use user_namespace::{IdMaps, drop_capabilities, new as new_user_namespace};
+pub(crate) use user_namespace::{
+    IdMaps, drop_capabilities, known_to_fail, new as new_user_namespace, new_mount_namespace, no_new_privs_will_do,
+};

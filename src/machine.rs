@@ -23,7 +23,10 @@ actions! {
         Unlink => Unlink,
         VerifyUnlinked => VerifyUnlinked,
         Files => Files,
+        /// Becomes the user, if that comes first. All that can be checked is checked before.
+        Become => SetUid,
         Mount => Mount,
+        NewMountNamespace => NewMountNamespace,
         Fill => Fill,
         Failfs => Failfs,
         Directory => Directory,
@@ -56,9 +59,10 @@ actions! {
 }
 
 use Action::{
-    ChdirRoot, Chroot, DenySetgroups, Descriptors, Directory, Discard, DropNamespaceCapabilities, Failfs, Fchdir,
-    Files, Fill, Inside, Keyring, MapGid, MapUid, Mkdir, Mount, NewUserNamespace, NoNewPrivs, OpenMaps, OpenRoot,
-    Parent, Proc, Refused, Return, Threads, Unlink, Unshare, Verify, VerifyUnlinked, WorkingDirectory,
+    Become, ChdirRoot, Chroot, DenySetgroups, Descriptors, Directory, Discard, DropNamespaceCapabilities, Failfs,
+    Fchdir, Files, Fill, Inside, Keyring, MapGid, MapUid, Mkdir, Mount, NewMountNamespace, NewUserNamespace,
+    NoNewPrivs, OpenMaps, OpenRoot, Parent, Proc, Refused, Return, Threads, Unlink, Unshare, Verify, VerifyUnlinked,
+    WorkingDirectory,
 };
 
 /// What is tried after everything is undone.
@@ -144,6 +148,7 @@ impl State {
     fn next(&mut self, plan: Plan, outcome: Result<(), Fault>) {
         let in_namespace = self.has.user_namespace;
         let detour = plan.user_namespace != UserNamespace::Never && !in_namespace && self.root.facts().takes_user_namespace;
+        let fresh = !in_namespace && !self.has.mount_namespace;
         let always = plan.user_namespace == UserNamespace::Always;
         let files = FILES && plan.files;
         let back_to = if self.wants_mount() { Mount } else { Chroot };
@@ -153,13 +158,16 @@ impl State {
             (Unshare, Ok(()))                           => after_threads(plan),
             (Descriptors, Ok(()))                       => WorkingDirectory,
             (WorkingDirectory, Ok(())) if files         => Files,
+            (WorkingDirectory | Files, Ok(())) if plan.user_first => Become,
             (WorkingDirectory | Files, Ok(()))          => self.first_of_root(),
+            (Become, Ok(()))                            => { self.has.user = true; self.first_of_root() }
             (Parent, Ok(()))                            => Mkdir,
             (Mkdir, Ok(()))                             => { self.has.directory = true; OpenRoot }
             (OpenRoot, Ok(()))                          => Unlink,
             (Unlink, Ok(()))                            => { self.has.directory = false; VerifyUnlinked }
             (VerifyUnlinked | Fill | Directory, Ok(())) => Fchdir,
             (Mount, Ok(()))                             => { self.mounted = true; if files { Fill } else { Fchdir } }
+            (NewMountNamespace, Ok(()))                 => { self.has.mount_namespace = true; Mount }
             (Failfs, Ok(()))                            => Chroot,
             (Fchdir, Ok(()))                            => { self.has.cwd = true; if always && !in_namespace { Proc } else { Chroot } }
             (Chroot, Ok(()))                            => { self.has.root = true; ChdirRoot }
@@ -184,11 +192,15 @@ impl State {
             // The detour through a user namespace, if chroot or mounting is not permitted. It is not made where it would not help.
             (Chroot | Mount, Err(Fault::PERM)) if detour => Proc,
             (Chroot, Err(Fault::PERM)) if self.no_new_privs_helps(plan) && !self.has.no_new_privs => NoNewPrivs,
+            // Root of a user namespace may mount only in a mount namespace of its own.
+            (Proc, Err(Fault::MayChroot)) if fresh && self.wants_mount() => NewMountNamespace,
+            (Mount, Err(Fault::PERM)) if fresh => NewMountNamespace,
             (Proc, Err(Fault::MayChroot)) => self.again(plan, Again::Root, back_to, Fault::PERM),
             (Proc, Err(Fault::Restricted)) => self.again(plan, Again::Root, NewUserNamespace, Fault::Restricted),
 
             // Another try: an interrupted call, except while files are copied; a name that is taken; a directory that somebody changed.
             (action, Err(Fault::INTR)) if self.interruptions > 0 && action != Fill => { self.interruptions -= 1; action }
+            (NewMountNamespace, Err(_)) => self.again(plan, Again::Root, Mount, Fault::PERM),
             (action @ (OpenRoot | Unlink), Err(fault)) if fault.is_moved() => {
                 (self.has.directory, self.has.left) = (false, true);
                 self.again(plan, Again::Name, action, fault)
@@ -211,7 +223,7 @@ impl State {
 
             // Any other failure on the way in ends the entry, unless it is about this kind of root alone.
             (action @ (OpenRoot | Unlink | Mount | Failfs | Fchdir | Chroot | Proc | NewUserNamespace), Err(fault)) => self.again(plan, Again::Root, action, fault),
-            (action @ (Threads | Unshare | Descriptors | WorkingDirectory | Files | Fill | Directory | NoNewPrivs | OpenMaps | MapUid | DenySetgroups | MapGid | ChdirRoot | DropNamespaceCapabilities | Keyring | Verify), Err(fault)) => self.refuse(action, fault),
+            (action @ (Threads | Unshare | Descriptors | WorkingDirectory | Files | Become | Fill | Directory | NoNewPrivs | OpenMaps | MapUid | DenySetgroups | MapGid | ChdirRoot | DropNamespaceCapabilities | Keyring | Verify), Err(fault)) => self.refuse(action, fault),
         };
     }
 

@@ -229,7 +229,7 @@ mod tests {
             (b" auto", ParseError::NotAbsolute),
             (b"auto\n", ParseError::NotAbsolute),
             (b"Auto", ParseError::NotAbsolute),
-            (b"auto run", ParseError::NotAbsolute),
+            (b"auto run", ParseError::RelativeParent),
             (b"auto\0", ParseError::NotAbsolute),
             (b"auto /\0", ParseError::Nul),
             (b"/\0", ParseError::Nul),

@@ -105,11 +105,21 @@ pub(crate) struct InForce {
     pub(crate) keyring: SessionKeyring,
     /// A protection is missing, and a filter was in force before the one of the seal.
     pub(crate) outer_filter: bool,
+    /// `CAP_SETPCAP` was held before the seal dropped it.
+    pub(crate) may_set_privileges: bool,
 }
 
 impl InForce {
     pub(crate) const fn nothing(keyring: SessionKeyring) -> InForce {
-        InForce { bounding_set: false, securebits: false, landlock: None, seccomp: false, keyring, outer_filter: false }
+        InForce {
+            bounding_set: false,
+            securebits: false,
+            landlock: None,
+            seccomp: false,
+            keyring,
+            outer_filter: false,
+            may_set_privileges: false,
+        }
     }
 
     pub(crate) const fn has(&self, protection: Protection) -> bool {

@@ -141,6 +141,10 @@ pub(crate) const fn mount() -> Result<OwnedFd, Fault> {
     Err(NOT_HERE)
 }
 
+pub(crate) const fn new_mount_namespace() -> Result<(), Errno> {
+    Err(Errno::NOSYS)
+}
+
 /// No cause is known here.
 pub(crate) const fn explain(error: Error) -> Error {
     error

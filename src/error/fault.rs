@@ -1,6 +1,7 @@
 //! Why a step failed: an errno or an answer of our own.
 
 use core::fmt;
+use core::num::NonZero;
 
 use rustix::io::Errno;
 
@@ -12,7 +13,7 @@ use crate::text::{Named, decimal};
 /// The reason why a step failed, in two bytes: the errno of a system call or, below zero, one of
 /// the answers below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fault(i16);
+pub(crate) struct Fault(NonZero<i16>);
 
 /// Defines the answers with their texts.
 macro_rules! answers {
@@ -20,7 +21,7 @@ macro_rules! answers {
         #[allow(non_upper_case_globals, reason = "they read as the variants that they are")]
         #[cfg_attr(not(feature = "files"), allow(dead_code, reason = "some are of files"))]
         impl Fault {
-            $($(#[$doc])* pub(crate) const $name: Fault = Fault(-1 - Answer::$name as i16);)*
+            $($(#[$doc])* pub(crate) const $name: Fault = Fault::new(-1 - Answer::$name as i16);)*
         }
 
         #[derive(Clone, Copy)]
@@ -62,6 +63,9 @@ answers! {
     SetgroupsDenied => "this user namespace denies setgroups",
     OtherGroup => " of the process is not a group of the user",
     NothingKept => "none can be kept in a user namespace",
+    /// The securebits forbid that a program which is executed keeps capabilities, or that they survive
+    /// a change of the user id.
+    Securebits => "the securebits forbid it",
     Reversible => "the old ids can be set again",
     NoNewPrivs => "no_new_privs is not set",
     /// `$TMPDIR` is not set.
@@ -95,6 +99,13 @@ const KILLED: i16 = -2000;
 const MISSING: i16 = -3000;
 
 impl Fault {
+    const fn new(number: i16) -> Fault {
+        match NonZero::new(number) {
+            Some(number) => Fault(number),
+            None => Fault(NonZero::<i16>::MIN), // an errno is never 0
+        }
+    }
+
     pub(crate) const PERM: Fault = Fault::of(Errno::PERM);
     pub(crate) const INTR: Fault = Fault::of(Errno::INTR);
     pub(crate) const EXIST: Fault = Fault::of(Errno::EXIST);
@@ -103,29 +114,29 @@ impl Fault {
     /// A system call failed with this errno. A seccomp filter may return any number up to 4095.
     #[allow(clippy::cast_possible_truncation, reason = "an errno is at most 4095")]
     pub(crate) const fn of(errno: Errno) -> Fault {
-        Fault(errno.raw_os_error() as i16)
+        Fault::new(errno.raw_os_error() as i16)
     }
 
     /// The capability with this number is not held.
     pub(crate) const fn not_held(number: u8) -> Fault {
-        Fault(NOT_HELD - number as i16)
+        Fault::new(NOT_HELD - number as i16)
     }
 
     /// The fork that tried to enter was killed by this signal before it had answered.
     #[allow(clippy::cast_possible_truncation, reason = "there are 64 signals")]
     pub(crate) const fn killed(signal: i32) -> Fault {
-        Fault(KILLED - signal as i16)
+        Fault::new(KILLED - signal as i16)
     }
 
     /// A required protection is missing.
     pub(crate) const fn missing(protection: Protection) -> Fault {
-        Fault(MISSING - protection as i16)
+        Fault::new(MISSING - protection as i16)
     }
 
     /// Returns the capability that is not held, if that is the fault.
     pub(crate) fn capability_not_held(self) -> Option<Capabilities> {
-        let number = u32::from(NOT_HELD.abs_diff(self.0));
-        (self.0 <= NOT_HELD && number < 64).then(|| Capabilities::from_bits(1 << number))
+        let number = u32::from(NOT_HELD.abs_diff(self.0.get()));
+        (self.0.get() <= NOT_HELD && number < 64).then(|| Capabilities::from_bits(1 << number))
     }
 
     /// Returns the protection that is missing, if that is the fault.
@@ -137,7 +148,7 @@ impl Fault {
     pub(crate) const fn errno(self) -> Option<Errno> {
         match self {
             Fault::NoSetfcap => Some(Errno::PERM),
-            Fault(errno) if errno > 0 => Some(Errno::from_raw_os_error(errno as i32)),
+            Fault(number) if number.get() > 0 => Some(Errno::from_raw_os_error(number.get() as i32)),
             Fault(_) => None,
         }
     }
@@ -170,14 +181,14 @@ impl fmt::Display for Fault {
         if let Some(errno) = self.errno() {
             return Named(errno).fmt(f);
         }
-        let number = |first: i16| u32::from(first.abs_diff(self.0));
-        if self.0 <= MISSING {
+        let number = |first: i16| u32::from(first.abs_diff(self.0.get()));
+        if self.0.get() <= MISSING {
             f.write_str(Protection::ALL.get(number(MISSING) as usize).map_or("", |protection| protection.name()))?;
             f.write_str(" is missing")
-        } else if self.0 <= KILLED {
+        } else if self.0.get() <= KILLED {
             f.write_str("that process was killed by signal ")?;
             decimal(f, number(KILLED))
-        } else if self.0 <= NOT_HELD {
+        } else if self.0.get() <= NOT_HELD {
             Capabilities::from_bits(1 << number(NOT_HELD)).fmt(f)?;
             f.write_str(" is not held")
         } else {

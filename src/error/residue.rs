@@ -11,6 +11,8 @@ macro_rules! residues {
         }
 
         impl Residue {
+            pub(crate) const NOTHING: Residue = Residue { $($name: false),* };
+
             pub(crate) const fn any(self) -> bool {
                 false $(|| self.$name)*
             }
@@ -32,6 +34,8 @@ residues! {
     cwd => "the working directory has changed",
     /// The process is in a new user namespace.
     user_namespace => "the process is in the new user namespace",
+    /// The process is in a new mount namespace.
+    mount_namespace => "the process is in a new mount namespace",
     /// The process is also in an empty mount namespace, with another root and working directory.
     mounts => "and in an empty mount namespace, with another root",
     /// The process holds the capabilities that the user namespace gave.
@@ -40,8 +44,22 @@ residues! {
     no_new_privs => "no_new_privs is set",
     /// The root directory has changed.
     root => "the process has the new root",
-    /// Ids or capabilities were changed in the jail.
-    privileges => "a part of the privileges is gone",
+    /// The supplementary groups are those of the user.
+    groups => "the supplementary groups have changed",
+    /// The real, effective and saved group ids are those of the user.
+    gid => "the group id has changed",
     /// The process is the user that it was to become.
     user => "the process is that user",
+    /// `PR_SET_KEEPCAPS` or the securebit `NO_SETUID_FIXUP` could not be put back.
+    keep_caps => "the next change of the user id keeps the capabilities",
+    /// Capabilities that the user should not have could not be dropped.
+    held => "capabilities are still held",
+    /// The securebits are locked.
+    securebits => "the securebits are locked",
+    /// The process is dumpable and was not, or the other way round.
+    dumpable => "whether the process is dumpable has changed",
+    /// Other privileges were given up in the jail.
+    privileges => "a part of the privileges is gone",
+    /// Only some of the ids are those of the user.
+    half => "the process is neither user: end it",
 }

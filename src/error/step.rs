@@ -42,6 +42,9 @@ steps! {
     VerifyUnlinked => "see the new directory unlinked",
     /// Linux: mount a tmpfs nowhere, [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html).
     Mount => "mount a detached tmpfs",
+    /// Linux: create a mount namespace, where `CAP_SYS_ADMIN` does not count over the one that the
+    /// process is in, [`mount_namespaces(7)`](https://man7.org/linux/man-pages/man7/mount_namespaces.7.html).
+    NewMountNamespace => "create a mount namespace",
     /// Open and check the files for the root.
     Files => "open the files for the root",
     /// Copy the files into the root, and make it read-only.
@@ -84,6 +87,9 @@ steps! {
     SetGroups => "set the supplementary groups",
     /// Linux: [`setresgid(2)`](https://man7.org/linux/man-pages/man2/setresgid.2.html).
     SetGid => "set the group id",
+    /// Linux: keep the capabilities while the user id is set,
+    /// [`PR_SET_KEEPCAPS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_KEEPCAPS.2const.html).
+    HoldCapabilities => "hold the capabilities while the user id is set",
     /// Linux: [`setresuid(2)`](https://man7.org/linux/man-pages/man2/setresuid.2.html).
     SetUid => "set the user id",
     /// Linux: make the ruleset, [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html).

@@ -38,6 +38,7 @@ macro_rules! causes {
         /// | `NoSetfcap` | `EPERM` of `uid_map` for uid 0 without it |
         /// | `NoDetachedMount` | `ENOSYS` of `fsopen`, and no filter is in force |
         /// | `NoFailfs` | `ENOSYS` of `fchroot`, and no filter is in force |
+        /// | `Securebits` | `prctl(PR_GET_SECUREBITS)` |
         /// | `NothingKept` | the jail was entered through a user namespace |
         /// | `NoSeccomp` | `EINVAL` of `prctl(PR_GET_SECCOMP)` |
         /// | `NoLandlock`, `LandlockDisabled` | `ENOSYS`, `EOPNOTSUPP` |
@@ -140,6 +141,8 @@ causes! {
     NoDetachedMount => "a detached mount requires Linux 5.2: name a directory that can be written",
     /// The kernel is too old for failfs (Linux 7.3).
     NoFailfs => "failfs requires Linux 7.3: use another root, or a list such as detached,unlinked",
+    /// Whoever started the process has set or locked a securebit.
+    Securebits => "the securebits were set or locked by whoever started the process: start it without (systemd: SecureBits=)",
     /// The jail was entered through a user namespace, in which no capability is kept.
     NothingKept => "in a user namespace no capability can be kept: enter with privilege",
     /// The kernel was built without seccomp.

@@ -1,6 +1,5 @@
 //! Finds out why a step failed (Linux).
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, SecureComputingMode, capabilities, secure_computing_mode};
@@ -12,8 +11,10 @@ use crate::hints::cause::Cause;
 use crate::linux::apparmor::{confines_this_process, restricts_user_namespaces};
 use crate::linux::proc::{exists, number_in, text};
 use crate::linux::seal::landlock;
+use crate::linux::seal::privileges::securebits_are_locked_otherwise;
 use crate::linux::threads::{another_thread_lives, only_thread, other_threads, unshare_is_filtered};
 use crate::linux::user::ids::Gid;
+use crate::linux::user_namespace::is_chrooted;
 use crate::protection::Protection;
 use crate::text::number;
 
@@ -91,8 +92,12 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         }
         (Step::SetGroups | Step::SetGid | Step::SetUid, Some(errno)) => not_that_user(step, errno),
         (Step::CheckCapabilities, None) if has.user_namespace => Some(Cause::NothingKept),
+        (Step::CheckCapabilities, None) if fault == Fault::Securebits => Some(Cause::Securebits),
+        (Step::HoldCapabilities, Some(Errno::PERM)) if !filtered() => Some(Cause::Securebits),
         (Step::CheckCapabilities, None) => fault.capability_not_held().map(Cause::MissingCapabilities),
-        (Step::Require, None) => fault.missing_protection().and_then(|missing| missing.cause_with(filtered())),
+        (Step::Require, None) => fault
+            .missing_protection()
+            .and_then(|protection| protection.cause_with(filtered(), missing(CapabilitySet::SETPCAP).is_none())),
         (Step::Restrict, Some(Errno::TOOBIG)) => Some(Cause::LandlockLayers),
         (Step::Proc, Some(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
         (Step::Proc, Some(Errno::NOENT)) => Some(Cause::NoProc),
@@ -183,25 +188,28 @@ impl Protection {
     /// Without the feature `hints` it is always `None`.
     #[must_use]
     pub fn cause(self) -> Option<Cause> {
-        self.cause_with(false)
+        self.cause_with(false, missing(CapabilitySet::SETPCAP).is_none())
     }
 
-    /// Returns the cause. `filter` is true if a filter was in force that may have refused the
-    /// protection.
-    pub(crate) fn cause_with(self, filter: bool) -> Option<Cause> {
+    /// Returns the cause. `filter`: a filter was in force that may have refused the protection.
+    /// `may_set_privileges`: `CAP_SETPCAP` was held.
+    pub(crate) fn cause_with(self, filter: bool, may_set_privileges: bool) -> Option<Cause> {
         if !HINTS {
             return None;
         }
         let filter = filter.then_some(Cause::SeccompPerhaps);
         match self {
-            Protection::BoundingSet | Protection::Securebits => missing(CapabilitySet::SETPCAP),
+            Protection::Securebits if securebits_are_locked_otherwise() == Ok(true) => Some(Cause::Securebits),
+            Protection::BoundingSet | Protection::Securebits if !may_set_privileges => {
+                missing_of(CapabilitySet::SETPCAP)
+            }
             Protection::Landlock => match landlock::query() {
                 Err(Errno::NOSYS) => filter.or(Some(Cause::NoLandlock)),
                 Err(Errno::OPNOTSUPP) => Some(Cause::LandlockDisabled),
                 Ok(_) | Err(_) => filter,
             },
             Protection::Seccomp if secure_computing_mode() == Err(Errno::INVAL) => Some(Cause::NoSeccomp),
-            Protection::Seccomp | Protection::Keyring => filter,
+            Protection::BoundingSet | Protection::Securebits | Protection::Seccomp | Protection::Keyring => filter,
         }
     }
 }
@@ -237,15 +245,6 @@ fn has_no_user_namespaces() -> bool {
 /// all capabilities.
 fn has_no_users() -> bool {
     capabilities(None) == Err(Errno::NOSYS) && !filtered()
-}
-
-/// Returns whether the process is in a chroot: "/" is not the root of a mount. Kernels before 5.8
-/// do not report it.
-fn is_chrooted() -> bool {
-    const MOUNT_ROOT: u64 = 0x2000;
-    statx(CWD, c"/", AtFlags::empty(), StatxFlags::empty()).is_ok_and(|root| {
-        root.stx_attributes_mask.bits() & MOUNT_ROOT != 0 && root.stx_attributes.bits() & MOUNT_ROOT == 0
-    })
 }
 
 /// Returns whether the user id or a group id is not mapped in the user namespace that the process

@@ -2,7 +2,9 @@
 
 use super::Jailed;
 use crate::capabilities::Capabilities;
-use crate::error::{Error, Fault, Step};
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::Step;
 use crate::hints::cause::Cause;
 use crate::jail::Entered;
 use crate::linux::{Before, RunAs, Seal, Sealing, User, Way, explain, run_steps};
@@ -10,11 +12,6 @@ use crate::protection::{InForce, Protection, SessionKeyring};
 
 /// Linux only.
 impl Jailed {
-    /// Makes the error of a step that failed. The last part is whether a change was made before.
-    fn refused(&self, (step, fault, changed): (impl Into<Step>, Fault, bool)) -> Error {
-        explain(Error::inside(step.into(), fault, self.traces(changed)))
-    }
-
     /// Returns how the jail was entered. Costs no system call.
     #[must_use]
     pub const fn entered(&self) -> Entered {
@@ -68,7 +65,7 @@ impl Jailed {
     ///
     /// # Cost
     ///
-    /// 22 system calls and one for each capability that the kernel knows (41 on Linux 6.18), in a
+    /// 25 system calls and one for each capability that the kernel knows (41 on Linux 6.18), in a
     /// user namespace 13.
     ///
     /// # Errors
@@ -79,8 +76,13 @@ impl Jailed {
     ///   entered through a user namespace with other ids. Nothing has changed since the entry.
     /// - [`Step::SetGroups`], [`Step::SetGid`], [`Step::SetUid`], [`Step::DropCapabilities`]: the
     ///   system call failed, with `EPERM` if `CAP_SETGID` or `CAP_SETUID` is missing.
+    /// - [`Step::HoldCapabilities`]: the securebits forbid that capabilities survive the change.
     /// - [`Step::Verify`]: ids, groups or capabilities differ from what was asked for, or the old
-    ///   ids can be had again.
+    ///   ids can be set again.
+    ///
+    /// If the change fails half way, the text names what has changed, and ends with "the process is
+    /// neither user: end it". What was set to hold the capabilities is put back, and after the
+    /// change of the user id no capability is left.
     ///
     /// # Source
     ///
@@ -94,13 +96,13 @@ impl Jailed {
     ///
     /// # Cost
     ///
-    /// Six system calls more than `run_as`, and three for each capability.
+    /// Five system calls more than `run_as`, and two for each capability.
     ///
     /// # Errors
     ///
     /// - Those of `run_as`.
-    /// - [`Step::CheckCapabilities`]: a capability is not held. Nothing has changed since the
-    ///   entry.
+    /// - [`Step::CheckCapabilities`]: a capability is not held, or the securebits forbid to keep it.
+    ///   Nothing has changed since the entry.
     /// - [`Step::CheckIds`]: the user is root, which keeps all capabilities until a [`Seal`] drops
     ///   them. Nothing has changed since the entry.
     pub fn run_as_keeping(self, user: &User<'_>, keep: Capabilities) -> Result<Jailed, Error> {
@@ -117,7 +119,10 @@ impl Jailed {
         };
         let mut run_as = RunAs::new(before, user, way, keep);
         let changes = RunAs::changes(self.in_user_namespace(), user.uid().as_raw(), way);
-        run_steps(RunAs::CHECKS, changes, |step| run_as.perform(step)).map_err(|failure| self.refused(failure))?;
+        run_steps(RunAs::CHECKS, changes, |step| run_as.perform(step)).map_err(|(step, fault, changes)| {
+            let error = explain(Error::inside(step.into(), fault, self.traces()));
+            Error { traces: run_as.remains(changes, error.traces), ..error }
+        })?;
         let keyring = run_as.keyring;
         Ok(Jailed { keyring, kept: keep, ..self })
     }
@@ -171,8 +176,8 @@ impl Jailed {
     ///
     /// # Cost
     ///
-    /// 22 system calls and two for each capability that the kernel knows, after
-    /// [`run_as`](Jailed::run_as) 18 and one for each, in a user namespace 18, and one for each if
+    /// 21 system calls and two for each capability that the kernel knows, after
+    /// [`run_as`](Jailed::run_as) 17 and one for each, in a user namespace 17, and one for each if
     /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) was asked for. The filter
     /// takes two thirds of the time, because the kernel tries each call once. Later it adds some
     /// nanoseconds to each call of the process.
@@ -201,8 +206,11 @@ impl Jailed {
     pub fn seal_with(self, seal: Seal<'_>) -> Result<Sealed, Error> {
         let keep = seal.keep.unwrap_or(self.kept);
         let mut sealing = Sealing::new(seal, keep, self.root(), self.place.contents, self.keyring, self.stat.as_ref());
-        run_steps(Sealing::CHECKS, Sealing::CHANGES, |step| sealing.perform(step))
-            .map_err(|failure| self.refused(failure))?;
+        run_steps(Sealing::CHECKS, Sealing::CHANGES, |step| sealing.perform(step)).map_err(
+            |(step, fault, changes)| {
+                explain(Error::inside(step.into(), fault, Sealing::remains(changes, self.traces())))
+            },
+        )?;
         let in_force = sealing.in_force;
         Ok(Sealed { jailed: self, in_force, kept: keep })
     }
@@ -240,7 +248,10 @@ impl Sealed {
     /// call. Without the feature `hints` it is always `None`.
     #[must_use]
     pub fn cause(&self, protection: Protection) -> Option<Cause> {
-        protection.cause_with(self.in_force.outer_filter)
+        if self.has(protection) {
+            return None;
+        }
+        protection.cause_with(self.in_force.outer_filter, self.in_force.may_set_privileges)
     }
 
     /// Returns the session keyring that the process has.

@@ -2,15 +2,18 @@
 
 use crate::error::Fault;
 
-/// Runs all checks, then all changes, and stops at the first failure. Fails with that step, the
-/// reason, and whether a change was made before.
-pub(crate) fn run_steps<S: Copy>(
+/// A step that failed, the reason, and the changes that were made before.
+pub(crate) type Failure<'s, S> = (S, Fault, &'s [S]);
+
+/// Runs all checks, then all changes, and stops at the first failure.
+pub(crate) fn run_steps<'s, S: Copy>(
     checks: &[S],
-    changes: &[S],
+    changes: &'s [S],
     mut perform: impl FnMut(S) -> Result<(), Fault>,
-) -> Result<(), (S, Fault, bool)> {
-    let mut steps = checks.iter().chain(changes).enumerate();
-    steps.try_for_each(|(n, &step)| perform(step).map_err(|fault| (step, fault, n > checks.len())))
+) -> Result<(), Failure<'s, S>> {
+    checks.iter().try_for_each(|&step| perform(step).map_err(|fault| (step, fault, [].as_slice())))?;
+    let mut steps = changes.iter().enumerate();
+    steps.try_for_each(|(n, &step)| perform(step).map_err(|fault| (step, fault, changes.get(..n).unwrap_or_default())))
 }
 
 #[cfg(test)]
@@ -46,7 +49,7 @@ mod tests {
                     asked.push(step);
                     if step == failing { Err(fault) } else { Ok(()) }
                 });
-                assert_eq!(end, Err((failing, fault, n > checks.len())));
+                assert_eq!(end, Err((failing, fault, &changes[..n.saturating_sub(checks.len())])));
                 assert_eq!(asked, all[..=n]);
                 count += 1;
             }

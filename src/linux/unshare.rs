@@ -12,6 +12,7 @@ pub(crate) enum Share {
     Memory,
     RootAndDescriptors,
     UserNamespace,
+    MountNamespace,
     UserAndMountNamespace,
     /// The mount namespace is empty, and not a copy of all mounts (Linux 7.1).
     UserAndEmptyMountNamespace,
@@ -26,6 +27,7 @@ pub(crate) fn unshare(share: Share) -> Result<(), Errno> {
         Share::Nothing => UnshareFlags::empty(),
         Share::Memory => UnshareFlags::from_bits_retain(CLONE_VM),
         Share::RootAndDescriptors => UnshareFlags::FS | UnshareFlags::FILES,
+        Share::MountNamespace => UnshareFlags::NEWNS,
         Share::UserNamespace => UnshareFlags::NEWUSER,
         Share::UserAndEmptyMountNamespace => UnshareFlags::NEWUSER | UnshareFlags::from_bits_retain(EMPTY_MNTNS),
         Share::UserAndMountNamespace => UnshareFlags::NEWUSER | UnshareFlags::NEWNS,

@@ -4,7 +4,7 @@
 use core::ffi::CStr;
 
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags, fstatvfs, openat, statx};
 use rustix::io::{Errno, write};
 use rustix::process::{DumpableBehavior, Uid, dumpable_behavior, getegid, geteuid, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
@@ -14,6 +14,7 @@ use crate::error::Fault;
 use crate::features::FAILFS;
 use crate::jail::{IdMap, Plan, UserNamespace};
 use crate::linux::apparmor::restricts_this_process;
+use crate::linux::proc::number_in;
 use crate::linux::roots::checks::PATH_DIRECTORY;
 use crate::linux::roots::failfs;
 use crate::linux::seal::privileges::{empty_bounding_set, lock_securebits, set_no_new_privs, verify_no_new_privs};
@@ -134,7 +135,7 @@ impl IdMaps {
 }
 
 /// Returns whether a kind that comes after this one can be entered with `no_new_privs`.
-fn no_new_privs_will_do(plan: Plan, root: Root) -> bool {
+pub(crate) fn no_new_privs_will_do(plan: Plan, root: Root) -> bool {
     plan.root_after(root).is_some_and(|next| next.facts().takes_no_new_privs || no_new_privs_will_do(plan, next))
 }
 
@@ -164,6 +165,30 @@ pub(crate) fn new(to_mount: bool) -> Result<bool, Fault> {
         }
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Fails as the creation of a user namespace by an ordinary user would, if that is known.
+pub(crate) fn known_to_fail() -> Result<(), Errno> {
+    unshare(Share::Nothing)?;
+    if number_in(c"/proc/sys/user/max_user_namespaces") == Some(0) {
+        return Err(Errno::NOSPC);
+    }
+    let is_forbidden = is_chrooted() || number_in(c"/proc/sys/kernel/unprivileged_userns_clone") == Some(0);
+    if is_forbidden { Err(Errno::PERM) } else { Ok(()) }
+}
+
+/// Returns whether the process is in a chroot: "/" is not the root of a mount. Kernels before 5.8
+/// do not report it.
+pub(crate) fn is_chrooted() -> bool {
+    const MOUNT_ROOT: u64 = 0x2000;
+    statx(CWD, c"/", AtFlags::empty(), StatxFlags::empty()).is_ok_and(|root| {
+        root.stx_attributes_mask.bits() & MOUNT_ROOT != 0 && root.stx_attributes.bits() & MOUNT_ROOT == 0
+    })
+}
+
+/// Creates a mount namespace that belongs to the user namespace that the process is in.
+pub(crate) fn new_mount_namespace() -> Result<(), Errno> {
+    unshare(Share::MountNamespace)
 }
 
 /// Drops the capabilities that the user namespace gave. Its bounding set stays full, so an `execve`

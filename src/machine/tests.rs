@@ -10,6 +10,7 @@ mod every;
 const AS_ROOT: Plan = Plan {
     roots: Roots::one(Root::Unlinked),
     files: false,
+    user_first: false,
     demands: crate::jail::Demands { empty: false, owner: false, unwritable: false, safe_path: false },
     threads: false,
     directories: true,
@@ -36,6 +37,10 @@ struct World {
     capabilities: bool,
     root: bool,
     no_new_privs: bool,
+    user: bool,
+    mount_namespace: bool,
+    /// The process is root of a user namespace that does not own the mount namespace.
+    foreign_mounts: bool,
     asked: Vec<Action>,
     may_chroot: bool,
     sets_no_new_privs: bool,
@@ -64,10 +69,14 @@ impl World {
             }
             Fchdir | ChdirRoot => self.cwd = true,
             Return => self.cwd = false,
-            Mount | Chroot if !self.may_chroot => return Err(PERM),
+            Mount | Chroot | NewMountNamespace if !self.may_chroot => return Err(PERM),
+            Mount if self.foreign_mounts && !self.user_namespace => return Err(Fault::PERM),
             Chroot => self.root = true,
             NewUserNamespace => (self.user_namespace, self.capabilities, self.may_chroot) = (true, true, true),
             DropNamespaceCapabilities => self.capabilities = false,
+            Become => self.user = true,
+            NewMountNamespace => (self.mount_namespace, self.foreign_mounts) = (true, false),
+            Proc if self.foreign_mounts || self.mount_namespace => return Err(Fault::MayChroot),
             NoNewPrivs => (self.no_new_privs, self.may_chroot) = (true, true),
             Threads | Unshare | Descriptors | WorkingDirectory | Parent | VerifyUnlinked | Files | Mount | Fill
             | Failfs | Directory | Proc | OpenMaps | MapUid | DenySetgroups | MapGid | Keyring | Verify => {}
@@ -97,9 +106,12 @@ impl World {
 
     /// The machine reports everything that is left, and nothing else.
     fn agrees(&self, has: Residue) -> bool {
-        let told = [has.cwd, has.user_namespace, has.capabilities, has.root, has.no_new_privs];
-        let left = [self.cwd, self.user_namespace, self.capabilities, self.root, self.no_new_privs];
-        told == left && (has.directory || has.left) == self.directories() && !has.privileges
+        let told = [has.cwd, has.user_namespace, has.capabilities, has.root, has.no_new_privs, has.user];
+        let left = [self.cwd, self.user_namespace, self.capabilities, self.root, self.no_new_privs, self.user];
+        told == left
+            && has.mount_namespace == self.mount_namespace
+            && (has.directory || has.left) == self.directories()
+            && !has.privileges
     }
 
     /// The last state of an entry into this world.
@@ -382,12 +394,46 @@ fn a_list_goes_on_where_a_user_namespace_cannot_be_made_and_stops_once_it_is() {
         let end = world.enter(plan, 1);
         assert_eq!((end.now, end.root, end.entered), (Inside, Root::Failfs, Entered::NoNewPrivs));
         assert_eq!(end.attempts, [Some((Root::Detached, step, told)), None]);
-        assert_eq!(world.asked[3..], [Mount, Proc, Failfs, Chroot, NoNewPrivs, Chroot, ChdirRoot, Verify]);
+        let ways = if fault == Fault::MayChroot { &[Mount, Proc, NewMountNamespace][..] } else { &[Mount, Proc] };
+        assert_eq!(world.asked[3..], [ways, &[Failfs, Chroot, NoNewPrivs, Chroot, ChdirRoot, Verify]].concat());
     }
     let end = world(false, &[(6, IO)]).enter(plan, 1);
     assert_eq!((end.refused, end.has.user_namespace), (Some((OpenMaps, IO)), true));
     let always = Plan { user_namespace: UserNamespace::Always, ..plan };
     assert_eq!(world(false, &[(4, IO)]).enter(always, 1).refused, Some((Proc, IO)), "failfs is passed over");
+}
+
+#[test]
+fn root_of_a_user_namespace_mounts_in_a_mount_namespace_of_its_own() {
+    for user_namespace in [UserNamespace::Auto, UserNamespace::Never] {
+        let plan = Plan { roots: Roots::one(Root::Detached).or(Root::Unlinked).unwrap(), user_namespace, ..AS_ROOT };
+        let foreign = |faults: &[(usize, Fault)]| World { foreign_mounts: true, ..world(true, faults) };
+        let detour = usize::from(user_namespace == UserNamespace::Auto);
+        let mut moves = foreign(&[]);
+        let end = moves.enter(plan, 1);
+        assert_eq!((end.now, end.root, end.entered), (Inside, Root::Detached, Entered::Privilege));
+        assert_eq!(moves.asked[4 + detour..], [NewMountNamespace, Mount, Fchdir, Chroot, ChdirRoot, Verify]);
+        // Without one, the next root is tried.
+        let end = foreign(&[(4 + detour, PERM)]).enter(plan, 1);
+        assert_eq!((end.now, end.root, end.has.mount_namespace), (Inside, Root::Unlinked, false));
+        assert_eq!(end.attempts, [Some((Root::Detached, Mount, PERM)), None]);
+        // It cannot be left: a refusal says so.
+        let end = foreign(&[(5 + detour, PERM)]).enter(Plan { roots: Roots::one(Root::Detached), ..plan }, 1);
+        assert_eq!((end.now, end.refused, end.has.mount_namespace), (Refused, Some((Mount, PERM)), true));
+    }
+}
+
+#[test]
+fn the_user_comes_first_after_all_that_can_be_checked() {
+    let plan = Plan { roots: Roots::one(Root::Detached), files: FILES, user_first: true, ..AS_ROOT };
+    let mut world = world(false, &[]);
+    let end = world.enter(plan, 1);
+    assert_eq!((end.now, end.has.user, end.entered), (Inside, true, Entered::UserNamespace));
+    let place = world.asked.iter().position(|action| *action == Become).unwrap();
+    let checks: &[Action] =
+        if FILES { &[Threads, Unshare, WorkingDirectory, Files] } else { &[Threads, Unshare, WorkingDirectory] };
+    assert_eq!(world.asked[..place], *checks);
+    assert_eq!(world.asked[place + 1..][..2], [Mount, Proc]);
 }
 
 #[test]

@@ -230,3 +230,62 @@ fn no_seal_leaves_what_was_there_before_and_no_more() {
         assert!(text(&output.stdout).ends_with("jailed: yes\n"), "{output:?}");
     }
 }
+
+/// As `unshare -r`, `bwrap --uid 0 --cap-add ALL` and systemd's `PrivateUsers=` start it: the
+/// capabilities do not count over the mount namespace.
+#[test]
+fn root_of_a_user_namespace_mounts_in_a_mount_namespace_of_its_own() {
+    own_process!();
+    let (uid, gid) = if is_root() { (12345, 12345) } else { unsafe { (libc::getuid(), libc::getgid()) } };
+    let as_root_of_its_own = |args: &[&str]| {
+        let mut command = autochroot(if is_root() { SOMEBODY } else { plain() });
+        // SAFETY: it is the child's.
+        unsafe {
+            command.pre_exec(move || {
+                assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1), 0);
+                assert_eq!(libc::unshare(libc::CLONE_NEWUSER), 0);
+                std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+                std::fs::write("/proc/self/setgroups", "deny")?;
+                std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+            });
+        }
+        command.args(args).output().unwrap()
+    };
+    for userns in ["--userns=auto", "--userns=never"] {
+        let output = as_root_of_its_own(&[userns, "--check", "-f/etc/passwd=/a"]);
+        assert!(text(&output.stdout).starts_with("root: detached\n"), "{output:?}");
+        assert!(text(&output.stdout).contains("\nentered: privilege\n"), "{output:?}");
+    }
+    let output = as_root_of_its_own(&["-f/etc/passwd=/a", payload().to_str().unwrap(), "has=/a"]);
+    assert!(text(&output.stdout).ends_with("has=/a: true\n"), "{output:?}");
+}
+
+/// Whoever starts it has set securebits: systemd's `SecureBits=`, `setpriv --securebits`.
+#[test]
+fn securebits_that_are_in_the_way_are_named() {
+    own_process!();
+    root_only!();
+    let with_bits = |bits: i32, args: &[&str]| {
+        let mut command = autochroot(User::Root);
+        // SAFETY: it is the child's.
+        unsafe {
+            command.pre_exec(move || {
+                assert_eq!(libc::prctl(libc::PR_SET_SECUREBITS, bits), 0);
+                Ok(())
+            });
+        }
+        command.args(args).arg(payload()).output().unwrap()
+    };
+    let hint = "  hint: the securebits were set or locked by whoever started the process: start it without (systemd: \
+                SecureBits=)\n";
+    let keeping = &["-u61235:61235", "--caps=net_bind_service"];
+    let warning = format!("autochroot: warning: not in force: securebits\n{hint}");
+    assert_eq!(text(&with_bits(8, keeping).stderr), warning);
+    let output = with_bits(64, keeping);
+    let message = "cannot keep the capabilities: the securebits forbid it (--caps net_bind_service)";
+    assert_eq!(text(&output.stderr), format!("autochroot: {message}\n{hint}"));
+    assert_eq!(text(&with_bits(2, &[]).stderr), warning);
+    let output = with_bits(2, &["--require=securebits"]);
+    let message = "cannot put a required protection in force: securebits is missing; the process has the new root";
+    assert_eq!(text(&output.stderr), format!("autochroot: {message} (--require securebits)\n{hint}"));
+}

@@ -180,8 +180,8 @@ fn a_user_outside_the_user_namespace_is_named() {
         (&inside).write_all(b".").unwrap();
         assert_eq!(exit_status(helper), 0);
         let text = Jail::unlinked().enter().unwrap().run_as(&account(100_000, 100, &[])).unwrap_err().to_string();
-        let expected = "cannot set the user id: EINVAL (invalid argument); the process has the new root; a part of the \
-                        privileges is gone; hint: the id is not mapped in this user namespace: map it in uid_map and \
+        let expected = "cannot set the user id: EINVAL (invalid argument); the process has the new root; the \
+                        supplementary groups have changed; the group id has changed; the process is neither user: end it; hint: the id is not mapped in this user namespace: map it in uid_map and \
                         gid_map";
         assert_eq!(text, expected);
     });

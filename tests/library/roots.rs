@@ -472,7 +472,9 @@ fn no_handler_of_the_caller_runs_in_the_child_of_a_check() {
         }
         let blocked = |how, signals: &[i32]| unsafe {
             let mut set = std::mem::zeroed();
-            signals.iter().for_each(|signal| assert_eq!(libc::sigaddset(&raw mut set, *signal), 0));
+            for signal in signals {
+                assert_eq!(libc::sigaddset(&raw mut set, *signal), 0);
+            }
             let mut before = std::mem::zeroed();
             assert_eq!(libc::sigprocmask(how, &raw const set, &raw mut before), 0);
             (1..64).filter(|signal| libc::sigismember(&raw const before, *signal) == 1).collect::<Vec<_>>()

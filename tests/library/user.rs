@@ -2,11 +2,14 @@
 //! anything has changed.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use autochroot::{
-    Capabilities, Cause, Entered, Error, Gid, IdMap, Jail, Protection, Root, Seal, Step, Uid, UserError, UserNamespace,
+    Capabilities, Cause, Entered, Error, Gid, IdMap, Jail, NamedFile, Protection, Root, Seal, Step, Uid, UserError,
+    UserNamespace,
 };
+use rustix::io::Errno;
 
 use crate::common::*;
 
@@ -305,6 +308,196 @@ fn what_cannot_work_is_refused_before_anything_changes() {
         assert_eq!((error.step(), error.is_partial()), (Step::CheckCapabilities, false));
         assert_eq!(error.known_cause(), Some(Cause::MissingCapabilities(web)));
     });
+}
+
+/// The user changes only if everything that can be checked is as it has to be.
+#[test]
+fn nothing_changes_before_what_can_be_checked_is_checked() {
+    own_process!();
+    root_only!();
+    let scratch = Scratch::new();
+    let secret = scratch.0.join("secret");
+    fs::write(&secret, "text").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let source = secret.to_str().unwrap().as_bytes();
+    let files = [NamedFile::copy(source, b"/secret")];
+    let (missing, device) = ([NamedFile::copy(b"/nonexistent", b"/x")], [NamedFile::copy(b"/dev/null", b"/null")]);
+    let auto = Jail::auto().allow_dumpable();
+    let without_ids = auto.id_map(IdMap::None);
+    let nothing = || ();
+    let hidden = || {
+        own_mounts();
+        mount_tmpfs(Path::new("/proc"), 0, "");
+    };
+    let filtered = || {
+        rustix::thread::set_no_new_privs(true).unwrap();
+        for call in [libc::SYS_unshare, libc::SYS_fsopen, libc::SYS_mount, libc::SYS_keyctl] {
+            fake(call, Errno::PERM);
+        }
+    };
+    for (what, prepare, jail, step) in [
+        ("a file is missing", &nothing as &dyn Fn(), auto.files(&missing), Step::Files),
+        ("a device in a user namespace", &nothing, auto.files(&device), Step::Files),
+        ("files without ids", &nothing, without_ids.files(&files), Step::Proc),
+        ("no /proc", &hidden, auto, Step::Proc),
+        ("Docker's filter", &filtered, auto.files(&files), Step::NewUserNamespace),
+    ] {
+        as_user(User::Root, || {
+            prepare();
+            keep_only(MAY_CHANGE_USER | Capabilities::SYS_CHROOT | Capabilities::MKNOD);
+            let jail = if what == "Docker's filter" || what == "a file is missing" {
+                jail
+            } else {
+                jail.user_namespace(UserNamespace::Always)
+            };
+            let state = || (ids(), held(), groups(), std::env::current_dir().unwrap(), open_count());
+            let before = state();
+            let error = jail.enter_as(&account(7, 8, &[9])).unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (step, false), "{what}: {error}");
+            assert_eq!(state(), before, "{what}");
+            if what == "Docker's filter" {
+                let missing = Cause::MissingCapabilities(Capabilities::SYS_ADMIN);
+                assert_eq!(error.known_cause(), cfg!(feature = "hints").then_some(missing), "{error}");
+            }
+        });
+    }
+    // An open directory too.
+    as_user(User::Root, || {
+        keep_only(MAY_CHANGE_USER);
+        let _directory = fs::File::open("/").unwrap();
+        let error = auto.enter_as(&account(7, 8, &[])).unwrap_err();
+        assert_eq!((error.step(), error.is_partial(), ids()[0]), (Step::Descriptors, false, 0));
+    });
+    // What only root can read is opened as root.
+    as_user(User::Root, || {
+        keep_only(MAY_CHANGE_USER | Capabilities::SYS_CHROOT);
+        let jailed = auto.files(&files).enter_as(&account(7, 8, &[])).unwrap();
+        assert_eq!((jailed.entered(), ids()[0]), (Entered::UserNamespace, 7));
+        assert_eq!(fs::read("/secret").unwrap(), b"text");
+    });
+}
+
+fn open_count() -> Option<usize> {
+    Some(fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
+/// A caller that goes on must not become the user with the capabilities of root.
+#[test]
+fn a_change_of_user_that_fails_half_way_leaves_no_privilege_and_says_so() {
+    own_process!();
+    root_only!();
+    const HALF: &str = "the process is neither user: end it";
+    let keeps = || unsafe { libc::prctl(libc::PR_GET_KEEPCAPS) };
+    let securebits = || unsafe { libc::prctl(libc::PR_GET_SECUREBITS) };
+    for keep in [Capabilities::NONE, Capabilities::NET_BIND_SERVICE] {
+        for may_set in [true, false] {
+            as_user(User::Root, || {
+                rustix::thread::set_no_new_privs(true).unwrap();
+                if !may_set {
+                    keep_only(MAY_CHANGE_USER | Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN | keep);
+                }
+                let before = (held(), keeps(), securebits());
+                fake(libc::SYS_setresuid, Errno::PERM);
+                let error = Jail::auto().enter_as_keeping(&account(7, 8, &[9]), keep).unwrap_err();
+                assert_eq!((error.step(), error.is_partial()), (Step::SetUid, true));
+                let told = error.to_string();
+                assert!(told.contains("supplementary groups have changed; the group id has changed;"), "{told}");
+                assert!(told.contains(HALF), "{told}");
+                assert_eq!((held(), keeps(), securebits()), before, "{keep:?} {may_set}");
+                unsafe {
+                    assert_eq!(libc::setgid(8), 0);
+                    assert_eq!(libc::setuid(7), 0);
+                }
+                assert_eq!(held(), 0, "{keep:?} {may_set}");
+            });
+            // Later steps: the user has changed, and the capabilities go.
+            for call in [libc::SYS_keyctl, libc::SYS_prctl] {
+                as_user(User::Root, || {
+                    rustix::thread::set_no_new_privs(true).unwrap();
+                    if !may_set {
+                        keep_only(MAY_CHANGE_USER | Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN | keep);
+                    }
+                    let jailed = Jail::unlinked().enter().unwrap();
+                    if call == libc::SYS_prctl {
+                        filter_second_argument(libc::SYS_prctl, 2, Errno::NOMEM); // PR_CAP_AMBIENT_RAISE
+                    } else {
+                        fake(libc::SYS_setresgid, Errno::NOMEM);
+                    }
+                    let Err(error) = jailed.run_as_keeping(&account(7, 8, &[9]), keep) else {
+                        assert!(keep.is_empty() && call == libc::SYS_prctl);
+                        return;
+                    };
+                    assert!(error.is_partial() && error.to_string().contains(HALF), "{error}");
+                    assert!(ids()[0] == 0 || held() == 0, "{error}");
+                    assert_eq!(keeps(), 0);
+                });
+            }
+        }
+    }
+    as_user(User::Root, || {
+        rustix::thread::set_no_new_privs(true).unwrap();
+        let jailed = Jail::unlinked().enter().unwrap();
+        fake(libc::SYS_capset, Errno::NOMEM);
+        let told = jailed.run_as(&account(7, 8, &[])).unwrap_err().to_string();
+        assert!(told.contains("; the process is that user; capabilities are still held; "), "{told}");
+    });
+}
+
+/// As `setpriv --securebits`, `capsh --secbits` and systemd's `SecureBits=` leave them.
+#[test]
+fn securebits_of_whoever_starts_the_process_are_met_before_anything_changes() {
+    own_process!();
+    root_only!();
+    const NO_SETUID_FIXUP_LOCKED: i32 = 8;
+    const KEEP_CAPS_LOCKED: i32 = 32;
+    const NO_CAP_AMBIENT_RAISE: i32 = 64;
+    let keep = Capabilities::NET_BIND_SERVICE;
+    for bits in 0..256 {
+        as_user(User::Root, || {
+            assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits) }, 0);
+            let refused = bits & NO_CAP_AMBIENT_RAISE != 0
+                || bits & (NO_SETUID_FIXUP_LOCKED | KEEP_CAPS_LOCKED | 4 | 16)
+                    == NO_SETUID_FIXUP_LOCKED | KEEP_CAPS_LOCKED;
+            match Jail::unlinked().enter_as_keeping(&account(7, 8, &[]), keep) {
+                Ok(jailed) => {
+                    assert!(!refused, "{bits:#x}");
+                    assert_eq!((ids()[0], held()), (7, keep.bits()), "{bits:#x}");
+                    drop(jailed.seal().unwrap());
+                }
+                Err(error) => {
+                    assert!(refused, "{bits:#x}: {error}");
+                    assert_eq!((error.step(), error.is_partial(), ids()[0]), (Step::CheckCapabilities, false, 0));
+                    assert_eq!(error.known_cause(), cfg!(feature = "hints").then_some(Cause::Securebits), "{bits:#x}");
+                    assert_eq!(unsafe { libc::prctl(libc::PR_GET_SECUREBITS) }, bits);
+                }
+            }
+        });
+        // Without a capability to keep, everything works.
+        as_user(User::Root, || {
+            assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits) }, 0);
+            let jailed = Jail::unlinked().enter_as(&account(7, 8, &[])).unwrap();
+            let sealed = jailed.seal().unwrap();
+            assert_eq!((ids()[0], held()), (7, 0), "{bits:#x}");
+            let locked_off = (bits >> 1) & 0x55 & !(bits & 0x45 | !bits & 0x10) != 0;
+            assert_eq!(sealed.has(Protection::Securebits), !locked_off, "{bits:#x}");
+            let cause = (cfg!(feature = "hints") && locked_off).then_some(Cause::Securebits);
+            assert_eq!(sealed.cause(Protection::Securebits), cause, "{bits:#x}");
+        });
+        // A seal that requires them finds it out in time.
+        as_user(User::Root, || {
+            assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits) }, 0);
+            let jailed = Jail::unlinked().enter().unwrap();
+            let locked_off = (bits >> 1) & 0x55 & !(bits & 0x45 | !bits & 0x10) != 0;
+            match jailed.seal_with(Seal::new().require(Protection::Securebits)) {
+                Ok(_) => assert!(!locked_off, "{bits:#x}"),
+                Err(error) => {
+                    assert!(locked_off && error.step() == Step::Require, "{bits:#x}: {error}");
+                    assert_eq!(error.known_cause(), cfg!(feature = "hints").then_some(Cause::Securebits));
+                    assert_eq!(unsafe { libc::prctl(libc::PR_GET_SECUREBITS) }, bits);
+                }
+            }
+        });
+    }
 }
 
 #[test]

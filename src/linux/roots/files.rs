@@ -45,7 +45,7 @@ fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<
         *number = i32::try_from(nth).ok();
         fault
     })?;
-    *sources = Sources { bytes: PAGE, ..Sources::new() };
+    sources.bytes = PAGE;
     for ((nth, file), place) in (0..).zip(files).zip(&mut sources.opened) {
         *number = Some(nth);
         let kind = match file.source {
@@ -71,7 +71,7 @@ fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<
             Kind::File(size) => size.next_multiple_of(PAGE),
             Kind::Device(_) => {
                 let held = capabilities(None)?.effective;
-                if !held.contains(CapabilitySet::MKNOD | CapabilitySet::SYS_ADMIN) {
+                if sources.in_user_namespace || !held.contains(CapabilitySet::MKNOD | CapabilitySet::SYS_ADMIN) {
                     return Err(Fault::NoDevice);
                 }
                 sources.devices = true;

@@ -10,14 +10,14 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::capabilities::Capabilities;
-use crate::error::{Fault, Step, actions};
+use crate::error::{Fault, Residue, Step, actions};
 use crate::files::Contents;
 use crate::hints::explain::filtered;
 use crate::linux::seal::keyring;
 use crate::linux::seal::privileges::{
-    bounding_set_is_empty, check_held, empty_bounding_set_if_allowed, held_capabilities, hold_only,
-    lock_securebits_if_allowed, may_set_privileges, raise_ambient, securebits_are_locked, set_no_new_privs,
-    verify_no_new_privs,
+    bounding_set_is_empty, check_can_be_ambient, check_held, empty_bounding_set, held_capabilities, hold_only,
+    lock_securebits, may_set_privileges, raise_ambient, securebits_are_locked, securebits_are_locked_otherwise,
+    set_no_new_privs, verify_no_new_privs,
 };
 use crate::linux::seal::{landlock, seccomp};
 use crate::linux::threads::still_alone;
@@ -177,16 +177,23 @@ impl<'s> Sealing<'s> {
         Sealing { seal, keep, root, contents, stat, abi: None, ruleset: None, in_force: InForce::nothing(keyring) }
     }
 
+    /// Returns what these changes leave after a failure.
+    pub(crate) fn remains(changes: &[Give], remains: Residue) -> Residue {
+        Residue { securebits: changes.contains(&Give::Securebits), privileges: !changes.is_empty(), ..remains }
+    }
+
     pub(crate) fn perform(&mut self, step: Give) -> Result<(), Fault> {
         match step {
             Give::Threads => still_alone(self.stat),
-            Give::Keep => check_held(self.keep),
+            Give::Keep => check_held(self.keep).and_then(|()| check_can_be_ambient(self.through_exec())),
             Give::Ruleset => self.make_ruleset(),
             Give::Require => self.check_required(),
             Give::NoNewPrivs => Ok(set_no_new_privs()?),
-            Give::BoundingSet => empty_bounding_set_if_allowed(self.keep),
+            Give::BoundingSet if self.in_force.may_set_privileges => empty_bounding_set(self.keep),
+            Give::Securebits if self.in_force.may_set_privileges => lock_securebits(),
+            // They stay as they are, and the proof reports it.
+            Give::BoundingSet | Give::Securebits => Ok(()),
             Give::Ambient => raise_ambient(self.through_exec()),
-            Give::Securebits => lock_securebits_if_allowed(),
             Give::DropCapabilities => Ok(hold_only(self.keep, self.through_exec())?),
             Give::Keyring => {
                 if self.in_force.keyring != SessionKeyring::Own {
@@ -237,11 +244,13 @@ impl<'s> Sealing<'s> {
     }
 
     /// Checks that the required protections can be put in force, before anything has changed.
-    fn check_required(&self) -> Result<(), Fault> {
+    fn check_required(&mut self) -> Result<(), Fault> {
+        self.in_force.may_set_privileges = may_set_privileges()?;
         for protection in self.seal.required() {
             let can_be = match protection {
-                Protection::BoundingSet => may_set_privileges()? || bounding_set_is_empty(self.keep)?,
-                Protection::Securebits => may_set_privileges()? || securebits_are_locked()?,
+                Protection::BoundingSet => self.in_force.may_set_privileges || bounding_set_is_empty(self.keep)?,
+                Protection::Securebits if self.in_force.may_set_privileges => !securebits_are_locked_otherwise()?,
+                Protection::Securebits => securebits_are_locked()?,
                 Protection::Landlock => self.ruleset.is_some(),
                 Protection::Seccomp => seccomp::is_available(),
                 Protection::Keyring => self.in_force.keyring == SessionKeyring::Own || keyring::is_available(),

@@ -17,6 +17,9 @@ use crate::linux::syscall::user_ids;
 /// `NOROOT`, `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, not `KEEP_CAPS`, and the lock of each.
 const SECUREBITS: u32 = 0b1110_1111;
 
+/// The bits among them that are no locks.
+const SECUREBITS_SET: u32 = 0b0101_0101;
+
 /// Returns the effective and permitted capabilities.
 pub(crate) fn held_capabilities() -> Result<Capabilities, Errno> {
     let now = capabilities(None)?;
@@ -40,6 +43,21 @@ pub(crate) fn check_held(keep: Capabilities) -> Result<(), Fault> {
     }
 }
 
+/// Checks that these capabilities can be made ambient, without which a program cannot get them.
+pub(crate) fn check_can_be_ambient(keep: Capabilities) -> Result<(), Fault> {
+    let lacks = |one: &Capabilities| keep.contains(*one) && capability_is_in_ambient_set(set(*one)) != Ok(true);
+    let bits = if keep.is_empty() { CapabilitiesSecureBits::empty() } else { capabilities_secure_bits()? };
+    let is_refused =
+        bits.contains(CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE) && every_capability().any(|one| lacks(&one));
+    if is_refused { Err(Fault::Securebits) } else { Ok(()) }
+}
+
+/// Returns whether a securebit that should be set is locked off, or the other way round.
+pub(crate) fn securebits_are_locked_otherwise() -> Result<bool, Errno> {
+    let now = capabilities_secure_bits()?.bits();
+    Ok((now >> 1) & SECUREBITS_SET & (now ^ SECUREBITS) != 0)
+}
+
 /// Returns which of these capabilities are not effective.
 pub(crate) fn not_effective(needed: Capabilities) -> Capabilities {
     needed - capabilities(None).map_or(Capabilities::NONE, |now| Capabilities::from_bits(now.effective.bits()))
@@ -56,16 +74,10 @@ pub(crate) fn hold_only(keep: Capabilities, inheritable: Capabilities) -> Result
     set_capabilities(None, CapabilitySets { effective: keep, permitted: keep, inheritable: set(inheritable) })
 }
 
-/// Empties the bounding set. Without `CAP_SETPCAP` it stays as it is, and [`Sealed`](crate::Sealed)
-/// reports it.
-pub(crate) fn empty_bounding_set_if_allowed(keep: Capabilities) -> Result<(), Fault> {
-    if may_set_privileges()? { empty_bounding_set(keep) } else { Ok(()) }
-}
-
-/// Locks the securebits. Without `CAP_SETPCAP` they stay as they are, and [`Sealed`](crate::Sealed)
-/// reports it.
-pub(crate) fn lock_securebits_if_allowed() -> Result<(), Fault> {
-    if may_set_privileges()? { lock_securebits() } else { Ok(()) }
+/// Makes the permitted capabilities effective.
+pub(crate) fn use_permitted() -> Result<(), Errno> {
+    let now = capabilities(None)?;
+    set_capabilities(None, CapabilitySets { effective: now.permitted, ..now })
 }
 
 /// Raises the ambient capabilities, which a program keeps that is executed.
@@ -97,12 +109,11 @@ pub(crate) fn empty_bounding_set(keep: Capabilities) -> Result<(), Fault> {
 
 /// Sets and locks the securebits. A bit that is locked already, and other bits, stay as they are.
 pub(crate) fn lock_securebits() -> Result<(), Fault> {
-    const BITS: u32 = 0b0101_0101;
-    const LOCKS: u32 = BITS << 1;
+    const LOCKS: u32 = SECUREBITS_SET << 1;
     let now = capabilities_secure_bits()?.bits();
-    let locked = (now >> 1) & BITS;
-    let bits = (SECUREBITS & BITS & !locked) | (now & locked);
-    let others = now & !(BITS | LOCKS);
+    let locked = (now >> 1) & SECUREBITS_SET;
+    let bits = (SECUREBITS & SECUREBITS_SET & !locked) | (now & locked);
+    let others = now & !(SECUREBITS_SET | LOCKS);
     Ok(set_capabilities_secure_bits(CapabilitiesSecureBits::from_bits_retain(others | bits | LOCKS))?)
 }
 

@@ -1,20 +1,22 @@
 //! Becoming another user in the jail (Linux).
 
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use rustix::process::{
     Gid as RawGid, Pid, Signal, Uid as RawUid, getegid, geteuid, getgid, getpid, getppid, getuid, kill_process,
     parent_process_death_signal, set_parent_process_death_signal,
 };
 use rustix::thread::{
-    CapabilitiesSecureBits, CapabilitySet, capabilities_secure_bits, set_keep_capabilities, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
+    CapabilitiesSecureBits, CapabilitySet, capabilities_secure_bits, set_capabilities_secure_bits,
+    set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use crate::capabilities::Capabilities;
-use crate::error::{Fault, Step, actions};
+use crate::error::{Fault, Residue, Step, actions};
 use crate::linux::seal::keyring;
 use crate::linux::seal::privileges::{
-    check_held, empty_bounding_set_if_allowed, held_capabilities, hold_only, lock_securebits_if_allowed, raise_ambient,
+    check_can_be_ambient, check_held, empty_bounding_set, held_capabilities, hold_only, lock_securebits,
+    may_set_privileges, raise_ambient, use_permitted,
 };
 use crate::linux::threads::still_alone;
 use crate::linux::user::groups::groups_are;
@@ -26,6 +28,9 @@ use crate::protection::SessionKeyring;
 const NO_ID: u32 = u32::MAX;
 const NGROUPS_MAX: usize = 65536;
 
+/// The securebits with which the capabilities survive a change of the user id.
+const HOLDS: CapabilitiesSecureBits = CapabilitiesSecureBits::KEEP_CAPS.union(CapabilitiesSecureBits::NO_SETUID_FIXUP);
+
 actions! {
     /// A step of becoming another user.
     enum Become {
@@ -34,11 +39,15 @@ actions! {
         Keep => CheckCapabilities,
         SetGroups => SetGroups,
         SetGid => SetGid,
+        /// So that the steps after `SetUid` have them.
+        HoldCapabilities => HoldCapabilities,
+        SetUid => SetUid,
+        /// `setresuid` takes the effective ones.
+        UseCapabilities => HoldCapabilities,
         BoundingSet => BoundingSet,
         Ambient => Ambient,
         Securebits => Securebits,
         Keyring => Keyring,
-        SetUid => SetUid,
         DropCapabilities => DropCapabilities,
         DeathSignal => DeathSignal,
         Verify => Verify,
@@ -68,6 +77,10 @@ pub(crate) struct RunAs<'a> {
     keep: Capabilities,
     /// The parent-death signal, which the change of ids clears, and the parent.
     death: (Option<Signal>, Option<Pid>),
+    /// The securebits before they were changed to hold the capabilities.
+    securebits: CapabilitiesSecureBits,
+    /// `CAP_SETPCAP` is held.
+    may_set_privileges: bool,
     pub(crate) keyring: SessionKeyring,
 }
 
@@ -79,7 +92,8 @@ impl<'a> RunAs<'a> {
     /// capabilities.
     pub(crate) const fn changes(in_user_namespace: bool, uid: u32, way: Way) -> &'static [Become] {
         use Become::{
-            Ambient, BoundingSet, DeathSignal, DropCapabilities, Keyring, Securebits, SetGid, SetGroups, SetUid, Verify,
+            Ambient, BoundingSet, DeathSignal, DropCapabilities, HoldCapabilities, Keyring, Securebits, SetGid,
+            SetGroups, SetUid, UseCapabilities, Verify,
         };
         let all: &[Become] = match (in_user_namespace, uid, way) {
             (_, _, Way { ids: false, groups: false }) if in_user_namespace || uid == 0 => &[Verify],
@@ -88,14 +102,17 @@ impl<'a> RunAs<'a> {
             (false, _, Way { ids: false, groups: false }) => {
                 &[BoundingSet, Ambient, Securebits, Keyring, DropCapabilities, Verify]
             }
+            // What cannot be undone comes after SetUid, which may fail.
             (false, _, _) => &[
                 SetGroups,
                 SetGid,
+                HoldCapabilities,
+                SetUid,
+                UseCapabilities,
                 BoundingSet,
                 Ambient,
                 Securebits,
                 Keyring,
-                SetUid,
                 DropCapabilities,
                 DeathSignal,
                 Verify,
@@ -108,31 +125,45 @@ impl<'a> RunAs<'a> {
     }
 
     pub(crate) const fn new(before: Before<'a>, user: &'a User<'a>, way: Way, keep: Capabilities) -> Self {
-        RunAs { before, user, way, keep, death: (None, None), keyring: before.keyring }
+        let securebits = CapabilitiesSecureBits::empty();
+        RunAs {
+            before,
+            user,
+            way,
+            keep,
+            death: (None, None),
+            securebits,
+            may_set_privileges: false,
+            keyring: before.keyring,
+        }
     }
 
     pub(crate) fn perform(&mut self, step: Become) -> Result<(), Fault> {
         match step {
             Become::Threads => still_alone(self.before.stat),
             Become::Ids => self.check(),
-            Become::Keep => check_held(self.keep),
+            Become::Keep => check_kept(self.keep, self.way.ids && !self.before.in_user_namespace),
             Become::SetGroups => Ok(set_thread_groups(gids(self.user.groups()))?),
             Become::SetGid => {
                 let gid = RawGid::from_raw(self.user.gid().as_raw());
                 Ok(set_thread_res_gid(gid, gid, gid)?)
             }
-            Become::BoundingSet => empty_bounding_set_if_allowed(self.keep),
+            Become::BoundingSet if self.may_set_privileges => empty_bounding_set(self.keep),
+            Become::BoundingSet => Ok(()), // it stays as it is, and the proof reports it
             Become::Ambient => raise_ambient(self.keep),
-            Become::Securebits => lock_securebits_if_allowed(),
+            Become::Securebits if self.may_set_privileges => lock_securebits(),
+            Become::Securebits => Ok(Self::hold_no_more()?),
             Become::Keyring => {
                 self.keyring = keyring::join();
                 Ok(())
             }
-            Become::SetUid => self.set_uid(),
-            Become::DropCapabilities => {
-                hold_only(self.keep, self.keep)?;
-                raise_ambient(self.keep) // without the securebits, setresuid took them
+            Become::HoldCapabilities => self.hold_capabilities(),
+            Become::SetUid => {
+                let uid = RawUid::from_raw(self.user.uid().as_raw());
+                Ok(set_thread_res_uid(uid, uid, uid)?)
             }
+            Become::UseCapabilities => Ok(use_permitted()?),
+            Become::DropCapabilities => Ok(hold_only(self.keep, self.keep)?),
             Become::DeathSignal => self.restore_death_signal(),
             Become::Verify => self.verify(),
         }
@@ -141,6 +172,7 @@ impl<'a> RunAs<'a> {
     fn check(&mut self) -> Result<(), Fault> {
         let (uid, gid, groups) = (self.user.uid().as_raw(), self.user.gid().as_raw(), self.user.groups());
         check_arguments(self.user, self.keep)?;
+        self.may_set_privileges = may_set_privileges()?;
         let own = (geteuid().as_raw(), getegid().as_raw()) == (uid, gid) && self.before.ids_kept;
         let sets_groups = self.way.groups && groups.iter().any(|one| *one != self.user.gid());
         if self.before.in_user_namespace && (!own || sets_groups) {
@@ -152,20 +184,54 @@ impl<'a> RunAs<'a> {
         Ok(())
     }
 
-    /// Sets the user id. If the securebits are set, the capabilities survive until the next step.
-    /// Otherwise `PR_SET_KEEPCAPS` is needed, unless nothing is kept.
-    fn set_uid(&self) -> Result<(), Fault> {
-        let uid = RawUid::from_raw(self.user.uid().as_raw());
-        let ask = self.keep != Capabilities::NONE
-            && !capabilities_secure_bits()?.contains(CapabilitiesSecureBits::NO_SETUID_FIXUP);
-        if ask {
-            set_keep_capabilities(true)?;
+    /// Has the kernel keep the permitted capabilities when the user id changes. Where `KEEP_CAPS` is
+    /// locked off, another securebit does the same.
+    fn hold_capabilities(&mut self) -> Result<(), Fault> {
+        self.securebits = capabilities_secure_bits()?;
+        match set_keep_capabilities(true) {
+            Err(Errno::PERM) if self.securebits.intersects(HOLDS) => Ok(()),
+            Err(Errno::PERM) => {
+                match set_capabilities_secure_bits(self.securebits | CapabilitiesSecureBits::NO_SETUID_FIXUP) {
+                    Err(Errno::PERM) if self.keep.is_empty() => Ok(()), // then setresuid drops all of them
+                    done => Ok(done?),
+                }
+            }
+            done => Ok(done?),
         }
-        set_thread_res_uid(uid, uid, uid)?;
-        if ask {
-            set_keep_capabilities(false)?;
+    }
+
+    /// Without `CAP_SETPCAP` the securebits stay as they are, except the one that `hold_capabilities`
+    /// has set.
+    fn hold_no_more() -> Result<(), Errno> {
+        match set_keep_capabilities(false) {
+            Err(Errno::PERM) => Ok(()), // it is locked
+            done => done,
         }
-        Ok(())
+    }
+
+    /// Returns what these changes leave after a failure, and undoes what it can: a process that has
+    /// changed its user must not keep the capabilities of root.
+    pub(crate) fn remains(&self, changes: &[Become], mut remains: Residue) -> Residue {
+        let made = |change: Become| changes.contains(&change);
+        remains.groups = made(Become::SetGroups);
+        remains.gid = made(Become::SetGid);
+        remains.user = made(Become::SetUid);
+        remains.securebits = made(Become::Securebits);
+        remains.privileges = made(Become::BoundingSet) || made(Become::Keyring);
+        remains.half = remains.user || remains.groups || remains.gid;
+        if !made(Become::HoldCapabilities) {
+            return remains;
+        }
+        if remains.user {
+            remains.held = hold_only(Capabilities::NONE, Capabilities::NONE).is_err();
+            remains.keep_caps = Self::hold_no_more().is_err();
+        } else {
+            let before = self.securebits;
+            remains.keep_caps = set_keep_capabilities(before.contains(CapabilitiesSecureBits::KEEP_CAPS)).is_err()
+                && capabilities_secure_bits() != Ok(before)
+                && set_capabilities_secure_bits(before).is_err();
+        }
+        remains
     }
 
     /// Sets the parent-death signal again. If the parent ended meanwhile, the signal is sent now.
@@ -205,6 +271,23 @@ impl<'a> RunAs<'a> {
         }
         Ok(())
     }
+}
+
+/// Checks that these capabilities are held and can be kept, also by a process that changes its user
+/// id.
+pub(crate) fn check_kept(keep: Capabilities, changes_id: bool) -> Result<(), Fault> {
+    const LOCKED: CapabilitiesSecureBits =
+        CapabilitiesSecureBits::KEEP_CAPS_LOCKED.union(CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED);
+    check_held(keep)?;
+    check_can_be_ambient(keep)?;
+    if keep.is_empty() || !changes_id {
+        return Ok(());
+    }
+    let now = capabilities_secure_bits()?;
+    let is_refused = !now.intersects(HOLDS)
+        && now.contains(CapabilitiesSecureBits::KEEP_CAPS_LOCKED)
+        && (now.contains(LOCKED) || !may_set_privileges()?);
+    if is_refused { Err(Fault::Securebits) } else { Ok(()) }
 }
 
 /// Makes the checks that need no system call.

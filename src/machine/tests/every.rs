@@ -82,9 +82,11 @@ fn plans() -> Vec<Plan> {
                     }
                     // Files come before the mount and after it.
                     let files = roots == Roots::one(Root::Detached) && (threads, directories) == (false, true);
-                    plans.extend([false, true].into_iter().take(1 + usize::from(files)).map(|files| Plan {
+                    let more = [(false, false), (true, false), (false, true), (true, true)];
+                    plans.extend(more.into_iter().take(if files { 4 } else { 1 }).map(|(files, user_first)| Plan {
                         roots,
                         files,
+                        user_first,
                         threads,
                         directories,
                         user_namespace,
