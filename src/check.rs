@@ -14,8 +14,6 @@ use crate::error::Residue;
 use crate::error::{Error, Fault, Step};
 use crate::jail::{Entered, Jail};
 use crate::jailed::Jailed;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::linux::User;
 use crate::os::{SignalsBlocked, explain, fork, may_chroot_ever, only_thread, wait_for};
 use crate::root::Root;
 
@@ -89,23 +87,10 @@ impl Jail<'_> {
     pub fn check(self) -> Result<Check, Error> {
         self.check_options()?;
         if self.root().is_jail() {
-            return Self::try_in_a_fork(self.plan.threads, || self.enter());
+            return self.try_in_a_fork(self.plan.threads, || self.enter());
         }
         let advisable = self.is_advisable();
         Ok(Check { root: Root::Unjailed, entered: Entered::Unjailed, parent: None, advisable })
-    }
-
-    /// [`check`](Jail::check) for [`enter_as`](Jail::enter_as): the child also tries to become this
-    /// user (Linux).
-    ///
-    /// # Errors
-    ///
-    /// Those of `check` and of `enter_as`.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub fn check_as(self, user: &User<'_>) -> Result<Check, Error> {
-        self.check_options()?;
-        let check = Self::try_in_a_fork(false, || self.enter_as(user))?;
-        Ok(Check { advisable: self.is_advisable(), ..check })
     }
 
     /// Returns whether root has no jail although it could have one.
@@ -114,7 +99,11 @@ impl Jail<'_> {
     }
 
     /// Enters in a fork. `threads`: the caller may have others, unless a user namespace is needed.
-    fn try_in_a_fork(threads: bool, enter: impl FnOnce() -> Result<Jailed, Error>) -> Result<Check, Error> {
+    pub(crate) fn try_in_a_fork(
+        &self,
+        threads: bool,
+        enter: impl FnOnce() -> Result<Jailed, Error>,
+    ) -> Result<Check, Error> {
         let refused = |step, fault: Fault| explain(Error::inside(step, fault, Residue::default()));
         let alone = match only_thread() {
             Err(fault) if !threads => return Err(refused(Step::Threads, fault)),
@@ -125,7 +114,7 @@ impl Jail<'_> {
             Ok(check) if check.entered == Entered::UserNamespace && !alone => {
                 Err(refused(Step::NewUserNamespace, Errno::INVAL.into()))
             }
-            Ok(check) => Ok(check),
+            Ok(check) => Ok(Check { advisable: self.is_advisable(), ..check }),
             Err(error) => {
                 let Residue { directory, left, .. } = error.traces;
                 Err(Error { traces: Residue { directory, left, ..Residue::default() }, ..error })

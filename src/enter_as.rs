@@ -1,6 +1,7 @@
 //! The entry of a process that becomes another user (Linux).
 
 use crate::capabilities::Capabilities;
+use crate::check::Check;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::hints::cause::Cause;
 use crate::jail::{IdMap, Jail, UserNamespace};
@@ -100,6 +101,17 @@ impl Jail<'_> {
         let jailed = self.enter()?;
         // In a user namespace there is nothing left to drop.
         if is_user && jailed.in_user_namespace() { Ok(jailed) } else { jailed.become_user(user, way, keep) }
+    }
+
+    /// [`check`](Jail::check) for [`enter_as`](Jail::enter_as): the child also tries to become this
+    /// user.
+    ///
+    /// # Errors
+    ///
+    /// Those of `check` and of `enter_as`.
+    pub fn check_as(self, user: &User<'_>) -> Result<Check, Error> {
+        self.check_options()?;
+        self.try_in_a_fork(false, || self.enter_as(user))
     }
 
     /// Checks before the user changes that a user namespace with id maps is possible, as far as that
