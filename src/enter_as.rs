@@ -42,8 +42,9 @@ impl Jail<'_> {
     ///
     /// 14 system calls more than `enter` and `run_as`: three for the ids and groups, two for the
     /// capabilities, and nine to read `/proc/self/uid_map`, `gid_map` and `setgroups`. A process
-    /// that is the user already and enters through a user namespace makes five more than `enter`.
-    /// The id 65534 takes six more, because an id that is not mapped shows as 65534.
+    /// that is the user already and enters through a user namespace makes 11 more than `enter`. If
+    /// the maps do not cover all ids, the overflow ids are read too, by six calls: an id that is
+    /// not mapped shows as one of them.
     ///
     /// # Requirements
     ///

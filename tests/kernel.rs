@@ -228,7 +228,7 @@ const AS_USER: &str = "/autochroot --no-seal -r/ -u7:8 /autochroot";
 
 /// What a kernel prints and how it ends on each of these commands, which a shell runs one after the
 /// other.
-fn boot_commands(kernel: &Path, launcher: &Path, commands: &[&str]) -> Vec<String> {
+fn boot_commands(kernel: &Path, launcher: &Path, parameters: &str, commands: &[&str]) -> Vec<String> {
     let scratch = Scratch::new();
     let script = scratch.0.join("script");
     let mut text = String::new();
@@ -239,8 +239,8 @@ fn boot_commands(kernel: &Path, launcher: &Path, commands: &[&str]) -> Vec<Strin
     let busybox = Path::new("/bin/busybox");
     let files =
         [("autochroot", launcher), ("busybox", busybox), ("script", &script), ("hosts", Path::new("/etc/hosts"))];
-    let parameters = "console=ttyS0 quiet panic=-1 rdinit=/busybox -- sh /script";
-    let said = boot_machine(&["qemu-system-x86_64", "-m", "256"], kernel, &files, parameters);
+    let parameters = format!("console=ttyS0 quiet panic=-1 {parameters} rdinit=/busybox -- sh /script");
+    let said = boot_machine(&["qemu-system-x86_64", "-m", "256"], kernel, &files, &parameters);
     let said: Vec<_> = said.split("== \n").skip(1).map(str::to_owned).collect();
     assert!(said.len() > commands.len(), "{said:?}");
     said
@@ -305,7 +305,7 @@ fn on_a_small_kernel_every_caller_gets_the_jail_or_a_true_refusal() {
         [("/autochroot -u7:8 -f /hosts=/a/hosts /busybox cat /a/hosts".into(), &["localhost", "status 0\n"][..])];
     for (kernel, commands) in [("small", &small[..]), ("tiny", &tiny), ("smack", &smack)] {
         let lines: Vec<&str> = commands.iter().map(|(line, _): &(String, _)| &**line).collect();
-        let said = boot_commands(&Path::new(&directory).join(kernel), &launcher, &lines);
+        let said = boot_commands(&Path::new(&directory).join(kernel), &launcher, "", &lines);
         for (said, (line, expected)) in said.iter().zip(commands) {
             for part in *expected {
                 assert!(said.contains(part), "{kernel}: {line}: {part}: {said}");
@@ -337,6 +337,64 @@ fn the_launcher_is_process_1_of_an_appliance() {
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
+    }
+}
+
+/// Files, devices, users by name, and ids that are not mapped, whatever they show as.
+#[test]
+fn files_devices_and_names_are_the_same_on_every_kernel() {
+    const PREPARE: &str = "/busybox mkdir -p /proc /etc; /busybox mount -t proc proc /proc; \
+                           echo web:x:7:8::/: >/etc/passwd; echo more:x:9:web >/etc/group; \
+                           for kind in uid gid; do echo 99 >/proc/sys/kernel/overflow$kind; done";
+    let Some((kernels, _)) = kernels_and_launcher() else { return };
+    let Some(launcher) = std::env::var_os("AUTOCHROOT_FILES").map(PathBuf::from) else {
+        return skipped("AUTOCHROOT_FILES is not set");
+    };
+    for kernel in kernels {
+        let said = boot_commands(
+            &kernel,
+            &launcher,
+            NO_TOMOYO,
+            &[
+                PREPARE,
+                "/autochroot -v -u web -f /hosts=/etc/hosts /busybox id",
+                "/autochroot -u web -f /hosts=/etc/hosts /busybox cat /etc/hosts",
+                "/autochroot -u web -f /dev/null /busybox ls -l /dev/null",
+                "/busybox unshare -U /autochroot -u 99:99 --root / /busybox id",
+                "/busybox unshare -U /autochroot -u 0:0 --root / /busybox id",
+                "/autochroot -u 99:99 --root / /busybox id",
+            ],
+        );
+        let unmapped = "cannot become that user: an id is not mapped in this user namespace";
+        let expected: [&[&str]; 7] = [
+            &["status 0\n"],
+            &["identity: 7:8\n", "file: /etc/hosts\n", "uid=7 gid=8 groups=8,9\n", "status 0\n"],
+            &["localhost", "status 0\n"],
+            &["crw-rw-rw-", "status 0\n"],
+            &[unmapped, "status 125\n"],
+            &["status 125\n"],
+            &["uid=99 gid=99", "status 0\n"],
+        ];
+        for (said, expected) in said.iter().zip(expected) {
+            for part in expected {
+                assert!(said.contains(part), "{}: {part}: {said}", kernel.display());
+            }
+        }
+    }
+}
+
+/// Debian 11 has TOMOYO in its list of security modules, and no fix for it.
+#[test]
+fn with_debians_own_security_modules_it_runs_or_says_what_is_in_the_way() {
+    let Some((kernels, launcher)) = kernels_and_launcher() else { return };
+    for kernel in kernels {
+        let commands = ["/autochroot --check", "/autochroot -u7:8 /busybox id"];
+        let said = boot_commands(&kernel, &launcher, "", &commands);
+        assert!(said[0].contains("jailed: yes\n"), "{}: {}", kernel.display(), said[0]);
+        let hint = "hint: before Linux 6.12, TOMOYO lets no program be executed by descriptor: leave it out of the boot \
+                    parameter lsm=\n";
+        let expected = if kernel.to_string_lossy().contains("-5.10") { hint } else { "\nuid=7 gid=8" };
+        assert!(said[1].contains(expected), "{}: {}", kernel.display(), said[1]);
     }
 }
 

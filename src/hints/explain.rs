@@ -9,14 +9,13 @@ use crate::error::{Error, Fault, Step};
 use crate::features::HINTS;
 use crate::hints::cause::Cause;
 use crate::linux::apparmor::{confines_this_process, restricts_user_namespaces};
-use crate::linux::proc::{exists, number_in, text};
+use crate::linux::proc::{exists, number_in};
 use crate::linux::seal::landlock;
 use crate::linux::seal::privileges::securebits_are_locked_otherwise;
 use crate::linux::threads::{another_thread_lives, only_thread, other_threads, unshare_is_filtered};
-use crate::linux::user::ids::Gid;
+use crate::linux::user::maps::is_unmapped;
 use crate::linux::user_namespace::is_chrooted;
 use crate::protection::Protection;
-use crate::text::number;
 
 impl Error {
     /// Returns why the step failed, if that is certain. The text of the error ends with it. Without
@@ -223,7 +222,7 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
         Errno::PERM | Errno::NOSYS if unshare_is_filtered() => Some(Cause::Seccomp),
         Errno::PERM if is_zero(c"/proc/sys/kernel/unprivileged_userns_clone") => Some(Cause::UnprivilegedUsernsClone),
         Errno::PERM if is_chrooted() => Some(Cause::Chrooted),
-        Errno::PERM if is_unmapped(geteuid().as_raw(), getegid().as_raw(), &[]) => Some(Cause::UnmappedId),
+        Errno::PERM if is_unmapped(geteuid().as_raw(), getegid().as_raw()) => Some(Cause::UnmappedId),
         Errno::PERM | Errno::ACCESS | Errno::NOSYS if filtered() => Some(Cause::SeccompPerhaps),
         Errno::ACCESS if confines_this_process() => Some(Cause::AppArmorProfile),
         Errno::ACCESS if number_in(c"/sys/fs/selinux/enforce") == Some(1) => Some(Cause::SeLinux),
@@ -245,42 +244,4 @@ fn has_no_user_namespaces() -> bool {
 /// all capabilities.
 fn has_no_users() -> bool {
     capabilities(None) == Err(Errno::NOSYS) && !filtered()
-}
-
-/// Returns whether the user id or a group id is not mapped in the user namespace that the process
-/// is in.
-pub(crate) fn is_unmapped(uid: u32, gid: u32, groups: &[Gid]) -> bool {
-    let mut buffer = [0; 1024];
-    // If the map does not fit, nothing is known.
-    let lacks = |map: Option<&[u8]>, id| map.is_some_and(|map| map.len() < 1024 && !maps(map, id));
-    if lacks(text(c"/proc/self/uid_map", &mut buffer), uid) {
-        return true;
-    }
-    let map = text(c"/proc/self/gid_map", &mut buffer);
-    lacks(map, gid) || groups.iter().any(|one| lacks(map, one.as_raw()))
-}
-
-/// Returns whether the user namespace that the process is in leaves ids unmapped, which show as the
-/// overflow id.
-pub(crate) fn may_show_overflow_ids() -> bool {
-    // Without /proc it is not known.
-    let is_partial = |map| text(map, &mut [0; 64]).is_none_or(|map| !maps(map, u32::MAX - 1));
-    is_partial(c"/proc/self/uid_map") || is_partial(c"/proc/self/gid_map")
-}
-
-/// Returns whether a line of the map holds the id. A line is the first id in this namespace, the
-/// first id outside, and the number of ids.
-fn maps(map: &[u8], id: u32) -> bool {
-    map.split(|&byte| byte == b'\n').any(|line| {
-        let mut numbers = line.split(u8::is_ascii_whitespace).filter_map(number);
-        match (numbers.next(), numbers.next(), numbers.next()) {
-            (Some(first), Some(_), Some(count)) => id.checked_sub(first).is_some_and(|nth| nth < count),
-            _ => false,
-        }
-    })
-}
-
-/// Returns whether the user namespace that the process is in denies `setgroups`.
-pub(crate) fn denies_setgroups() -> bool {
-    text(c"/proc/self/setgroups", &mut [0; 8]).is_some_and(|text| text.starts_with(b"deny"))
 }

@@ -3,5 +3,6 @@
 pub(crate) mod accounts;
 pub(crate) mod groups;
 pub(crate) mod ids;
+pub(crate) mod maps;
 pub(crate) mod run_as;
 pub(crate) mod way;

@@ -790,11 +790,9 @@ fn calls_that_do_nothing_are_errors() {
             fake_success(call);
             let jailed = Jail::auto().enter().unwrap();
             let error = jailed.run_as(&account(7, 7, &[])).unwrap_err();
-            assert_eq!(
-                (error.step(), error.raw_os_error(), error.is_partial()),
-                (Step::Verify, None, true),
-                "{call}: {error}"
-            );
+            // Without `capset` the bounding set cannot be emptied.
+            let step = if call == libc::SYS_capset { Step::BoundingSet } else { Step::Verify };
+            assert_eq!((error.step(), error.is_partial()), (step, true), "{call}: {error}");
         });
     }
     as_user(User::Root, || {

@@ -74,10 +74,11 @@ pub(crate) fn hold_only(keep: Capabilities, inheritable: Capabilities) -> Result
     set_capabilities(None, CapabilitySets { effective: keep, permitted: keep, inheritable: set(inheritable) })
 }
 
-/// Makes the permitted capabilities effective.
-pub(crate) fn use_permitted() -> Result<(), Errno> {
+/// Makes the permitted capabilities effective. Returns whether `CAP_SETPCAP` is among them.
+pub(crate) fn use_permitted() -> Result<bool, Errno> {
     let now = capabilities(None)?;
-    set_capabilities(None, CapabilitySets { effective: now.permitted, ..now })
+    set_capabilities(None, CapabilitySets { effective: now.permitted, ..now })?;
+    Ok(now.permitted.contains(CapabilitySet::SETPCAP))
 }
 
 /// Raises the ambient capabilities, which a program keeps that is executed.

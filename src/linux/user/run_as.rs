@@ -162,7 +162,10 @@ impl<'a> RunAs<'a> {
                 let uid = RawUid::from_raw(self.user.uid().as_raw());
                 Ok(set_thread_res_uid(uid, uid, uid)?)
             }
-            Become::UseCapabilities => Ok(use_permitted()?),
+            Become::UseCapabilities => {
+                self.may_set_privileges = use_permitted()?;
+                Ok(())
+            }
             Become::DropCapabilities => Ok(hold_only(self.keep, self.keep)?),
             Become::DeathSignal => self.restore_death_signal(),
             Become::Verify => self.verify(),

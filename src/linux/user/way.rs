@@ -5,13 +5,11 @@ use rustix::thread::{CapabilitySet, capabilities, set_thread_res_gid, set_thread
 
 use crate::error::{Error, Fault, Residue, Step};
 use crate::hints::cause::Cause;
-use crate::hints::explain::{denies_setgroups, explain, is_unmapped, may_show_overflow_ids, missing_of};
+use crate::hints::explain::{explain, missing_of};
 use crate::linux::syscall::{group_ids, user_ids};
 use crate::linux::user::groups::with_both;
 use crate::linux::user::ids::{Gid, User};
-
-/// An id that a user namespace does not map shows as this one.
-const OVERFLOW: u32 = 65534;
+use crate::linux::user::maps::{Map, Mapped, Of, denies_setgroups};
 
 /// What has to be set for the process to become the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +31,14 @@ impl Way {
         let held = capabilities(None).map_err(|errno| explain(refused(Fault::of(errno), None)))?.effective;
         let missing = |needed: CapabilitySet| missing_of(needed - held);
         let (mut other, mut lacks) = (None, false);
-        with_both(user.groups(), &mut |own, users| (other, lacks) = compare(own, user.gid(), users))
+        let gid_map = Map::read(Of::Groups);
+        with_both(user.groups(), &mut |own, users| (other, lacks) = compare(own, user.gid(), users, &gid_map))
             .map_err(|errno| explain(refused(Fault::of(errno), None)))?;
-        // An id that is not mapped shows as 65534, so the process may be somebody else. With
-        // privilege, the ids are set in any case. Without it, trying to set them shows whose they
-        // are.
-        let is_unsure = (uid == OVERFLOW || gid == OVERFLOW) && may_show_overflow_ids();
+        // An id that is not mapped shows as the overflow id, so the process may be somebody else.
+        // With privilege, the ids are set in any case. Without it, trying to set them shows whose
+        // they are.
+        let known = [Map::read(Of::Users).has(uid), gid_map.has(gid)];
+        let is_unsure = known.contains(&Mapped::Unknown);
         let missing_to_set = if is_unsure { missing(CapabilitySet::SETUID | CapabilitySet::SETGID) } else { None };
         let ids = uids != [uid; 3] || gids != [gid; 3] || is_unsure && missing_to_set.is_none();
         let groups = other.is_some() || ids && lacks;
@@ -47,7 +47,9 @@ impl Way {
         needed.set(CapabilitySet::SETGID, !gids.contains(&gid) || groups);
         let (fault, cause) = if let Some(cause) = missing(needed) {
             (Fault::NotPrivileged, cause)
-        } else if (ids || groups) && is_unmapped(uid, gid, user.groups()) {
+        } else if known.contains(&Mapped::No)
+            || (ids || groups) && user.groups().iter().any(|one| gid_map.has(one.as_raw()) == Mapped::No)
+        {
             (Fault::UnmappedId, Cause::UnmappedUser)
         } else if groups && denies_setgroups() {
             (Fault::SetgroupsDenied, Cause::SetgroupsDenied)
@@ -71,9 +73,9 @@ fn refused(fault: Fault, cause: Option<Cause>) -> Error {
 
 /// Returns a group of the process that the user is not in, and whether the process lacks a group of
 /// the user. Both lists are sorted.
-fn compare(own: &[Gid], gid: Gid, users: &[Gid]) -> (Option<u32>, bool) {
+fn compare(own: &[Gid], gid: Gid, users: &[Gid], map: &Map) -> (Option<u32>, bool) {
     let has = |list: &[Gid], one: &Gid| list.binary_search(one).is_ok();
-    let is_other = |one: &&Gid| **one != gid && !has(users, one) || one.as_raw() == OVERFLOW && may_show_overflow_ids();
+    let is_other = |one: &&Gid| **one != gid && !has(users, one) || map.hides(one.as_raw());
     let other = own.iter().find(is_other).map(|one| one.as_raw());
     (other, users.iter().any(|one| !has(own, one)))
 }
