@@ -155,9 +155,10 @@ impl Jailed {
     /// - System calls that lead out in other ways, or into other processes of the user, by a
     ///   seccomp filter. These fail with `EPERM`: `setns`, `open_by_handle_at`, `mq_open`,
     ///   `mq_unlink`, `add_key`, `keyctl`, `request_key`, `io_uring_setup`, `io_uring_enter`,
-    ///   `io_uring_register`, `bpf`, `perf_event_open`, `userfaultfd`, `prlimit64` with a pid other
-    ///   than 0, and `ioctl` with `TIOCSTI` or `TIOCLINUX`.
-    /// - Without Landlock also: `ptrace`, `process_vm_readv`, `process_vm_writev` and
+    ///   `io_uring_register`, `bpf`, `perf_event_open`, `userfaultfd`, `fanotify_init`, `syslog`,
+    ///   `prlimit64` with a pid other than 0, `ptrace` with `PTRACE_TRACEME`, `fcntl` with
+    ///   `F_SETSIG` or `F_NOTIFY`, and `ioctl` with `TIOCSTI` or `TIOCLINUX`.
+    /// - Without Landlock also: all of `ptrace`, `process_vm_readv`, `process_vm_writev` and
     ///   `pidfd_getfd`.
     /// - Without a jail also: `unshare` and `clone` with `CLONE_NEWUSER`. `clone3` fails with
     ///   `ENOSYS`.

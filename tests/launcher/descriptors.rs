@@ -210,6 +210,31 @@ fn a_standard_descriptor_that_is_closed_or_not_kept_is_dev_null() {
     });
 }
 
+/// The kernel would signal whoever an outsider has named, also root.
+#[test]
+fn a_descriptor_that_signals_another_process_is_refused() {
+    own_process!();
+    let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (socket, own) = (raw(&socket), unsafe { libc::getpid() });
+    for (owner, refused) in
+        [(own, Some(own)), (-unsafe { libc::getpgrp() }, Some(unsafe { libc::getpgrp() })), (0, None)]
+    {
+        for user in users() {
+            assert_eq!(unsafe { libc::fcntl(socket, libc::F_SETOWN, owner) }, 0);
+            let mut command = with_files(user, &[socket]);
+            let output = command.args(["--keep-fds=0,1,2,3"]).arg(payload()).output().unwrap();
+            match refused {
+                Some(process) => {
+                    let message = format!("descriptor 3 signals process {process}, which is its owner (F_SETOWN)");
+                    assert!(text(&output.stderr).starts_with(&format!("autochroot: {message}")), "{output:?}");
+                    assert_eq!(output.status.code(), Some(125));
+                }
+                None => assert!(output.status.success(), "{output:?}"),
+            }
+        }
+    }
+}
+
 /// Not even by a descriptor that the launcher itself opens, and that would have its number.
 #[test]
 fn a_descriptor_that_is_not_open_cannot_be_kept() {

@@ -143,7 +143,7 @@ fn errno_of(number: libc::c_long, args: Args) -> i32 {
 const BAD: usize = usize::MAX;
 
 /// The calls that the filter refuses, each so that it could do nothing.
-const REFUSED: [(libc::c_long, Args); 14] = [
+const REFUSED: &[(libc::c_long, Args)] = &[
     (libc::SYS_setns, [BAD, 0, 0, 0]),
     (libc::SYS_open_by_handle_at, [BAD, 0, 0, 0]),
     (libc::SYS_mq_open, [0; 4]),
@@ -160,9 +160,23 @@ const REFUSED: [(libc::c_long, Args); 14] = [
     (libc::SYS_prlimit64, [1 | 1 << 32, 0, 0, 0]),
     #[cfg(target_pointer_width = "32")]
     (libc::SYS_prlimit64, [2, 0, 0, 0]),
+    // Signals to whoever owns a descriptor, and names of new files in a directory.
+    (FCNTL, [BAD, F_SETSIG, 15, 0]),
+    (FCNTL, [BAD, F_NOTIFY, 0, 0]),
+    #[cfg(target_pointer_width = "64")]
+    (FCNTL, [BAD, F_SETSIG | 1 << 32, 15, 0]),
+    (libc::SYS_fanotify_init, [BAD, 0, 0, 0]),
+    (libc::SYS_syslog, [BAD, 0, 0, 0]),
+    (libc::SYS_ptrace, [0; 4]),
     (libc::SYS_ioctl, [BAD, TYPING[0], 0, 0]),
     (libc::SYS_ioctl, [BAD, TYPING[1], 0, 0]),
 ];
+#[cfg(target_pointer_width = "64")]
+const FCNTL: libc::c_long = libc::SYS_fcntl;
+#[cfg(target_pointer_width = "32")]
+const FCNTL: libc::c_long = libc::SYS_fcntl64;
+const F_SETSIG: usize = 10;
+const F_NOTIFY: usize = 1026;
 /// TIOCSTI and TIOCLINUX, commands that type into a terminal.
 const TYPING: [usize; 2] = if cfg!(target_arch = "mips") { [0x5472, 0x5483] } else { [0x5412, 0x541c] };
 const RINGS: [(libc::c_long, Args); 3] = [
@@ -197,7 +211,7 @@ fn the_filter_refuses_what_it_should_and_nothing_else() {
             }
             let sealed = jailed.seal().unwrap();
             assert!(sealed.has(Protection::Seccomp));
-            assert_refused(&REFUSED, true);
+            assert_refused(REFUSED, true);
             assert_refused(&RINGS, true);
             #[cfg(target_pointer_width = "64")]
             for command in TYPING {
@@ -207,6 +221,16 @@ fn the_filter_refuses_what_it_should_and_nothing_else() {
             assert_refused(&TRACING, landlock_abi().is_none());
             let mut limit = [0_u64; 2];
             let own = errno_of(libc::SYS_prlimit64, [0, 7, 0, limit.as_mut_ptr() as usize]);
+            // What nginx does to its channels.
+            let (channel, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+            let fd = std::os::fd::AsRawFd::as_raw_fd(&channel);
+            let mut on = 1;
+            unsafe {
+                libc::signal(libc::SIGIO, libc::SIG_IGN);
+                assert_eq!(libc::ioctl(fd, libc::FIOASYNC as _, &raw mut on), 0);
+                assert_eq!(libc::fcntl(fd, libc::F_SETOWN, libc::getpid()), 0);
+                assert_eq!(libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK | libc::O_ASYNC), 0);
+            }
             let other_command = errno_of(libc::SYS_ioctl, [0, 0x5401, limit.as_mut_ptr() as usize, 0]);
             assert!(own == 0 && other_command != libc::EPERM);
             // The rest of a program's life: threads, forks, pipes, sockets, memory files.
@@ -259,10 +283,17 @@ fn the_filter_knows_the_calls_of_32_bit_programs() {
             (425, 0),
             (426, u32::MAX),
             (427, u32::MAX),
+            (338, u32::MAX),
+            (103, u32::MAX),
+            (26, 0),
         ];
         let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
         for (number, a) in refused {
             assert_eq!(call_i386(number, a, 0), -libc::EPERM, "{number}");
+        }
+        for fcntl in [55, 221] {
+            let answers = [10, 1026, 1].map(|command| call_i386(fcntl, u32::MAX, command));
+            assert_eq!(answers, [-libc::EPERM, -libc::EPERM, -libc::EBADF], "{fcntl}");
         }
         assert_eq!((call_i386(54, u32::MAX, 0x5412), call_i386(54, u32::MAX, 0x5401)), (-libc::EPERM, -libc::EBADF));
         assert_eq!(call_i386(20, 0, 0), getpid);
@@ -278,7 +309,7 @@ fn rings_are_left_if_allowed_and_tracing_is_refused_without_landlock() {
     as_each_user(|_| {
         let _sealed = Jail::auto().enter().unwrap().seal_with(Seal::new().allow_io_uring()).unwrap();
         assert_refused(&RINGS, false);
-        assert_refused(&REFUSED, true);
+        assert_refused(REFUSED, true);
     });
     as_each_user(|_| {
         fake(libc::SYS_landlock_create_ruleset, Errno::NOSYS);

@@ -36,7 +36,17 @@ unsafe extern "C" {
     fn _exit(status: c_int) -> !;
     fn mq_open(name: *const c_char, flags: c_int, ...) -> c_int;
     fn mq_unlink(name: *const c_char) -> c_int;
+    fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
+    fn write(fd: c_int, bytes: *const c_void, length: usize) -> isize;
+    fn poll(fds: *mut Polled, count: usize, timeout: c_int) -> c_int;
     fn prlimit(pid: c_int, resource: c_int, new: *const c_void, old: *mut c_void) -> c_int;
+}
+
+#[repr(C)]
+struct Polled {
+    fd: c_int,
+    events: i16,
+    happened: i16,
 }
 
 /// Numbers that differ from one architecture to the next: keyctl, bpf, perf_event_open,
@@ -81,6 +91,11 @@ pub struct Outside {
     pub socket: std::os::unix::net::UnixStream,
     /// A process of the same user, and an abstract socket that it listens on.
     pub pid: c_int,
+    /// A socket that has that process as its owner for signals, its peer, and one that is closed when
+    /// the process ends.
+    pub owned: c_int,
+    pub peer: c_int,
+    pub alive: c_int,
     pub listener: Vec<u8>,
     /// The `struct file_handle` of a file on the file system that the jail is made on.
     pub handle: Vec<u8>,
@@ -113,6 +128,7 @@ pub const ATTACKS: &[(&str, Attack)] = &[
     ("vm_readv", read_memory),
     ("pidfd_getfd", take_a_descriptor),
     ("kill", signal),
+    ("sigio", signal_the_owner),
     ("abstract", connect),
     ("setuid", execute_setuid),
     ("exec", execute_as_root),
@@ -130,6 +146,25 @@ pub const ATTACKS: &[(&str, Attack)] = &[
     ("chroot", chroot_again_and_climb),
     ("userns", new_user_namespace),
 ];
+
+/// As nginx's master sets it for its workers: the kernel signals the owner.
+fn signal_the_owner(outside: &Outside) -> bool {
+    const F_GETFL: c_int = 3;
+    const F_SETFL: c_int = 4;
+    const F_SETSIG: c_int = 10;
+    const O_ASYNC: c_int = if cfg!(target_arch = "mips") { 0x1000 } else { 0o20_000 };
+    const SIGTERM: c_int = 15;
+    const POLLHUP: i16 = 16;
+    unsafe {
+        let flags = fcntl(outside.owned, F_GETFL);
+        if fcntl(outside.owned, F_SETSIG, SIGTERM) != 0 || fcntl(outside.owned, F_SETFL, flags | O_ASYNC) != 0 {
+            return false;
+        }
+        write(outside.peer, b".".as_ptr().cast(), 1);
+        let mut ended = Polled { fd: outside.alive, events: 0, happened: 0 };
+        poll(&raw mut ended, 1, 5000) == 1 && ended.happened & POLLHUP != 0
+    }
+}
 
 fn opens(path: &CStr) -> bool {
     let fd = unsafe { open(path.as_ptr(), 0) };

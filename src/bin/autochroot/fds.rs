@@ -13,7 +13,7 @@ use crate::FAILED;
 use crate::files::Files;
 use crate::libc::Strings;
 use crate::options::List;
-use crate::os::{NULL_DEVICE, close_one_by_one, close_range, placeholder};
+use crate::os::{NULL_DEVICE, close_one_by_one, close_range, foreign_owner, placeholder};
 use crate::output::{self, fail};
 
 /// The descriptors to keep, except `All` as ranges.
@@ -91,6 +91,15 @@ impl Kept {
                     )
                 }
                 Err(errno) => fail!(FAILED, "descriptor %, which may be a directory: %", number, errno),
+            }
+            if let Some(owner) = foreign_owner(fd) {
+                fail!(
+                    FAILED,
+                    "descriptor % signals process %, which is its owner (F_SETOWN): the program could send it signals\n  hint: \
+                     give the program another descriptor",
+                    number,
+                    owner
+                );
             }
             least = fd + 1;
         }

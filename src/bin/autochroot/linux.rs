@@ -15,14 +15,14 @@ use autochroot::{
 };
 #[cfg(feature = "userns")]
 use autochroot::{IdMap, UserNamespace};
-use linux_raw_sys::general::__NR_close_range;
+use linux_raw_sys::general::{__NR_close_range, __NR_fcntl, F_GETOWN_EX, F_OWNER_PGRP};
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{
     CWD, MemfdFlags, Mode, OFlags, RawDir, StatVfsMountFlags, fgetxattr, fstatfs, fstatvfs, memfd_create, openat,
 };
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
-use rustix::process::geteuid;
+use rustix::process::{geteuid, getpid};
 use rustix::thread::{CapabilitySet, capabilities, capability_is_in_ambient_set, no_new_privs};
 
 use crate::fds::descriptor;
@@ -276,6 +276,24 @@ pub(crate) fn has_capabilities_from_the_file() -> bool {
 /// Opens a program that may be executed and not read.
 pub(crate) fn open_to_execute(path: &CStr) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Returns the process, or the process group, that the kernel signals for this descriptor, unless it
+/// is this process.
+pub(crate) fn foreign_owner(fd: c_int) -> Option<u32> {
+    /// `struct f_owner_ex`.
+    #[repr(C)]
+    struct Owner {
+        kind: c_uint,
+        id: c_int,
+    }
+    let mut owner = Owner { kind: 0, id: 0 };
+    let args = [fd.unsigned_abs() as usize, F_GETOWN_EX as usize, &raw mut owner as usize, 0];
+    // SAFETY: the kernel writes a structure of this layout.
+    let known = unsafe { syscall::call(__NR_fcntl, args) };
+    let own = getpid().as_raw_nonzero().get();
+    (known.is_ok() && owner.id != 0 && (owner.id, owner.kind == F_OWNER_PGRP) != (own, false))
+        .then_some(owner.id.unsigned_abs())
 }
 
 /// Opens something that only holds its number until PROGRAM is executed.

@@ -76,6 +76,11 @@ pub(crate) const fn open_to_execute(_: &CStr) -> Result<OwnedFd, Errno> {
     Err(Errno::ACCESS)
 }
 
+/// The call differs between systems.
+pub(crate) const fn foreign_owner(_: c_int) -> Option<u32> {
+    None
+}
+
 pub(crate) const fn placeholder() -> Result<OwnedFd, Errno> {
     Err(Errno::NOENT)
 }

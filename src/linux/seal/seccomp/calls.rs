@@ -1,10 +1,12 @@
 //! The calls that the filter knows: their numbers in each ABI, and which uses are refused.
 
+#[cfg(target_pointer_width = "32")]
+use linux_raw_sys::general::__NR_fcntl64;
 use linux_raw_sys::general::{
-    __NR_add_key, __NR_bpf, __NR_clone, __NR_clone3, __NR_io_uring_enter, __NR_io_uring_register, __NR_io_uring_setup,
-    __NR_ioctl, __NR_keyctl, __NR_mq_open, __NR_mq_unlink, __NR_open_by_handle_at, __NR_perf_event_open,
-    __NR_pidfd_getfd, __NR_prlimit64, __NR_process_vm_readv, __NR_process_vm_writev, __NR_ptrace, __NR_request_key,
-    __NR_setns, __NR_unshare, __NR_userfaultfd,
+    __NR_add_key, __NR_bpf, __NR_clone, __NR_clone3, __NR_fanotify_init, __NR_fcntl, __NR_io_uring_enter,
+    __NR_io_uring_register, __NR_io_uring_setup, __NR_ioctl, __NR_keyctl, __NR_mq_open, __NR_mq_unlink,
+    __NR_open_by_handle_at, __NR_perf_event_open, __NR_pidfd_getfd, __NR_prlimit64, __NR_process_vm_readv,
+    __NR_process_vm_writev, __NR_ptrace, __NR_request_key, __NR_setns, __NR_syslog, __NR_unshare, __NR_userfaultfd,
 };
 
 use crate::elf::EM_CURRENT;
@@ -30,6 +32,11 @@ pub(crate) enum Rule {
     Terminals,
     /// `prlimit64` with a pid other than 0, which is the caller.
     OtherProcesses,
+    /// `fcntl` commands that send signals to whoever owns the descriptor, or watch a directory.
+    Notifications,
+    /// `ptrace`: the request to be traced stops the process for its parent, which may take it for
+    /// ended. Others as this answer says.
+    Trace(Answer),
     /// A new user namespace, in the argument with this number.
     NewUser {
         flags: u32,
@@ -37,7 +44,14 @@ pub(crate) enum Rule {
 }
 
 use Answer::{Clone3, Refuse, Ring, Tracing};
-use Rule::{Always, NewUser, OtherProcesses, Terminals};
+use Rule::{Always, NewUser, Notifications, OtherProcesses, Terminals, Trace};
+
+/// The number of a call that an ABI lacks.
+const NO: u32 = u32::MAX;
+
+#[cfg(target_pointer_width = "64")]
+#[allow(non_upper_case_globals, reason = "as linux-raw-sys names it on other processors")]
+const __NR_fcntl64: u32 = NO;
 
 /// The argument of `clone` that has its flags.
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
@@ -45,7 +59,7 @@ const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 /// Defines the calls that are filtered: the native number, those on `x86_64`, i386, aarch64 and ARM,
 /// since a 64-bit kernel runs 32-bit programs too, and what is refused.
 macro_rules! calls {
-    ($($native:ident => $x86_64:literal, $i386:literal, $aarch64:literal, $arm:literal, $rule:expr;)*) => {
+    ($($native:ident => $x86_64:expr, $i386:expr, $aarch64:expr, $arm:expr, $rule:expr;)*) => {
         const RULES: &[Rule] = &[$($rule),*];
         const NATIVE: Calls = Calls([$($native),*]);
         const X86_64: Calls = Calls([$($x86_64),*]);
@@ -70,6 +84,9 @@ calls! {
     __NR_bpf               => 321, 357, 280, 386, Always(Refuse);
     __NR_clone             =>  56, 120, 220, 120, NewUser { flags: CLONE_FLAGS };
     __NR_clone3            => 435, 435, 435, 435, Always(Clone3);
+    __NR_fanotify_init     => 300, 338, 262, 367, Always(Refuse);
+    __NR_fcntl             =>  72,  55,  25,  55, Notifications;
+    __NR_fcntl64           =>  NO, 221,  NO, 221, Notifications;
     __NR_io_uring_setup    => 425, 425, 425, 425, Always(Ring);
     __NR_io_uring_enter    => 426, 426, 426, 426, Always(Ring);
     __NR_io_uring_register => 427, 427, 427, 427, Always(Ring);
@@ -83,9 +100,10 @@ calls! {
     __NR_prlimit64         => 302, 340, 261, 369, OtherProcesses;
     __NR_process_vm_readv  => 310, 347, 270, 376, Always(Tracing);
     __NR_process_vm_writev => 311, 348, 271, 377, Always(Tracing);
-    __NR_ptrace            => 101,  26, 117,  26, Always(Tracing);
+    __NR_ptrace            => 101,  26, 117,  26, Trace(Tracing);
     __NR_request_key       => 249, 287, 218, 310, Always(Refuse);
     __NR_setns             => 308, 346, 268, 375, Always(Refuse);
+    __NR_syslog            => 103, 103, 116, 103, Always(Refuse);
     __NR_unshare           => 272, 310,  97, 337, NewUser { flags: 0 };
     __NR_userfaultfd       => 323, 374, 282, 388, Always(Refuse);
 }

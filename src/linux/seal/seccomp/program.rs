@@ -3,7 +3,7 @@
 
 use core::mem::offset_of;
 
-use linux_raw_sys::general::CLONE_NEWUSER;
+use linux_raw_sys::general::{CLONE_NEWUSER, F_NOTIFY, F_SETSIG};
 use linux_raw_sys::if_tun::{
     BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog,
 };
@@ -27,7 +27,10 @@ const fn errno(errno: Errno) -> u32 {
     0x0005_0000 | errno.raw_os_error().unsigned_abs()
 }
 
-const MOST: usize = 160;
+/// `ptrace` requests are not among the constants of linux-raw-sys without one more feature.
+const PTRACE_TRACEME: u32 = 0;
+
+const MOST: usize = 192;
 
 /// Assembles a program from its end, so that the target of each jump is known.
 struct Assembler {
@@ -78,6 +81,17 @@ impl Assembler {
             Rule::OtherProcesses => {
                 self.put(BPF_RET | BPF_K, REFUSE, 0, 0);
                 self.answer_if(BPF_JEQ, 0, Answer::Allow);
+                self.load_argument(0);
+            }
+            Rule::Notifications => {
+                self.allow();
+                self.answer_if(BPF_JEQ, F_SETSIG, Answer::Refuse);
+                self.answer_if(BPF_JEQ, F_NOTIFY, Answer::Refuse);
+                self.load_argument(1);
+            }
+            Rule::Trace(others) => {
+                self.answer_if(BPF_JGE, 0, others);
+                self.answer_if(BPF_JEQ, PTRACE_TRACEME, Answer::Refuse);
                 self.load_argument(0);
             }
             Rule::NewUser { flags } => {
