@@ -24,7 +24,7 @@ impl Jail<'_> {
     ///
     /// # Cost
     ///
-    /// 23 system calls with privilege, 46 in a user namespace, and one for each number up to the
+    /// 24 system calls with privilege, 47 in a user namespace, and one for each number up to the
     /// last descriptor; with `$TMPDIR` four more. The module `audit` lists them. Allocates
     /// nothing.
     ///

@@ -63,6 +63,11 @@ pub(crate) fn may_change_mode(stat: &Stat) -> bool {
 }
 
 /// Only Linux has rings.
+pub(crate) const fn has_registered_ring() -> bool {
+    false
+}
+
+/// Only Linux has rings.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
 pub(crate) const fn is_a_ring(_: i32) -> Result<Option<bool>, Errno> {
     Ok(Some(false))

@@ -46,6 +46,9 @@ impl Descriptors {
 
     /// Checks that no descriptor leads to a directory. Leaves the first that does in `number`.
     pub(super) fn check(&mut self, threads: bool, number: &mut Option<i32>) -> Result<(), Fault> {
+        if os::has_registered_ring() {
+            return Err(Fault::RegisteredRing);
+        }
         self.rings_checked = true;
         self.directories = if os::each_open(threads, &mut |fd| self.is_no_directory(fd, number))? {
             OpenDirectories::None

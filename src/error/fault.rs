@@ -57,6 +57,7 @@ answers! {
     OpenRing => " is an io_uring",
     NoSuchId => "4294967295 is no user or group id",
     TooManyGroups => "there are more than 65536 groups",
+    RegisteredRing => "an io_uring without a descriptor is registered (IORING_REGISTER_RING_FDS)",
     NotOwnId => "a user namespace has no other users and groups",
     NotPrivileged => "the process is neither that user nor privileged",
     UnmappedId => "an id is not mapped in this user namespace",

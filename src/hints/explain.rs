@@ -70,6 +70,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
             Some(true) | None => Cause::Threads(other_threads()),
         }),
         (Step::Threads, _) if !has.root && !exists(c"/proc/self/stat") => Some(Cause::NoThreadCount),
+        (Step::Descriptors, None) if fault == Fault::RegisteredRing => None,
         (Step::Descriptors, None) if fault == Fault::OpenRing => Some(Cause::OpenRing),
         (Step::Descriptors, None) => Some(Cause::OpenDirectory),
         (Step::Chroot | Step::Mount, Some(Errno::PERM)) if !has.user_namespace => not_permitted(step),

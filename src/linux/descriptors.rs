@@ -13,6 +13,11 @@ use crate::linux::proc;
 use crate::linux::syscall::{call, soft_limit};
 use crate::text::{c_str, digits, number};
 
+/// `io_uring/tctx.h`, and `linux/io_uring.h`, whose constants linux-raw-sys has with one more
+/// feature.
+const IO_RINGFD_REG_MAX: usize = 16;
+const IORING_ENTER_REGISTERED_RING: u32 = 1 << 4;
+
 /// Calls `each` with every number that may be an open descriptor, until `each` fails: with 0, 1, 2
 /// and so on, until as many are open as `/proc` counts. If that does not find all, with the numbers
 /// that `/proc` lists. `each` returns whether the descriptor is open. False without `/proc`.
@@ -77,6 +82,22 @@ pub(crate) fn is_a_ring(fd: i32) -> Result<Option<bool>, Errno> {
         }),
         Ok(_) | Err(_) => Ok(Some(true)),
     }
+}
+
+/// Returns whether an `io_uring` is registered by index, which needs no descriptor (Linux 5.18). A
+/// process that never had a ring, and an older kernel, answer `EINVAL` at once. If a filter refuses
+/// the call, the ring cannot be used either.
+#[allow(unsafe_code, reason = "a call that rustix does not have")]
+pub(crate) fn has_registered_ring() -> bool {
+    for index in 0..IO_RINGFD_REG_MAX {
+        // SAFETY: without an entry to submit, the call takes no pointer.
+        match unsafe { call(__NR_io_uring_enter, [index, 0, 0, IORING_ENTER_REGISTERED_RING as usize]) } {
+            Err(Errno::BADF) => {}
+            Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => return false,
+            Ok(_) | Err(_) => return true,
+        }
+    }
+    false
 }
 
 fn is_named_a_ring(fd: i32) -> Option<bool> {

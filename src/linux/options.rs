@@ -106,6 +106,13 @@ impl<'a> Jail<'a> {
     ///   them are not seen inside.
     /// - Every user can read the copies: files have the mode 0444, directories 0555. The root is
     ///   read-only.
+    /// - A process outside that may trace this one, for example one of the same user, reads them
+    ///   through `/proc/PID/root`, also a copy of what only root can read. A user of its own for
+    ///   each service keeps others out.
+    /// - The copies are not swapped to a disk, if the kernel can do that (Linux 6.4) and the process
+    ///   does not enter through a user namespace.
+    /// - A source that changes while it is copied is an error, as far as its size and times show:
+    ///   a file that is written through `mmap` may be copied in a mixture.
     /// - In a [seal](crate::Seal) the files can be read and listed. Devices can also be written to.
     /// - At most 32 files of at most 16 MiB each. A path is absolute, has at most 255 bytes, and no
     ///   empty name, "." or "..".
@@ -113,7 +120,7 @@ impl<'a> Jail<'a> {
     ///
     /// # Cost
     ///
-    /// Ten system calls; eleven for each file of up to 8 KiB, and three for each directory. The
+    /// Eleven system calls; eleven for each file of up to 8 KiB, and three for each directory. The
     /// module `audit` lists them.
     ///
     /// # Errors

@@ -746,6 +746,39 @@ fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
     });
 }
 
+/// Directories that are registered in it would still lead out (`IORING_OP_FIXED_FD_INSTALL`).
+#[test]
+fn a_ring_without_a_descriptor_is_found() {
+    own_process!();
+    const IORING_REGISTER_RING_FDS: usize = 20;
+    as_each_user(|_| {
+        // At any index.
+        for index in [0, 7, 15] {
+            let Some(ring) = ring() else { return skipped("this kernel has no io_uring") };
+            let mut update = [u64::try_from(index).unwrap(), ring.as_raw_fd().unsigned_abs().into()];
+            let args = (ring.as_raw_fd(), IORING_REGISTER_RING_FDS, update.as_mut_ptr());
+            if unsafe { libc::syscall(libc::SYS_io_uring_register, args.0, args.1, args.2, 1) } != 1 {
+                return skipped("this kernel registers no rings");
+            }
+            assert_eq!(Jail::unlinked().check().unwrap_err().fd(), Some(ring.as_raw_fd()));
+            drop(ring);
+            let before = std::env::current_dir().unwrap();
+            let error = Jail::auto().enter().unwrap_err();
+            assert_eq!((error.step(), error.fd(), error.is_partial()), (Step::Descriptors, None, false), "{error}");
+            assert!(error.to_string().contains("an io_uring without a descriptor"), "{error}");
+            assert_eq!(std::env::current_dir().unwrap(), before);
+            const IORING_UNREGISTER_RING_FDS: usize = 21;
+            const IORING_REGISTER_USE_REGISTERED_RING: usize = 1 << 31;
+            let args = (index, IORING_UNREGISTER_RING_FDS | IORING_REGISTER_USE_REGISTERED_RING, update.as_mut_ptr());
+            if unsafe { libc::syscall(libc::SYS_io_uring_register, args.0, args.1, args.2, 1) } != 1 {
+                return; // from Linux 6.3 on
+            }
+        }
+        let jailed = Jail::auto().enter().unwrap();
+        assert!(jailed.rings_checked());
+    });
+}
+
 /// The launcher's payload makes the same attacks, with what the launcher lets it have: by privilege
 /// as root and as another user, and by a user namespace.
 #[test]

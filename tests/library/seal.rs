@@ -910,3 +910,68 @@ fn root_that_goes_through_a_user_namespace_is_sealed_too() {
         assert!(!sealed.bounding_set_empty());
     });
 }
+
+/// The crate page has each of the 41 capabilities in one list, and no list has another.
+#[test]
+fn each_capability_is_classified_once() {
+    let page = include_str!("../../src/crate.md");
+    let lists = page.split_once("- A capability that is kept").unwrap().1.split_once("- The server of").unwrap().0;
+    let names: Vec<&str> = lists.split('`').skip(1).step_by(2).filter(|name| *name != "kexec_load").collect();
+    let mut classified = Capabilities::NONE;
+    for name in &names {
+        let one = Capabilities::named(name.as_bytes()).unwrap_or_else(|| panic!("{name}"));
+        assert!((classified & one).is_empty(), "{name} twice");
+        classified |= one;
+    }
+    assert_eq!(classified.bits(), (1 << 41) - 1);
+    let undo = names[..6].iter().map(|name| Capabilities::named(name.as_bytes()).unwrap());
+    assert_eq!(undo.fold(Capabilities::NONE, |all, one| all | one), Capabilities::UNDO_A_JAIL);
+}
+
+/// What a capability does in a seal that keeps it, and not in one that does not: harmless calls.
+#[test]
+fn a_capability_that_is_kept_does_what_the_classes_say() {
+    own_process!();
+    root_only!();
+    let scratch = Scratch::new();
+    let others = scratch.0.join("file");
+    fs::write(&others, "").unwrap();
+    std::os::unix::fs::chown(&others, Some(4321), Some(4321)).unwrap();
+    let file = fs::File::open(&others).unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+    let xattr = [1_u8, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let set_xattr =
+        || unsafe { libc::fsetxattr(fd, c"security.capability".as_ptr(), xattr.as_ptr().cast(), xattr.len(), 0) };
+    type Probe<'p> = (Capabilities, &'p dyn Fn() -> i32);
+    let probes: &[Probe<'_>] = &[
+        (Capabilities::SYS_BOOT, &|| match errno_of(libc::SYS_reboot, [1, 2, 3, 0]) {
+            libc::EINVAL => 0, // the magic numbers are wrong
+            _ => -1,
+        }),
+        (Capabilities::SYS_CHROOT, &|| unsafe { libc::chroot(c".".as_ptr()) }),
+        (Capabilities::SYS_ADMIN, &|| unsafe { libc::unshare(libc::CLONE_NEWUTS) }),
+        (Capabilities::CHOWN, &|| unsafe { libc::fchown(fd, 4322, 4322) }),
+        (Capabilities::FOWNER, &|| unsafe { libc::fchmod(fd, 0o600) }),
+        (Capabilities::LEASE, &|| unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) }),
+        (Capabilities::SETFCAP, &set_xattr),
+        (Capabilities::SETUID, &|| unsafe { libc::setuid(4321) }),
+        (Capabilities::SETGID, &|| unsafe { libc::setgid(4321) }),
+        (Capabilities::SETPCAP, &|| unsafe { libc::prctl(libc::PR_CAPBSET_DROP, 3) }),
+        (Capabilities::NET_RAW, &|| unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) }.min(0)),
+        (Capabilities::SYS_NICE, &|| unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -1) }),
+        (Capabilities::WAKE_ALARM, &|| unsafe { libc::timerfd_create(libc::CLOCK_BOOTTIME_ALARM, 0) }.min(0)),
+    ];
+    for (one, probe) in probes {
+        for keep in [*one, Capabilities::NONE] {
+            as_user(User::Root, || {
+                // The descriptor is open in the fork.
+                let own = fs::File::open(&others).unwrap();
+                assert_eq!(unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&own), fd) }, fd);
+                std::mem::forget(own);
+                let _sealed = Jail::detached().enter().unwrap().seal_with(Seal::new().keep(keep)).unwrap();
+                assert_eq!(probe() == 0, !keep.is_empty(), "{one}, kept: {keep}");
+            });
+            std::os::unix::fs::chown(&others, Some(4321), Some(4321)).unwrap();
+        }
+    }
+}

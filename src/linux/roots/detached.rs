@@ -1,7 +1,10 @@
 //! The detached root: a tmpfs that is mounted nowhere (Linux).
 
 use rustix::fd::OwnedFd;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+};
 
 use crate::error::Fault;
 use crate::text::{c_str, digits};
@@ -24,6 +27,11 @@ const RESTRICTED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(Mount
 pub(crate) fn mount_to_fill(bytes: u32, devices: bool) -> Result<(OwnedFd, OwnedFd), Fault> {
     let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&tmpfs, c"size", c_str(digits(bytes).trim_ascii_start(), &mut [0; 12])?)?;
+    // What is secret is not swapped to a disk: Linux 6.4, not in a user namespace.
+    match fsconfig_set_flag(&tmpfs, c"noswap") {
+        Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ACCESS | Errno::NOSYS) => {}
+        Err(errno) => return Err(errno.into()),
+    }
     fsconfig_create(&tmpfs)?;
     let devices = if devices { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_NODEV };
     let root = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, RESTRICTED | devices)?;
