@@ -1,6 +1,6 @@
 //! Sets of capabilities, and their names.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::ops::{BitAnd, BitAndAssign, BitOr, BitOrAssign, Sub, SubAssign};
 use core::str::FromStr;
 
@@ -185,6 +185,24 @@ impl fmt::Display for Capabilities {
                 None => decimal(f, number)?,
             }
             separator = ",";
+        }
+        Ok(())
+    }
+}
+
+/// Displays capabilities as `capabilities(7)` and systemd name them: `CAP_SETGID, CAP_SETUID`.
+pub(crate) struct InCapitals(pub(crate) Capabilities);
+
+impl fmt::Display for InCapitals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "CAP_";
+        for number in (0..u64::BITS).filter(|number| self.0.0 & (1 << number) != 0) {
+            f.write_str(before)?;
+            match names().nth(number as usize) {
+                Some(name) => name.chars().try_for_each(|letter| f.write_char(letter.to_ascii_uppercase()))?,
+                None => decimal(f, number)?,
+            }
+            before = ", CAP_";
         }
         Ok(())
     }

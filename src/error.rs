@@ -104,7 +104,7 @@ impl Error {
         self.traces.any()
     }
 
-    fn fmt_failure(&self, step: Step, fault: Fault, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt_failure(&self, step: Step, fault: Fault, path: Option<&[u8]>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if fault.is_of_parent(step) && self.tried.iter().any(Option::is_some) {
             let mut before = "cannot create a directory: in ";
             for (index, fault) in self.tried.iter().enumerate() {
@@ -124,10 +124,16 @@ impl Error {
             None if fault == Fault::OtherGroup => ("group ", 0),
             None => ("descriptor ", 0),
         };
-        f.write_str(what)?;
         #[allow(clippy::cast_sign_loss, reason = "a group id has 32 bits, the others are positive")]
-        decimal(f, number as u32 + from)?;
-        f.write_str(if component { " of the path" } else { "" })?;
+        let number = number as u32 + from;
+        match path.filter(|_| component) {
+            Some(path) => fmt::Display::fmt(&up_to(path, number).escape_ascii(), f)?,
+            None => {
+                f.write_str(what)?;
+                decimal(f, number)?;
+                f.write_str(if component { " of the path" } else { "" })?;
+            }
+        }
         match fault {
             fault if component && matches!(fault.errno(), Some(Errno::NOTDIR | Errno::LOOP)) => {
                 f.write_str(" is a symbolic link or no directory")
@@ -138,9 +144,19 @@ impl Error {
     }
 }
 
+/// Returns the path up to this component, counted from 1.
+fn up_to(path: &[u8], number: u32) -> &[u8] {
+    let mut names = 0;
+    let end = path.windows(2).position(|pair| {
+        names += u32::from(pair.last() == Some(&b'/') && pair.first() != Some(&b'/'));
+        names == number
+    });
+    path.get(..end.map_or(path.len(), |end| end + 1)).unwrap_or_default()
+}
+
 /// Displays what failed and what remains, without the cause, which the launcher prints on its own
-/// line.
-pub struct Failure<'e>(pub &'e Error);
+/// line. With the path of the directory, the error names the part of it that is at fault.
+pub struct Failure<'e>(pub &'e Error, pub Option<&'e [u8]>);
 
 impl fmt::Display for Failure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,11 +164,11 @@ impl fmt::Display for Failure<'_> {
         let mut before = "cannot enter any root: ";
         for (root, step, fault) in error.attempts.into_iter().flatten() {
             [before, root.name(), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
-            error.fmt_failure(step, fault, f)?;
+            error.fmt_failure(step, fault, self.1, f)?;
             before = "; ";
         }
         if before != "; " {
-            error.fmt_failure(error.step, error.fault, f)?;
+            error.fmt_failure(error.step, error.fault, self.1, f)?;
         }
         // The new root has another working directory in any case.
         let remains = Residue { cwd: error.traces.cwd && !error.traces.root, ..error.traces };
@@ -162,7 +178,7 @@ impl fmt::Display for Failure<'_> {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Failure(self).fmt(f)?;
+        Failure(self, None).fmt(f)?;
         match self.cause.filter(|_| HINTS) {
             Some(cause) => f.write_str("; hint: ").and_then(|()| fmt::Display::fmt(&cause, f)),
             None => Ok(()),

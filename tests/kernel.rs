@@ -743,8 +743,7 @@ impl Case<'_> {
                     _ if !self.sealed => "",
                     (true, _) => {
                         "autochroot: warning: not in force: bounding-set, securebits\n  \
-                         hint: missing: setpcap; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, \
-                         and with User= AmbientCapabilities=\n"
+                         hint: missing: CAP_SETPCAP; start as root, and allow it in a container or unit (systemd: CapabilityBoundingSet=, with User= also AmbientCapabilities=)\n"
                     }
                     (false, true) => {
                         "autochroot: warning: not in force: landlock\n  \

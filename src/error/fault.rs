@@ -80,6 +80,7 @@ answers! {
     SamePath => "an earlier file has the same path in the root",
     BelowAFile => "its path leads through that of an earlier file, or the other way round",
     NotAFile => "it is neither a file nor one of the devices null, zero, full, random and urandom",
+    Dangling => "ENOENT (no such file or directory): it is a symbolic link whose target is missing",
     NoDevice => "a device requires CAP_MKNOD and CAP_SYS_ADMIN, outside a user namespace",
     LargeFile => "it is larger than 16 MiB",
     Changed => "it changed while it was copied",
@@ -149,6 +150,7 @@ impl Fault {
     pub(crate) const fn errno(self) -> Option<Errno> {
         match self {
             Fault::NoSetfcap => Some(Errno::PERM),
+            Fault::Dangling => Some(Errno::NOENT),
             Fault(number) if number.get() > 0 => Some(Errno::from_raw_os_error(number.get() as i32)),
             Fault(_) => None,
         }
@@ -179,7 +181,7 @@ impl From<Errno> for Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(errno) = self.errno() {
+        if let (Some(errno), true) = (self.errno(), self.0.get() > 0) {
             return Named(errno).fmt(f);
         }
         let number = |first: i16| u32::from(first.abs_diff(self.0.get()));

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write as _};
 
-use crate::capabilities::Capabilities;
+use crate::capabilities::{Capabilities, InCapitals};
 
 /// Defines the causes: first those that have more to say, then the others with their texts.
 macro_rules! causes {
@@ -15,6 +15,10 @@ macro_rules! causes {
         /// | `Threads` | `EINVAL` of `unshare(CLONE_VM)`; `/proc/self/task` has another thread |
         /// | `SharedMemory` | the same without another thread |
         /// | `OpenDirectory`, `OpenRing` | the descriptor itself |
+        /// | `FileSizeLimit` | `EFBIG` |
+        /// | `RefusedToRoot` | `EACCES`; `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH` are held |
+        /// | `NoDevice` | the source is a device |
+        /// | `Emulator` | a thread is named `qemu-…` |
         /// | `NoDescriptors` | `EMFILE` |
         /// | `NoPrivilege` | `EPERM`, the capability is not held, and user namespaces are forbidden |
         /// | `MissingCapabilities` | `EPERM`, and they are not held |
@@ -61,8 +65,8 @@ macro_rules! causes {
                     }
                     Cause::MissingCapabilities(missing) => {
                         f.write_str("missing: ")?;
-                        fmt::Display::fmt(missing, f)?;
-                        "; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities="
+                        fmt::Display::fmt(&InCapitals(*missing), f)?;
+                        "; start as root, and allow it in a container or unit (systemd: CapabilityBoundingSet=, with User= also AmbientCapabilities=)"
                     }
                     $(Cause::$cause => $text),*
                 };
@@ -86,6 +90,14 @@ causes! {
     OpenDirectory => "close the directory: the process could leave the jail through it",
     /// A descriptor is an `io_uring`.
     OpenRing => "close the io_uring: the process could open files through a directory that is registered in it",
+    /// `RLIMIT_FSIZE` is smaller than a file for the root.
+    FileSizeLimit => "a file is larger than the limit of file sizes: raise it (ulimit -f, LimitFSIZE= in systemd)",
+    /// The process may read every file, and something else refuses it.
+    RefusedToRoot => "a mount that root may not read (FUSE, NFS), or a security module, refuses it: start as the owner, or copy it elsewhere",
+    /// Devices are made by root alone, outside a user namespace.
+    NoDevice => "start as root, with --user or enter_as for another user, or name a directory with the device as the root (--root DIR)",
+    /// qemu's user mode has a thread of its own in every process.
+    Emulator => "qemu-user has a thread in this process that cannot be ended: run it on a kernel of its own (qemu-system)",
     /// `RLIMIT_NOFILE` is reached.
     NoDescriptors => "the limit of open files is reached: raise it (ulimit -n, LimitNOFILE= in systemd)",
     /// `CAP_SYS_CHROOT` is not held, and the caller forbids user namespaces.

@@ -67,8 +67,16 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         (_, Some(Errno::MFILE)) => Some(Cause::NoDescriptors),
         (Step::Threads, Some(Errno::INVAL)) => Some(match another_thread_lives() {
             Some(false) => Cause::SharedMemory,
-            Some(true) | None => Cause::Threads(other_threads()),
+            Some(true) | None => threads(),
         }),
+        (Step::Fill, Some(Errno::FBIG)) => Some(Cause::FileSizeLimit),
+        (Step::Files | Step::Fill, None) if fault == Fault::NoDevice => Some(Cause::NoDevice),
+        (Step::Files | Step::Directory | Step::Parent, Some(Errno::ACCESS)) if may_read_all() => {
+            Some(Cause::RefusedToRoot)
+        }
+        (Step::Parent | Step::Mkdir, Some(Errno::ROFS | Errno::NOENT | Errno::NOTDIR | Errno::NOSPC)) => {
+            Some(Cause::NoParent)
+        }
         (Step::Threads, _) if !has.root && !exists(c"/proc/self/stat") => Some(Cause::NoThreadCount),
         (Step::Descriptors, None) if fault == Fault::RegisteredRing => None,
         (Step::Descriptors, None) if fault == Fault::OpenRing => Some(Cause::OpenRing),
@@ -129,6 +137,17 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         }
         _ => None,
     }
+}
+
+/// Returns the other threads as a cause.
+fn threads() -> Cause {
+    let names = other_threads();
+    if names.0.iter().any(|name| name.starts_with(b"qemu-")) { Cause::Emulator } else { Cause::Threads(names) }
+}
+
+/// Returns whether no mode of a file keeps this process from reading it.
+fn may_read_all() -> bool {
+    missing(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH).is_none()
 }
 
 /// Returns why `chroot` or `fsopen` failed with `EPERM`.
@@ -231,7 +250,7 @@ fn no_user_namespace(errno: Errno) -> Option<Cause> {
         Errno::NOSPC if is_zero(c"/proc/sys/user/max_user_namespaces") => Some(Cause::NoMoreUserNamespaces),
         Errno::NOSPC if is_zero(c"/proc/sys/user/max_mnt_namespaces") => Some(Cause::NoMoreMountNamespaces),
         Errno::NOSPC | Errno::USERS => Some(Cause::UserNamespaceLimit),
-        Errno::INVAL if only_thread().is_err() => Some(Cause::Threads(other_threads())),
+        Errno::INVAL if only_thread().is_err() => Some(threads()),
         _ => None,
     }
 }

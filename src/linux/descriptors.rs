@@ -85,16 +85,17 @@ pub(crate) fn is_a_ring(fd: i32) -> Result<Option<bool>, Errno> {
 }
 
 /// Returns whether an `io_uring` is registered by index, which needs no descriptor (Linux 5.18). A
-/// process that never had a ring, and an older kernel, answer `EINVAL` at once. If a filter refuses
-/// the call, the ring cannot be used either.
+/// process that never had a ring, and an older kernel, fail with `EINVAL` at once. If a filter
+/// refuses the call, the ring cannot be used either.
 #[allow(unsafe_code, reason = "a call that rustix does not have")]
 pub(crate) fn has_registered_ring() -> bool {
     for index in 0..IO_RINGFD_REG_MAX {
         // SAFETY: without an entry to submit, the call takes no pointer.
         match unsafe { call(__NR_io_uring_enter, [index, 0, 0, IORING_ENTER_REGISTERED_RING as usize]) } {
             Err(Errno::BADF) => {}
-            Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => return false,
-            Ok(_) | Err(_) => return true,
+            // The ring is disabled, or the kernel's thread of it has ended.
+            Ok(_) | Err(Errno::BADFD | Errno::OWNERDEAD) => return true,
+            Err(_) => return false,
         }
     }
     false

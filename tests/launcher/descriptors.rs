@@ -175,8 +175,7 @@ fn a_standard_descriptor_that_is_closed_or_not_kept_is_dev_null() {
         }
         // A refusal is told on the standard error that the launcher was started with.
         let output = autochroot(user).args(["--keep-fds=0,1", "--root=/nowhere", "true"]).output().unwrap();
-        let message =
-            "cannot use the directory: component 1 of the path: ENOENT (no such file or directory) (--root /nowhere)";
+        let message = "cannot use the directory: /nowhere: ENOENT (no such file or directory) (--root /nowhere)";
         assert_fails(&output, 125, message);
         let output = autochroot(user).args(["--keep-fds=0,1", "/nowhere"]).output().unwrap();
         assert_fails(&output, 127, "/nowhere: not found");
@@ -208,6 +207,25 @@ fn a_standard_descriptor_that_is_closed_or_not_kept_is_dev_null() {
             assert_eq!(command.status().unwrap().code(), Some(7), "{what:?}");
         }
     });
+}
+
+/// Nothing is believed that can be looked at.
+#[test]
+fn a_faked_close_range_leaves_no_descriptor_open() {
+    own_process!();
+    let directory = fs::File::open("/").unwrap();
+    for user in users() {
+        let mut command = with_files(user, &[raw(&directory)]);
+        // SAFETY: it is the child's.
+        unsafe {
+            command.pre_exec(|| {
+                fake_success(libc::SYS_close_range);
+                Ok(())
+            });
+        }
+        let output = command.arg(payload()).arg("fds").output().unwrap();
+        assert!(text(&output.stdout).ends_with("\nfds: [0, 1, 2]\n"), "{user:?}: {output:?}");
+    }
 }
 
 /// The kernel would signal whoever an outsider has named, also root.

@@ -99,11 +99,11 @@ fn the_capabilities_that_a_unit_leaves_are_enough() {
         assert!(text(&output.stdout).contains(ids) && output.stderr.is_empty(), "{left} {args:?}: {output:?}");
     }
     // What is missing is named.
-    let hint = "; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities=";
+    let hint = "; start as root, and allow it in a container or unit (systemd: CapabilityBoundingSet=, with User= also AmbientCapabilities=)";
     for (left, args, missing) in [
-        (",+sys_chroot", &["-q", "-u7:8"][..], "missing: setgid,setuid"),
-        (",+sys_chroot,+setuid,+setgid", &["-u7:8", "--require=securebits"], "missing: setpcap"),
-        (",+sys_chroot,+setuid,+setgid,+setpcap", &["-u7:8", "--caps=net_admin"], "missing: net_admin"),
+        (",+sys_chroot", &["-q", "-u7:8"][..], "missing: CAP_SETGID, CAP_SETUID"),
+        (",+sys_chroot,+setuid,+setgid", &["-u7:8", "--require=securebits"], "missing: CAP_SETPCAP"),
+        (",+sys_chroot,+setuid,+setgid,+setpcap", &["-u7:8", "--caps=net_admin"], "missing: CAP_NET_ADMIN"),
     ] {
         let output = run(left, args);
         assert!(text(&output.stderr).ends_with(&format!("hint: {missing}{hint}\n")), "{left} {args:?}: {output:?}");

@@ -137,7 +137,8 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
                 &run(user, [options, &[device, "/bin/true"]].concat()),
                 125,
                 "cannot open the files for the root: file 1: a device requires CAP_MKNOD and CAP_SYS_ADMIN, \
-                 outside a user namespace (--file /dev/null)",
+                 outside a user namespace (--file /dev/null)\n  hint: start as root, with --user or enter_as for another \
+                 user, or name a directory with the device as the root (--root DIR)",
             );
         }
     }

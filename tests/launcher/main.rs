@@ -12,6 +12,7 @@ mod calls;
 mod descriptors;
 mod documents;
 mod files;
+mod hints;
 mod options;
 mod privileges;
 mod random;

@@ -57,7 +57,7 @@ fn bad_options_are_refused_with_125() {
             ),
             (
                 &["--root=/none", "true"],
-                "cannot use the directory: component 1 of the path: ENOENT (no such file or directory) (--root /none)",
+                "cannot use the directory: /none: ENOENT (no such file or directory) (--root /none)",
             ),
             (&["--root=/var", "-p/tmp", "--check"], "--parent goes with --root auto and unlinked only"),
             (&["--root=detached /x", "true"], "--root \"detached /x\": a parent is for auto and unlinked only"),
@@ -97,11 +97,11 @@ fn bad_options_are_refused_with_125() {
             (&["-r", "unlinked tmp", "true"], "--root \"unlinked tmp\": the parent must be an absolute path"),
             (
                 &["-p/none", "true"],
-                "cannot use the parent directory: ENOENT (no such file or directory) (--parent /none)",
+                "cannot use the parent directory: ENOENT (no such file or directory) (--parent /none)\n  hint: name a directory that can be written, or use the root \"detached\"",
             ),
             (
                 &["--parent=/proc/version", "true"],
-                "cannot use the parent directory: ENOTDIR (not a directory) (--parent /proc/version)",
+                "cannot use the parent directory: ENOTDIR (not a directory) (--parent /proc/version)\n  hint: name a directory that can be written, or use the root \"detached\"",
             ),
         ] {
             assert_fails(&run(user, args), 125, message);
@@ -167,10 +167,7 @@ fn check_tells_wrong_words_from_what_the_machine_lacks() {
         (&["-u", "nosuch"][..], "--user nosuch: no such user in /etc/passwd (for LDAP give ids, as in 33:33)"),
         (&["-f/none=/x"], "--file /none=/x: cannot open the files for the root: ENOENT (no such file or directory)"),
         (&["--keep-fds=1,2147483647"], "--keep-fds: descriptor 2147483647 is not open"),
-        (
-            &["-r/none"],
-            "cannot use the directory: component 1 of the path: ENOENT (no such file or directory) (--root /none)",
-        ),
+        (&["-r/none"], "cannot use the directory: /none: ENOENT (no such file or directory) (--root /none)"),
     ] {
         assert_is_no_jail(&run(user, [args, &["--check"]].concat()), message);
     }

@@ -208,8 +208,7 @@ fn the_program_holds_no_capability_unless_named() {
     assert!(text(&output.stdout).ends_with("\n[0, 0, 0]\n"), "{output:?}");
     let output = run(SOMEBODY, ["--caps=chown".as_ref(), payload()]);
     let message = "cannot keep the capabilities: chown is not held (--caps chown)\n  \
-                   hint: missing: chown,sys_chroot; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, \
-                         and with User= AmbientCapabilities=";
+                   hint: missing: CAP_CHOWN, CAP_SYS_CHROOT; start as root, and allow it in a container or unit (systemd: CapabilityBoundingSet=, with User= also AmbientCapabilities=)";
     assert_fails(&output, 125, message);
 }
 

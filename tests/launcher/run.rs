@@ -319,6 +319,21 @@ fn with_failing_execveat(program: &str, errno: &str) -> Option<std::process::Out
 }
 
 #[test]
+fn a_link_whose_target_is_missing_is_told_from_what_is_not_there() {
+    own_process!();
+    let scratch = Scratch::new();
+    let link = scratch.0.join("link");
+    std::os::unix::fs::symlink("/nonexistent", &link).unwrap();
+    let link = link.to_str().unwrap();
+    let told = "it is a symbolic link whose target is missing";
+    assert_fails(&run(plain(), [link]), 127, &format!("{link}: not found: {told}"));
+    let file = format!("-f{link}=/x");
+    let message =
+        format!("--file {link}=/x: cannot open the files for the root: ENOENT (no such file or directory): {told}");
+    assert_fails(&run(plain(), [&*file, "true"]), 125, &message);
+}
+
+#[test]
 fn path_is_searched_as_a_shell_does() {
     own_process!();
     let scratch = Scratch::new();

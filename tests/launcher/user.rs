@@ -208,7 +208,7 @@ fn an_ordinary_user_keeps_no_group_that_was_not_asked_for() {
         args.extend(["--user=svc:svc", &userns]);
         let output = ids_by(&args, Some(PASSWD), Some(GROUP));
         let message = "autochroot: cannot become that user: group 4 of the process is not a group of the user (--user svc:svc)\n  \
-                       hint: missing: setgid; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities=\n";
+                       hint: missing: CAP_SETGID; start as root, and allow it in a container or unit (systemd: CapabilityBoundingSet=, with User= also AmbientCapabilities=)\n";
         assert_eq!((both(&output), output.status.code()), (("", message), Some(125)));
         args[3] = "--groups=7002,7003,7005";
         args[5] = "--user=svc";
@@ -324,7 +324,7 @@ fn an_ordinary_user_cannot_become_another() {
         let other = format!("{}:{gid}", id + 1);
         let output = run(other.clone());
         let message = "cannot become that user: the process is neither that user nor privileged";
-        let hint = "missing: setgid,setuid; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities=";
+        let hint = "missing: CAP_SETGID, CAP_SETUID; start as root, and allow it in a container or unit (systemd: CapabilityBoundingSet=, with User= also AmbientCapabilities=)";
         assert_eq!(both(&output), ("", &*format!("autochroot: {message} (--user {other})\n  hint: {hint}\n")));
         assert_eq!(output.status.code(), Some(125));
     });

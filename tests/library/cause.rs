@@ -125,17 +125,17 @@ fn capabilities_that_are_missing() {
     root_only!();
     let hint = |missing: &str| {
         format!(
-            "hint: missing: {missing}; run as root with it in the bounding set; in systemd: CapabilityBoundingSet=, and with User= AmbientCapabilities="
+            "hint: missing: {missing}; start as root, and allow it in a container or unit (systemd: CapabilityBoundingSet=, with User= also AmbientCapabilities=)"
         )
     };
     as_user(User::Root, || {
         hold(Set::SETUID | Set::SETGID);
         let never = Jail::unlinked().user_namespace(UserNamespace::Never);
-        assert_eq!(refusal(never), format!("cannot chroot: {PERM}; {}", hint("sys_chroot")));
+        assert_eq!(refusal(never), format!("cannot chroot: {PERM}; {}", hint("CAP_SYS_CHROOT")));
     });
     for (held, step, missing) in [
-        (Set::SYS_CHROOT | Set::SETPCAP, "set the supplementary groups", "setgid"),
-        (Set::SYS_CHROOT | Set::SETPCAP | Set::SETGID, "set the user id", "setuid"),
+        (Set::SYS_CHROOT | Set::SETPCAP, "set the supplementary groups", "CAP_SETGID"),
+        (Set::SYS_CHROOT | Set::SETPCAP | Set::SETGID, "set the user id", "CAP_SETUID"),
     ] {
         as_user(User::Root, || {
             hold(held);
@@ -149,14 +149,14 @@ fn capabilities_that_are_missing() {
         let seal = autochroot::Seal::new().keep(autochroot::Capabilities::named(b"net_admin").unwrap());
         let text = Jail::unlinked().enter().unwrap().seal_with(seal).unwrap_err().to_string();
         let expected = "cannot keep the capabilities: net_admin is not held; the process has the new root";
-        assert_eq!(text, format!("{expected}; {}", hint("net_admin")));
+        assert_eq!(text, format!("{expected}; {}", hint("CAP_NET_ADMIN")));
     });
     as_user(User::Root, || {
         hold(Set::SYS_CHROOT);
         let seal = autochroot::Seal::new().require(autochroot::Protection::Securebits);
         let text = Jail::unlinked().enter().unwrap().seal_with(seal).unwrap_err().to_string();
         let expected = "cannot put a required protection in force: securebits is missing; the process has the new root";
-        assert_eq!(text, format!("{expected}; {}", hint("setpcap")));
+        assert_eq!(text, format!("{expected}; {}", hint("CAP_SETPCAP")));
     });
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::common::*;
 use autochroot::{Entered, Error, IdMap, Jail, NamedFile, Root, Step, UserNamespace};
@@ -188,7 +189,8 @@ fn a_device_is_that_device_or_an_error() {
             assert_eq!(fs::write("/dev/x", "").unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
         } else {
             let text = "cannot open the files for the root: file 1: a device requires CAP_MKNOD and CAP_SYS_ADMIN, \
-                        outside a user namespace";
+                        outside a user namespace; hint: start as root, with --user or enter_as for another user, or name a \
+                        directory with the device as the root (--root DIR)";
             let error = Jail::detached().files(&files).enter().unwrap_err();
             assert_eq!((error.step(), error.is_partial(), &*error.to_string()), (Step::Files, false, text));
         }
@@ -233,7 +235,7 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
         let not_a_file = "it is neither a file nor one of the devices null, zero, full, random and urandom";
         for (source, text) in [
             (&b"/nonexistent"[..], "ENOENT (no such file or directory)"),
-            (&dangling, "ENOENT (no such file or directory)"),
+            (&dangling, "ENOENT (no such file or directory): it is a symbolic link whose target is missing"),
             (b"", "ENOENT (no such file or directory)"),
             (b"/etc/pass\0wd", "EINVAL (invalid argument)"),
             (&long, "ENAMETOOLONG (file name too long)"),
@@ -303,30 +305,35 @@ fn a_file_that_changes_while_it_is_copied_is_an_error() {
     own_process!();
     // No path leads there from an empty mount namespace.
     static WRITER: std::sync::Mutex<Option<fs::File>> = std::sync::Mutex::new(None);
+    static IS_LARGE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
     let scratch = Scratch::new();
-    fs::write(scratch.0.join("file"), vec![b'a'; 20_000]).unwrap();
-    fs::set_permissions(scratch.0.join("file"), fs::Permissions::from_mode(0o666)).unwrap();
     let source = path(&scratch, "file");
-    as_each_user(|user| {
-        let files = [GREETING, NamedFile::copy(&source, b"/file")];
-        *WRITER.lock().unwrap() = Some(fs::File::options().append(true).open(scratch.0.join("file")).unwrap());
-        stand_in(libc::SYS_pread64, |nth, [fd, buffer, length, at]| {
-            if nth == 1 {
-                WRITER.lock().unwrap().as_mut().unwrap().write_all(b"more").unwrap();
+    // Also one that is empty at first: it is no file of procfs, which never has a size.
+    for size in [20_000, 1, 0] {
+        IS_LARGE.store(size > 1, Relaxed);
+        fs::write(scratch.0.join("file"), vec![b'a'; size]).unwrap();
+        fs::set_permissions(scratch.0.join("file"), fs::Permissions::from_mode(0o666)).unwrap();
+        as_each_user(|user| {
+            let files = [GREETING, NamedFile::copy(&source, b"/file")];
+            *WRITER.lock().unwrap() = Some(fs::File::options().append(true).open(scratch.0.join("file")).unwrap());
+            stand_in(libc::SYS_pread64, |nth, [fd, buffer, length, at]| {
+                if nth == usize::from(IS_LARGE.load(Relaxed)) {
+                    WRITER.lock().unwrap().as_mut().unwrap().write_all(b"more").unwrap();
+                }
+                let mut part = libc::iovec { iov_base: buffer as *mut libc::c_void, iov_len: length };
+                answer(unsafe { libc::preadv(fd as i32, &raw mut part, 1, at as libc::off_t) } as i64)
+            });
+            let error = Jail::detached().files(&files).enter().unwrap_err();
+            assert_eq!(error.step(), Step::Fill, "{error}");
+            let text = "cannot copy the files into the root: file 2: it changed while it was copied";
+            assert!(error.to_string().starts_with(text), "{error}");
+            assert_eq!(error.is_partial(), user != User::Root);
+            if user == User::Root {
+                assert!(fs::metadata("/etc").is_ok());
             }
-            let mut part = libc::iovec { iov_base: buffer as *mut libc::c_void, iov_len: length };
-            answer(unsafe { libc::preadv(fd as i32, &raw mut part, 1, at as libc::off_t) } as i64)
+            assert_eq!(held() == 0, user != User::Root);
         });
-        let error = Jail::detached().files(&files).enter().unwrap_err();
-        assert_eq!(error.step(), Step::Fill, "{error}");
-        let text = "cannot copy the files into the root: file 2: it changed while it was copied";
-        assert!(error.to_string().starts_with(text), "{error}");
-        assert_eq!(error.is_partial(), user != User::Root);
-        if user == User::Root {
-            assert!(fs::metadata("/etc").is_ok());
-        }
-        assert_eq!(held() == 0, user != User::Root);
-    });
+    }
 }
 
 /// The tmpfs is made for what was there when it was looked at.
@@ -428,5 +435,17 @@ fn a_descriptor_that_cannot_be_read_is_found_before_anything_has_changed() {
         }
         // The last list counts.
         assert_eq!(Jail::detached().files(&[GREETING]).files(&[]).check().unwrap().root(), Root::Detached);
+    });
+}
+
+/// What has no size, before and after, is copied whole.
+#[test]
+fn files_without_a_size_are_copied_whole() {
+    own_process!();
+    as_each_user(|_| {
+        let files = [NamedFile::copy(b"/proc/version", b"/version"), NamedFile::copy(b"/proc/self/status", b"/status")];
+        let version = fs::read("/proc/version").unwrap();
+        let _ = Jail::detached().files(&files).enter().unwrap();
+        assert_eq!(fs::read("/version").unwrap(), version);
     });
 }

@@ -598,7 +598,11 @@ fn the_error_is_an_io_error_too() {
     own_process!();
     let io = std::io::Error::from(refusal(Jail::unlinked_in(b"/nonexistent").allow_threads().allow_open_directories()));
     assert_eq!(io.kind(), ErrorKind::NotFound);
-    assert_eq!(io.to_string(), "cannot use the parent directory: ENOENT (no such file or directory)");
+    assert_eq!(
+        io.to_string(),
+        "cannot use the parent directory: ENOENT (no such file or directory); hint: name a directory that can be written, or \
+         use the root \"detached\""
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use core::ffi::c_int;
 
 use autochroot::for_the_launcher::{LeadsTo, leads_to, number};
-use rustix::fd::{BorrowedFd, IntoRawFd as _, OwnedFd};
+use rustix::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, major, minor, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, fcntl_getfd};
 use rustix::process::getpid;
@@ -158,15 +158,19 @@ impl Kept {
                 .chain(ours.into_iter().flatten().chain(files.descriptors()).filter(|fd| *fd >= least))
                 .min()
         };
+        // A filter may fake success. A descriptor that is open shows it.
+        // SAFETY: it is borrowed for this call.
+        let probe = fcntl_dupfd_cloexec(unsafe { BorrowedFd::borrow_raw(0) }, 3).ok().map(IntoRawFd::into_raw_fd);
         let mut least = 3;
         loop {
             let kept = next(least);
             let end = kept.map_or(c_int::MAX, |fd| fd - 1);
             if end >= least && close_range(least.unsigned_abs(), end.unsigned_abs()).is_err() {
-                return close_one_by_one(least, &|fd| next(fd) == Some(fd));
+                return close_one_by_one(3, &|fd| next(fd) == Some(fd));
             }
             match kept {
                 Some(fd) => least = fd + 1,
+                None if probe.is_some_and(is_open) => return close_one_by_one(3, &|fd| next(fd) == Some(fd)),
                 None => return Ok(()),
             }
         }

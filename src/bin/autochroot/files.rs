@@ -3,13 +3,14 @@
 
 use core::ffi::c_int;
 
-use autochroot::for_the_launcher::{check_files, open_source};
+use autochroot::for_the_launcher::{Failure, check_files, open_source};
 use autochroot::{Jail, NamedFile};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::options::{Options, source_and_path};
-use crate::output::{Shown, fail};
+use crate::os;
+use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, Part, say_why};
 
 /// How often `--file` can be given.
@@ -78,7 +79,13 @@ impl Files {
                     text,
                     Shown(error)
                 ),
-                Err(error) => fail!(FAILED, "--file %: %", text, Shown(error)),
+                Err(error) => {
+                    let mut stream = Stream::err();
+                    stream.put("autochroot: --file %: %\n", &[&text, &Shown(Failure(&error, None))]);
+                    os::hint(&error, &mut stream);
+                    stream.flush();
+                    return Err(FAILED);
+                }
             }
         }
         Ok(())

@@ -117,6 +117,9 @@ fn run(
     let program = match program::open(name, environment.variable(b"PATH")) {
         Ok(program) => program,
         Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) if name.is_empty() => fail!(NOT_FOUND, "PROGRAM is empty"),
+        Err(Unfit::Errno(Errno::NOENT)) if program::is_link(name) => {
+            fail!(NOT_FOUND, "%: not found: it is a symbolic link whose target is missing", shown)
+        }
         Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => fail!(NOT_FOUND, "%: not found", shown),
         Err(Unfit::Errno(errno @ Errno::ACCESS)) if os::may_read_all() => fail!(
             CANNOT_RUN,
@@ -206,7 +209,7 @@ fn say_why(options: &Options, part: Part, error: &Error) -> c_int {
         (Part::Entry, _) => ("root", shown(options.root.as_ref()).filter(|_| options.root != Some(b"auto"))),
     };
     let mut stream = Stream::err();
-    stream.put("autochroot: %", &[&Shown(Failure(error))]);
+    stream.put("autochroot: %", &[&Shown(Failure(error, options.root))]);
     if let Some(value) = value {
         stream.put(" (--% %)", &[&name, value]);
     }

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, openat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, openat, statat};
 use rustix::io::Errno;
 
 use crate::os::{is_noexec, open_to_execute};
@@ -46,6 +46,12 @@ pub(crate) fn open(name: &CStr, path: Option<&[u8]>) -> Result<OwnedFd, Unfit> {
         }
     }
     Err(worst)
+}
+
+/// Returns whether the name is that of a symbolic link.
+pub(crate) fn is_link(name: &CStr) -> bool {
+    let stat = statat(CWD, name, AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
 }
 
 fn join<'b>(directory: &[u8], name: &CStr, buffer: &'b mut [u8]) -> Option<&'b CStr> {

@@ -17,9 +17,11 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::{Error, Fault, Residue, Step};
 use crate::files::{Contents, Copier, Filling, MOST_BYTES, NamedFile, Source, Sources, check};
+use crate::hints::explain::explain;
 use crate::linux::proc::list;
 use crate::linux::roots::detached;
 use crate::linux::syscall::soft_limit;
+use crate::linux::user::maps::{Map, Of};
 use crate::text::c_str;
 
 /// The largest size of a page.
@@ -71,7 +73,10 @@ fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<
             Kind::File(size) => size.next_multiple_of(PAGE),
             Kind::Device(_) => {
                 let held = capabilities(None)?.effective;
-                if sources.in_user_namespace || !held.contains(CapabilitySet::MKNOD | CapabilitySet::SYS_ADMIN) {
+                if sources.in_user_namespace
+                    || !Map::read(Of::Users).is_whole()
+                    || !held.contains(CapabilitySet::MKNOD | CapabilitySet::SYS_ADMIN)
+                {
                     return Err(Fault::NoDevice);
                 }
                 sources.devices = true;
@@ -182,7 +187,7 @@ pub fn check_files(files: &[NamedFile<'_>]) -> Result<(), Error> {
 ///
 /// The errors of [`Step::Files`].
 pub fn open_source(path: &[u8]) -> Result<OwnedFd, Error> {
-    open(path).map(|(opened, _)| opened).map_err(|fault| Error::inside(Step::Files, fault, Residue::default()))
+    open(path).map(|(opened, _)| opened).map_err(|fault| explain(Error::inside(Step::Files, fault, Residue::default())))
 }
 
 /// Opens a file to copy it, or a device to find out which it is.
@@ -194,7 +199,11 @@ fn open(path: &[u8]) -> Result<(OwnedFd, Kind), Fault> {
     let mut buffer = [0; 4096];
     let path = c_str(path, &mut buffer)?;
     // Opening a FIFO or a device can have effects.
-    let kind = kind(&statat(CWD, path, AtFlags::empty())?)?;
+    let stat = match statat(CWD, path, AtFlags::empty()) {
+        Err(Errno::NOENT) if statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok() => return Err(Fault::Dangling),
+        stat => stat?,
+    };
+    let kind = kind(&stat)?;
     let flags = match kind {
         Kind::File(_) => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
         Kind::Device(_) => OFlags::PATH,

@@ -39,8 +39,13 @@ impl Map {
         };
         let mut text = [0; 1024];
         let length = read(map, &mut text).map(<[u8]>::len).filter(|&length| length < text.len());
-        let is_whole = lines(text.get(..length.unwrap_or_default()).unwrap_or_default()).eq([(0, u32::MAX)]);
-        Map { text, length, overflow: if is_whole { Some(u32::MAX) } else { number_in(overflow) } }
+        let map = Map { text, length, overflow: Some(u32::MAX) };
+        if map.length.is_some() && map.is_whole() { map } else { Map { overflow: number_in(overflow), ..map } }
+    }
+
+    /// Returns whether all ids are mapped, as in the first user namespace, or the map is not known.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.length.and_then(|length| self.text.get(..length)).is_none_or(|map| lines(map).eq([(0, u32::MAX)]))
     }
 
     /// Returns whether an id that the process shows is really this id.

@@ -45,11 +45,12 @@ impl Way {
         let mut needed = CapabilitySet::empty();
         needed.set(CapabilitySet::SETUID, !uids.contains(&uid));
         needed.set(CapabilitySet::SETGID, !gids.contains(&gid) || groups);
-        let (fault, cause) = if let Some(cause) = missing(needed) {
+        let is_unmapped = |one: &Gid| gid_map.has(one.as_raw()) == Mapped::No;
+        let (fault, cause) = if known.contains(&Mapped::No) {
+            (Fault::UnmappedId, Cause::UnmappedUser)
+        } else if let Some(cause) = missing(needed) {
             (Fault::NotPrivileged, cause)
-        } else if known.contains(&Mapped::No)
-            || (ids || groups) && user.groups().iter().any(|one| gid_map.has(one.as_raw()) == Mapped::No)
-        {
+        } else if (ids || groups) && user.groups().iter().any(is_unmapped) {
             (Fault::UnmappedId, Cause::UnmappedUser)
         } else if groups && denies_setgroups() {
             (Fault::SetgroupsDenied, Cause::SetgroupsDenied)

@@ -1,0 +1,176 @@
+//! Each hint is followed literally: a state is made in which the launcher is refused, the hint is
+//! read, what it says is done, and the same command succeeds.
+//!
+//! These are not followed here, because they need another kernel, another boot or another machine:
+//! `Seccomp`, `SeccompPerhaps` (the filter is this test's own), `NoUserNamespaces`, `NoUsers`,
+//! `NoSeccomp`, `NoLandlock`, `LandlockDisabled`, `NoDetachedMount`, `NoFailfs` (another kernel:
+//! `tests/kernel.rs` boots them), `AppArmor`, `AppArmorProfile` (`tests/kernel.rs`), `SeLinux`,
+//! `UnprivilegedUsernsClone` (`tests/kernel.rs`), `Emulator`. `Threads`, `SharedMemory`,
+//! `OpenDirectory`, `OpenRing` and `NotDumpable` are about the caller's code: `tests/library`.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::common::*;
+use crate::{autochroot, text};
+
+/// What a launch prints on standard error, and whether PROGRAM ran.
+fn told(output: &Output) -> (&str, bool) {
+    (text(&output.stderr), output.status.success())
+}
+
+/// Refused in the state that `prepare` makes in the child, with a hint that has `part` in it; after
+/// what the hint says is done, which is `follow` instead of `prepare` and other options, it runs.
+fn follows(user: User, part: &str, (prepare, options): (fn(), &[&str]), (follow, better): (fn(), &[&str])) {
+    let launch = |prepare: fn(), options: &[&str]| {
+        let mut command = autochroot(user);
+        // SAFETY: it is the child's.
+        unsafe {
+            command.pre_exec(move || {
+                prepare();
+                Ok(())
+            });
+        }
+        command.args(options).arg(payload()).output().unwrap()
+    };
+    let refused = launch(prepare, options);
+    let (line, ran) = told(&refused);
+    let hint = line.split_once("\n  hint: ").unwrap_or_else(|| panic!("no hint: {refused:?}")).1;
+    assert!(hint.contains(part) && !ran, "{refused:?}");
+    let done = launch(follow, better);
+    assert_eq!(told(&done), ("", true), "after {hint}: {done:?}");
+}
+
+fn nothing() {}
+
+fn limit(resource: libc::__rlimit_resource_t, value: u64) {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    assert_eq!(unsafe { libc::setrlimit(resource, &raw const limit) }, 0);
+}
+
+fn drop_sys_admin() {
+    use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+    remove_capability_from_bounding_set(CapabilitySet::SYS_ADMIN).unwrap();
+    let mut sets = rustix::thread::capabilities(None).unwrap();
+    (sets.effective, sets.permitted, sets.inheritable) =
+        (sets.effective - CapabilitySet::SYS_ADMIN, sets.permitted - CapabilitySet::SYS_ADMIN, CapabilitySet::empty());
+    rustix::thread::set_capabilities(None, sets).unwrap();
+}
+
+#[test]
+fn a_hint_for_an_ordinary_user_helps_when_it_is_followed() {
+    own_process!();
+    let user = plain();
+    for (part, state, remedy) in [
+        // "raise it (ulimit -n)"
+        (
+            "the limit of open files is reached: raise it",
+            (limit_descriptors as fn(), &["-f/etc/passwd", "-f/etc/group"][..]),
+            (nothing as fn(), &["-f/etc/passwd", "-f/etc/group"][..]),
+        ),
+        // "raise it (ulimit -f)"
+        (
+            "larger than the limit of file sizes: raise it",
+            (limit_size, &["-f/etc/passwd"]),
+            (nothing, &["-f/etc/passwd"]),
+        ),
+        // "allow user namespaces"
+        (
+            "allow user namespaces",
+            (nothing, &["--userns=never", "-runlinked"]),
+            (nothing, &["--userns=auto", "-runlinked"]),
+        ),
+        // "name a directory that can be written"
+        (
+            "name a directory that can be written",
+            (nothing, &["-runlinked", "-p/nonexistent"]),
+            (nothing, &["-runlinked", "-p/tmp"]),
+        ),
+        ("or use the root \"detached\"", (nothing, &["-runlinked", "-p/nonexistent"]), (nothing, &["-rdetached"])),
+    ] {
+        follows(user, part, state, remedy);
+    }
+}
+
+fn limit_descriptors() {
+    limit(libc::RLIMIT_NOFILE, 6);
+}
+
+fn limit_size() {
+    limit(libc::RLIMIT_FSIZE, 0);
+}
+
+#[test]
+fn a_hint_that_says_root_helps_as_root() {
+    own_process!();
+    root_only!();
+    // "start as root, with --user", and "--root DIR with the device"
+    let refused = autochroot(SOMEBODY).args(["-f/dev/null"]).arg(payload()).output().unwrap();
+    assert!(text(&refused.stderr).contains("hint: start as root, with --user"), "{refused:?}");
+    let user = format!("-u{0}:{0}", 12345);
+    let done = autochroot(User::Root).args([&user, "-f/dev/null"]).arg(payload()).output().unwrap();
+    assert_eq!(told(&done), ("", true));
+    // Root without a capability: "start as root, and allow it"
+    for (part, options) in [
+        ("missing: CAP_SYS_ADMIN", &["-u7:8", "-f/etc/passwd", "--userns=never"][..]),
+        ("missing: CAP_SYS_ADMIN", &["-f/etc/passwd", "--userns=never"]),
+    ] {
+        follows(User::Root, part, (drop_sys_admin, options), (nothing, options));
+    }
+    // "start it without (systemd: SecureBits=)"
+    fn securebits() {
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, 64) }, 0);
+    }
+    let keeping = &["-u7:8", "--caps=net_bind_service"];
+    follows(User::Root, "the securebits were set or locked", (securebits, keeping), (nothing, keeping));
+    // In a mount namespace of its own: "mount /proc"
+    as_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/proc"), 0, "");
+        let launch = |options: &[&str]| {
+            let mut command = Command::new(launcher());
+            start_as(&mut command, SOMEBODY);
+            command.args(options).arg(payload()).output().unwrap()
+        };
+        let refused = launch(&[]);
+        assert!(text(&refused.stderr).contains("hint: mount /proc, or go without id maps"), "{refused:?}");
+        assert_eq!(told(&launch(&["--id-map", "none"])), ("", true));
+        let proc = unsafe { libc::mount(c"proc".as_ptr(), c"/proc".as_ptr(), c"proc".as_ptr(), 0, std::ptr::null()) };
+        if proc == 0 {
+            assert_eq!(told(&launch(&[])), ("", true));
+        }
+    });
+    // In a user namespace of its own: "raise the sysctl, which is 0"
+    as_user(User::Root, || {
+        unsafe { assert_eq!(libc::unshare(libc::CLONE_NEWUSER), 0) };
+        fs::write("/proc/self/uid_map", "0 0 1").unwrap();
+        fs::write("/proc/self/setgroups", "deny").unwrap();
+        fs::write("/proc/self/gid_map", "0 0 1").unwrap();
+        let always =
+            || Command::new(launcher()).args(["--userns=always", "-runlinked"]).arg(payload()).output().unwrap();
+        fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
+        let refused = always();
+        assert!(
+            text(&refused.stderr).contains("hint: raise the sysctl user.max_user_namespaces, which is 0"),
+            "{refused:?}"
+        );
+        fs::write("/proc/sys/user/max_user_namespaces", "100").unwrap();
+        assert_eq!(told(&always()), ("", true));
+    });
+    // "map it in uid_map and gid_map"
+    as_user(User::Root, || {
+        unsafe { assert_eq!(libc::unshare(libc::CLONE_NEWUSER), 0) };
+        let as_root = || Command::new(launcher()).args(["-u0:0", "-r/"]).arg(payload()).output().unwrap();
+        let refused = as_root();
+        assert!(
+            text(&refused.stderr).contains("hint: the id is not mapped in this user namespace: map it"),
+            "{refused:?}"
+        );
+        fs::write("/proc/self/uid_map", "0 0 1").unwrap();
+        fs::write("/proc/self/setgroups", "deny").unwrap();
+        fs::write("/proc/self/gid_map", "0 0 1").unwrap();
+        assert_eq!(told(&as_root()), ("", true));
+    });
+}
