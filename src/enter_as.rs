@@ -99,7 +99,7 @@ impl Jail<'_> {
             let mut become_user = || Jail::unjailed().enter()?.become_user(user, way, keep).map(drop);
             return jail.enter_after(Some(&mut become_user));
         }
-        let jailed = self.enter()?;
+        let jailed = self.owned_by(user).enter()?;
         // In a user namespace there is nothing left to drop.
         if is_user && jailed.in_user_namespace() { Ok(jailed) } else { jailed.become_user(user, way, keep) }
     }
@@ -113,6 +113,14 @@ impl Jail<'_> {
     pub fn check_as(self, user: &User<'_>) -> Result<Check, Error> {
         self.check_options()?;
         self.try_in_a_fork(false, || self.enter_as(user))
+    }
+
+    /// Gives the writable directory of the root to the user.
+    fn owned_by(mut self, user: &User<'_>) -> Self {
+        if let Some(writable) = self.files.as_mut().and_then(|files| files.writable.as_mut()) {
+            writable.owner = Some((user.uid().as_raw(), user.gid().as_raw()));
+        }
+        self
     }
 
     /// Checks before the user changes that a user namespace with id maps is possible, as far as that

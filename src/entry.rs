@@ -135,9 +135,9 @@ impl<'b> Entry<'b> {
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
             // Only Linux has these, and a build may leave them out. Then no state leads there.
             Action::Files if FILES => {
-                let Files { named, copier } = jail.files.ok_or(Errno::NOSYS)?;
+                let files = jail.files.ok_or(Errno::NOSYS)?;
                 self.sources.in_user_namespace = plan.user_first;
-                (copier.open)(&mut self.sources, named, &mut self.number)
+                (files.copier.open)(&mut self.sources, files, &mut self.number)
             }
             Action::Become => self.become_user(),
             Action::NewMountNamespace if DETACHED => Ok(os::new_mount_namespace()?),
@@ -215,8 +215,8 @@ impl<'b> Entry<'b> {
     }
 
     fn fill(&mut self, jail: Jail<'_>) -> Result<(), Fault> {
-        let Files { named, copier } = jail.files.ok_or(Errno::NOSYS)?;
-        let (root, contents) = (copier.fill)(&mut self.sources, named, &mut self.number)?;
+        let files = jail.files.ok_or(Errno::NOSYS)?;
+        let (root, contents) = (files.copier.fill)(&mut self.sources, files, &mut self.number)?;
         self.place = RootId::of(Root::Detached, &fstat(&root)?).with(Some(contents));
         self.directory = Some(root);
         Ok(())
@@ -340,6 +340,9 @@ impl<'b> Entry<'b> {
             Root::Failfs if FAILFS => os::verify_failfs()?,
             Root::Detached => {
                 self.place.is_at(c"/")?;
+                if self.place.is_writable() {
+                    return self.verify_privilege(plan, state);
+                }
                 match mkdirat(CWD, c"/autochroot", MODE) {
                     Err(Errno::ROFS) => {}
                     Ok(()) => return Err(Fault::StillLinked),
@@ -353,6 +356,11 @@ impl<'b> Entry<'b> {
             // could be undone.
             Root::Unlinked | Root::Directory | Root::Failfs | Root::Unjailed => _ = self.place.is_at(c"/")?,
         }
+        self.verify_privilege(plan, state)
+    }
+
+    /// Checks the ids and capabilities, or that no program gains any.
+    fn verify_privilege(&self, plan: Plan, state: &State) -> Result<(), Fault> {
         if USERNS && state.has.user_namespace {
             self.maps.verify(plan)
         } else if state.has.no_new_privs {

@@ -15,8 +15,11 @@ use rustix::fd::OwnedFd;
 
 use crate::error::Fault;
 
-/// The most bytes that a file can have: 16 MiB.
-pub(crate) const MOST_BYTES: u32 = 16 << 20;
+/// The most bytes that a file can have: 64 MiB.
+pub(crate) const MOST_BYTES: u32 = 64 << 20;
+
+/// The most bytes that all files can have: 1 GiB.
+pub(crate) const MOST_TOGETHER: u32 = 1 << 30;
 
 /// The most bytes that a path in the root can have.
 const MOST_PATH: usize = 255;
@@ -38,9 +41,11 @@ const MOST_PATH: usize = 255;
 pub struct NamedFile<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) source: Source<'a>,
+    /// Without it, a copy is executable if its source is.
+    pub(crate) executable: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source<'a> {
     Path(&'a [u8]),
     Bytes(&'a [u8]),
@@ -49,15 +54,15 @@ pub(crate) enum Source<'a> {
 
 impl<'a> NamedFile<'a> {
     /// The most files that a root can have.
-    pub const MOST: usize = 32;
+    pub const MOST: usize = 128;
 
     /// Copies the file at the path `source`, which is opened before the jail, to `path` in the
-    /// root. Symbolic links are followed.
+    /// root. Symbolic links are followed. If the source has an execute bit, the copy is executable.
     ///
     /// The devices `null`, `zero`, `full`, `random` and `urandom` become devices. That requires
     /// `CAP_MKNOD` and `CAP_SYS_ADMIN`.
     pub const fn copy(source: &'a [u8], path: &'a [u8]) -> Self {
-        NamedFile { path, source: Source::Path(source) }
+        NamedFile { path, source: Source::Path(source), executable: false }
     }
 
     /// [`copy`](NamedFile::copy) for a source that is a `&str`, `Path`, `OsStr` or `String`. The
@@ -68,9 +73,10 @@ impl<'a> NamedFile<'a> {
         Self::copy(source, source)
     }
 
-    /// Writes `content` to `path` in the root.
+    /// Writes `content` to `path` in the root. It is not executable, unless
+    /// [`executable`](NamedFile::executable) says so.
     pub const fn write(content: &'a [u8], path: &'a [u8]) -> Self {
-        NamedFile { path, source: Source::Bytes(content) }
+        NamedFile { path, source: Source::Bytes(content), executable: false }
     }
 
     /// Copies the file that this descriptor is open on, from its beginning, to `path` in the root.
@@ -84,7 +90,13 @@ impl<'a> NamedFile<'a> {
     /// [`descriptor`](NamedFile::descriptor) without `std`. A descriptor that is not open is an
     /// error of [`Step::Files`](crate::Step::Files).
     pub const fn raw_descriptor(fd: i32, path: &'a [u8]) -> Self {
-        NamedFile { path, source: Source::Descriptor(fd) }
+        NamedFile { path, source: Source::Descriptor(fd), executable: false }
+    }
+
+    /// Makes the file executable in the root, also if its source is not.
+    pub const fn executable(mut self) -> Self {
+        self.executable = true;
+        self
     }
 }
 
@@ -93,11 +105,29 @@ impl<'a> NamedFile<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Files<'a> {
     pub(crate) named: &'a [NamedFile<'a>],
+    pub(crate) writable: Option<Writable<'a>>,
     pub(crate) copier: &'static Copier,
 }
 
+/// A directory of the root that can be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writable<'a> {
+    /// The bytes that are free after the files.
+    pub(crate) bytes: u64,
+    /// `None`: `/tmp`, for everyone.
+    pub(crate) path: Option<&'a [u8]>,
+    /// The user and group that own a named one, if it is not this process.
+    pub(crate) owner: Option<(u32, u32)>,
+}
+
+impl<'a> Writable<'a> {
+    pub(crate) fn path(&self) -> &'a [u8] {
+        self.path.unwrap_or(b"/tmp")
+    }
+}
+
 /// A step that reads the files.
-type Call<T> = fn(&mut Sources, &[NamedFile<'_>], &mut Option<i32>) -> Result<T, Fault>;
+type Call<T> = fn(&mut Sources, Files<'_>, &mut Option<i32>) -> Result<T, Fault>;
 
 /// The functions of the steps. If one fails, it leaves the number of the file, counted from 0.
 #[derive(Debug)]
@@ -108,17 +138,21 @@ pub(crate) struct Copier {
     /// not dumpable: otherwise other processes of its user could open the tmpfs through `/proc`,
     /// and put files into it.
     pub(crate) mount: fn(&mut Sources) -> Result<(), Fault>,
-    /// Copies the files, which are 0444 in directories that are 0555, and makes the file system
-    /// read-only. Returns its root.
+    /// Copies the files, which are 0444 or 0555 in directories that are 0555, and makes the file
+    /// system read-only, unless a directory of it can be written. Returns its root.
     pub(crate) fill: Call<(OwnedFd, Contents)>,
 }
 
 /// The files to read, and the tmpfs to fill.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Sources {
     pub(crate) opened: [Option<OwnedFd>; NamedFile::MOST],
     /// The size of the tmpfs.
     pub(crate) bytes: u32,
     pub(crate) devices: bool,
+    pub(crate) executables: bool,
+    /// A file has no size, as those of procfs, so the tmpfs has room for the largest.
+    pub(crate) open_ended: bool,
     /// The root will be made in a user namespace, where no device can be made.
     pub(crate) in_user_namespace: bool,
     pub(crate) filling: Option<Filling>,
@@ -138,6 +172,8 @@ impl Sources {
             opened: [const { None }; NamedFile::MOST],
             bytes: 0,
             devices: false,
+            executables: false,
+            open_ended: false,
             in_user_namespace: false,
             filling: None,
         }
@@ -151,6 +187,37 @@ pub(crate) struct Contents {
     pub(crate) inodes: u32,
     /// Some of the files are devices.
     pub(crate) devices: bool,
+    /// Some of the files are executable.
+    pub(crate) executables: bool,
+    /// A directory can be written.
+    pub(crate) writable: bool,
+}
+
+/// Returns whether an earlier file is the same source at the same path: then this one is left out.
+pub(crate) fn is_repeated(files: &[NamedFile<'_>], nth: usize) -> bool {
+    let is_it = |file: &NamedFile<'_>| {
+        files.iter().take(nth).any(|earlier| (earlier.path, earlier.source) == (file.path, file.source))
+    };
+    files.get(nth).is_some_and(is_it)
+}
+
+/// The most bytes that can be free: 1 TiB.
+const MOST_WRITABLE: u64 = 1 << 40;
+
+/// Checks the path of the directory that can be written: no file is at it or beneath it, nor is it
+/// beneath a file.
+pub(crate) fn check_writable(writable: Option<Writable<'_>>, files: &[NamedFile<'_>]) -> Result<(), Fault> {
+    let Some(writable) = writable else { return Ok(()) };
+    let path = writable.path();
+    check_path(path)?;
+    let meets = |file: &NamedFile<'_>| file.path == path || is_below(file.path, path) || is_below(path, file.path);
+    if writable.bytes == 0 || writable.bytes > MOST_WRITABLE {
+        Err(Fault::Size)
+    } else if files.iter().any(meets) {
+        Err(Fault::WritableFile)
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks the paths in the root. Returns which file is at fault.
@@ -161,6 +228,9 @@ pub(crate) fn check(files: &[NamedFile<'_>]) -> Result<(), (usize, Fault)> {
     for (n, file) in files.iter().enumerate() {
         check_path(file.path).map_err(|fault| (n, fault))?;
         let before = files.iter().take(n);
+        if is_repeated(files, n) {
+            continue;
+        }
         if before.clone().any(|other| other.path == file.path) {
             return Err((n, Fault::SamePath));
         }
@@ -192,8 +262,10 @@ mod tests {
 
     #[test]
     fn paths_that_are_no_file_of_a_root_are_refused() {
+        // Sources that differ.
         let check = |paths: &[&str]| {
-            check(&paths.iter().map(|path| NamedFile::write(b"", path.as_bytes())).collect::<Vec<_>>())
+            let files = paths.iter().zip(0..).map(|(path, fd)| NamedFile::raw_descriptor(fd, path.as_bytes()));
+            check(&files.collect::<Vec<_>>())
         };
         assert_eq!(check(&["/a", "/b/c", "/b/d", "/ab", "/...", "/b/c.d"]), Ok(()));
         for path in ["", "a", "a/b", "./a"] {
@@ -208,9 +280,9 @@ mod tests {
         let long = |length| format!("/{}", "a".repeat(length));
         assert_eq!(check(&[&long(254)]), Ok(()));
         assert_eq!(check(&[&long(255)]), Err((0, Fault::LongPath)));
-        let many: Vec<String> = (0..33).map(|n| format!("/{n}")).collect();
+        let many: Vec<String> = (0..129).map(|n| format!("/{n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(check(&many[..32]), Ok(()));
-        assert_eq!(check(&many), Err((32, Fault::TooManyFiles)));
+        assert_eq!(check(&many[..128]), Ok(()));
+        assert_eq!(check(&many), Err((128, Fault::TooManyFiles)));
     }
 }

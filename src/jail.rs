@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::error::{Error, Fault, Residue, Step};
 use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, FILES, USERNS};
-use crate::files::Files;
+use crate::files::{Files, check, check_writable};
 use crate::root::{Root, Roots};
 
 /// Describes a jail to [`enter`](Jail::enter). It can be a constant, and changes nothing by itself.
@@ -311,8 +311,7 @@ impl<'a> Jail<'a> {
     /// # Errors
     ///
     /// [`Step::Options`]
-    #[doc(hidden)]
-    pub fn check_options(&self) -> Result<(), Error> {
+    pub(crate) fn check_options(&self) -> Result<(), Error> {
         let plan = self.plan;
         let fault = if self.not_in_a_list {
             Fault::NotInAList
@@ -324,6 +323,20 @@ impl<'a> Jail<'a> {
             return Ok(());
         };
         Err(Error::inside(Step::Options, fault, Residue::default()))
+    }
+
+    /// Checks everything that does not depend on the machine. For the launcher.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Options`], [`Step::Files`]
+    #[doc(hidden)]
+    pub fn check_words(&self) -> Result<(), Error> {
+        self.check_options()?;
+        let Some(Files { named, writable, .. }) = self.files else { return Ok(()) };
+        let refused = |fault| Error::inside(Step::Files, fault, Residue::default());
+        check(named).map_err(|(nth, fault)| Error { number: i32::try_from(nth).ok(), ..refused(fault) })?;
+        check_writable(writable, named).map_err(refused)
     }
 
     /// Returns the path of the parent, or of the directory that becomes the root.

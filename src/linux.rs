@@ -16,7 +16,7 @@ pub(crate) mod user;
 pub(crate) mod user_namespace;
 
 pub use proc::is_procfs;
-pub use roots::files::{check_files, open_source};
+pub use roots::files::open_source;
 pub use seal::layers::Seal;
 pub use user::groups::with_groups;
 pub use user::ids::{Gid, Uid, User, UserError, user_and_group};

@@ -107,6 +107,10 @@ pub(crate) struct InForce {
     pub(crate) outer_filter: bool,
     /// `CAP_SETPCAP` was held before the seal dropped it.
     pub(crate) may_set_privileges: bool,
+    /// No socket can be made or connected.
+    pub(crate) no_connect: bool,
+    /// Nothing can be executed.
+    pub(crate) no_execute: bool,
 }
 
 impl InForce {
@@ -119,6 +123,8 @@ impl InForce {
             keyring,
             outer_filter: false,
             may_set_privileges: false,
+            no_connect: false,
+            no_execute: false,
         }
     }
 

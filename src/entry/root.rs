@@ -41,6 +41,11 @@ impl RootId {
         RootId { contents, ..self }
     }
 
+    /// Returns whether a directory of the root can be written.
+    pub(super) const fn is_writable(self) -> bool {
+        matches!(self.contents, Some(Contents { writable: true, .. }))
+    }
+
     /// Checks that `path` is this root, and that an unlinked root has no name.
     pub(super) fn is_at(self, path: &CStr) -> Result<Stat, Fault> {
         let stat = statat(CWD, path, AtFlags::empty())?;
@@ -76,6 +81,9 @@ impl RootId {
         let root = self.is_at(c"/")?;
         self.is_at(c"/..")?;
         self.is_at(c".")?;
+        if self.is_writable() {
+            return Ok(untouched);
+        }
         let name = c"/autochroot";
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         if mkdirat(CWD, name, MODE).is_ok() {

@@ -160,6 +160,8 @@ impl Jailed {
     ///   `F_SETSIG` or `F_NOTIFY`, and `ioctl` with `TIOCSTI` or `TIOCLINUX`.
     /// - Without Landlock also: all of `ptrace`, `process_vm_readv`, `process_vm_writev` and
     ///   `pidfd_getfd`.
+    /// - Unless [`Seal::allow_execute`] was called, a file of the root is executable, or the root is
+    ///   a directory or none: `execve` and `execveat`.
     /// - Without a jail also: `unshare` and `clone` with `CLONE_NEWUSER`. `clone3` fails with
     ///   `ENOSYS`.
     ///
@@ -170,7 +172,7 @@ impl Jailed {
     /// a socket by path (before ABI 9), and change mode, owner, times and extended attributes as
     /// its ids allow.
     ///
-    /// The network is not restricted, nor is what is beneath a
+    /// The network is not restricted, except by [`Seal::no_connect`], nor is what is beneath a
     /// [`directory`](crate::Jail::directory) that the caller named. [`Sealed`] reports
     /// the protections in force. Bounding set and securebits require `CAP_SETPCAP`, or in a user
     /// namespace [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set).
@@ -271,6 +273,19 @@ impl Sealed {
     #[must_use]
     pub const fn securebits_locked(&self) -> bool {
         self.in_force.securebits
+    }
+
+    /// Returns whether new sockets and connections are refused ([`Seal::no_connect`]).
+    #[must_use]
+    pub const fn refuses_connect(&self) -> bool {
+        self.in_force.no_connect
+    }
+
+    /// Returns whether `execve` and `execveat` are refused: the filter is in force, and the seal
+    /// allows nothing to be executed.
+    #[must_use]
+    pub const fn refuses_execute(&self) -> bool {
+        self.in_force.no_execute
     }
 
     /// Returns the version of Landlock in force, at most 9, or `None` if the kernel has none. From

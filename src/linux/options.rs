@@ -1,7 +1,7 @@
 //! The options of a jail that only Linux has.
 
 #[cfg(feature = "files")]
-use crate::files::{Files, NamedFile};
+use crate::files::{Files, NamedFile, Writable};
 use crate::jail::Jail;
 #[cfg(feature = "userns")]
 use crate::jail::{IdMap, UserNamespace};
@@ -104,8 +104,11 @@ impl<'a> Jail<'a> {
     /// - Of a list with a detached root, such as [`auto`](Jail::auto), only that root remains.
     /// - The sources are opened first, with the rights that the process has then. Later changes to
     ///   them are not seen inside.
-    /// - Every user can read the copies: files have the mode 0444, directories 0555. The root is
-    ///   read-only.
+    /// - Every user can read the copies: files have the mode 0444, executable ones 0555, directories
+    ///   0555. The root is read-only, except with [`writable`](Jail::writable).
+    /// - A copy is executable if its source has an execute bit. So a dynamically linked program runs
+    ///   if its loader and libraries are given. This is about `execve`: a loader that is given maps
+    ///   whatever it can read, also what is not executable.
     /// - A process outside that may trace this one, for example one of the same user, reads them
     ///   through `/proc/PID/root`, also a copy of what only root can read. A user of its own for
     ///   each service keeps others out.
@@ -114,7 +117,8 @@ impl<'a> Jail<'a> {
     /// - A source that changes while it is copied is an error, as far as its size and times show:
     ///   a file that is written through `mmap` may be copied in a mixture.
     /// - In a [seal](crate::Seal) the files can be read and listed. Devices can also be written to.
-    /// - At most 32 files of at most 16 MiB each. A path is absolute, has at most 255 bytes, and no
+    /// - At most 128 files of at most 64 MiB each, and 1 GiB together. The same source to the same
+    ///   path twice is one file. A path is absolute, has at most 255 bytes, and no
     ///   empty name, "." or "..".
     /// - Files of an earlier call are replaced.
     ///
@@ -145,14 +149,62 @@ impl<'a> Jail<'a> {
         'a: 'b,
     {
         let mut jail: Jail<'b> = self;
-        jail.plan.files = !files.is_empty();
-        jail.files = None;
-        if jail.plan.files {
-            if jail.plan.roots.has(Root::Detached) {
-                jail.plan.roots = Roots::one(Root::Detached);
-            }
-            jail.files = Some(Files { named: files, copier: &COPIER });
+        let writable = match jail.files {
+            Some(Files { writable, .. }) => writable,
+            None => None,
+        };
+        jail.files = Some(Files { named: files, writable, copier: &COPIER });
+        jail.with_files()
+    }
+
+    /// Gives a [`detached`](Jail::detached) root the directory `/tmp`, which everyone can write to.
+    /// `bytes` are free after the files.
+    ///
+    /// - Of a list with a detached root, such as [`auto`](Jail::auto), only that root remains.
+    /// - The directory is a part of the tmpfs that is the root: it counts for the memory of the
+    ///   process' control group, and is gone with the last process and descriptor that holds it.
+    /// - There is room for a file for each 4 KiB. Set-id programs give nothing there, and devices
+    ///   cannot be used unless [`files`](Jail::files) has some.
+    /// - In a [seal](crate::Seal) with Landlock, nothing beneath it can be executed, no device can be
+    ///   made there, and everything else in the root stays as it is. Without Landlock the modes are
+    ///   all that protects the rest: a process that owns an executable file could replace it.
+    /// - With version 1 of Landlock (before Linux 5.19), renaming from one directory to another fails
+    ///   with `EXDEV`.
+    ///
+    /// # Errors
+    ///
+    /// [`enter`](Jail::enter) fails at [`Step::Files`](crate::Step::Files) if the size is 0 or more
+    /// than 1 TiB, and as with [`files`](Jail::files).
+    pub const fn writable(self, bytes: u64) -> Self {
+        self.with_writable(bytes, None)
+    }
+
+    /// [`writable`](Jail::writable) with the directory `path`, which only the user can use that the
+    /// process is after [`enter`](Jail::enter) or [`enter_as`](Jail::enter_as).
+    pub const fn writable_at(self, bytes: u64, path: &'a [u8]) -> Self {
+        self.with_writable(bytes, Some(path))
+    }
+
+    const fn with_writable(mut self, bytes: u64, path: Option<&'a [u8]>) -> Self {
+        let named: &'a [NamedFile<'a>] = match self.files {
+            Some(Files { named, .. }) => named,
+            None => &[],
+        };
+        self.files = Some(Files { named, writable: Some(Writable { bytes, path, owner: None }), copier: &COPIER });
+        self.with_files()
+    }
+
+    /// Chooses the root that can hold what was asked for.
+    const fn with_files(mut self) -> Self {
+        self.plan.files = match self.files {
+            Some(Files { named, writable, .. }) => !named.is_empty() || writable.is_some(),
+            None => false,
+        };
+        if !self.plan.files {
+            self.files = None;
+        } else if self.plan.roots.has(Root::Detached) {
+            self.plan.roots = Roots::one(Root::Detached);
         }
-        jail
+        self
     }
 }

@@ -70,7 +70,7 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
     own_process!();
     let scratch = Scratch::new();
     let device = "--file=/dev/null";
-    let many: Vec<_> = (0..33).map(|n| format!("--file=/etc/passwd=/{n}")).collect();
+    let many: Vec<_> = (0..129).map(|n| format!("--file=/etc/passwd=/{n}")).collect();
     for (user, options) in ways() {
         for (args, message) in [
             (&["--file="][..], "--file \"\": FILE is empty"),
@@ -106,9 +106,12 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             ),
             (
                 &["-f/etc/passwd", "-runlinked"],
-                "cannot use these options: only a detached root has files (--root unlinked)",
+                "cannot use these options: only a detached root has files or can be written (--root unlinked)",
             ),
-            (&["-f/etc/passwd", "-r/usr"], "cannot use these options: only a detached root has files (--root /usr)"),
+            (
+                &["-f/etc/passwd", "-r/usr"],
+                "cannot use these options: only a detached root has files or can be written (--root /usr)",
+            ),
         ] {
             let args = [args, options, &["/bin/true"]].concat();
             assert_fails(&run(user, args), 125, message);
@@ -130,11 +133,11 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
         assert_fails(
             &autochroot(user).args(&many).arg("/bin/true").output().unwrap(),
             125,
-            "--file: more than 32 files",
+            "--file: more than 128 files",
         );
         if user != User::Root {
             assert_fails(
-                &run(user, [options, &[device, "/bin/true"]].concat()),
+                &run(user, [options, &[device, payload().to_str().unwrap()]].concat()),
                 125,
                 "cannot open the files for the root: file 1: a device requires CAP_MKNOD and CAP_SYS_ADMIN, \
                  outside a user namespace (--file /dev/null)\n  hint: start as root, with --user or enter_as for another \

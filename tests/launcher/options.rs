@@ -76,15 +76,15 @@ fn bad_options_are_refused_with_125() {
             (&["--require", "--check"], "--require: there is no protection \"--check\""),
             (
                 &["--require=landlock", "--no-seal", "true"],
-                "--require, --allow-io-uring and --log-denials are about the seal: they do not go with --no-seal",
+                "--require, --allow-io-uring, --no-connect and --log-denials are about the seal: they do not go with --no-seal",
             ),
             (
                 &["--allow-io-uring", "--no-seal", "true"],
-                "--require, --allow-io-uring and --log-denials are about the seal: they do not go with --no-seal",
+                "--require, --allow-io-uring, --no-connect and --log-denials are about the seal: they do not go with --no-seal",
             ),
             (
                 &["--log-denials", "--no-seal", "true"],
-                "--require, --allow-io-uring and --log-denials are about the seal: they do not go with --no-seal",
+                "--require, --allow-io-uring, --no-connect and --log-denials are about the seal: they do not go with --no-seal",
             ),
             (&["--allow-io-uring=1", "true"], "--allow-io-uring takes no value"),
             (
@@ -104,6 +104,8 @@ fn bad_options_are_refused_with_125() {
                 "cannot use the parent directory: ENOTDIR (not a directory) (--parent /proc/version)\n  hint: name a directory that can be written, or use the root \"detached\"",
             ),
         ] {
+            // A program that is static.
+            let args = args.iter().map(|arg| if *arg == "true" { payload().to_str().unwrap() } else { arg });
             assert_fails(&run(user, args), 125, message);
         }
     }
@@ -184,7 +186,7 @@ fn check_tells_wrong_words_from_what_the_machine_lacks() {
         ),
         (
             &["-f/etc/passwd", "-runlinked"],
-            "cannot use these options: only a detached root has files (--root unlinked)",
+            "cannot use these options: only a detached root has files or can be written (--root unlinked)",
         ),
         (
             &["--userns=always", "-rfailfs"],
@@ -238,6 +240,7 @@ fn every_option_has_an_effect() {
         ("root", &["--root=unlinked"]),
         ("parent", &["--parent=/dev/shm"]),
         ("file", &["--file=/etc/passwd"]),
+        ("writable", &["--writable=1M"]),
         ("user", &["--user=7:nosuch"]),
         ("userns", &["--userns=always", "--root=failfs"]),
         ("id-map", &["--id-map=none", "--userns=always"]),
@@ -246,6 +249,7 @@ fn every_option_has_an_effect() {
         ("no-seal", &["--no-seal"]),
         ("require", &["--require=landlock", "--no-seal"]),
         ("allow-io-uring", &["--allow-io-uring", "--no-seal"]),
+        ("no-connect", &["--no-connect"]),
         ("log-denials", &["--log-denials", "--no-seal"]),
         ("verbose", &[]),
         ("quiet", &[]),

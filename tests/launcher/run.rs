@@ -221,9 +221,8 @@ fn a_program_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
             (
                 dynamic,
                 126,
-                "is not static: its dynamic loader is not in the jail\n  hint: \
-             build it statically (a musl target, -static, CGO_ENABLED=0 for Go), or name with --root a directory that holds \
-             the loader and the libraries",
+                "is not static: its dynamic loader /lib64/ld-linux-x86-64.so.2 is not in the jail\n  hint: build it statically, or \
+                 copy the loader and the libraries: autochroot $(ldd /bin/ls | grep -o '/[^ )]*' | sed 's/^/-f /') /bin/ls",
             ),
             ("/nonexistent", 127, "not found"),
             ("/bin/ls/x", 127, "not found"),
@@ -253,9 +252,13 @@ fn the_reason_is_named_why_a_program_is_not_executed() {
         assert_fails(&run(user, [&other]), 126, &format!("{other}: is neither a program nor a script"));
         let loader = "/lib64/ld-linux-x86-64.so.2";
         if Path::new(loader).exists() {
-            let output = run(user, ["-f", loader, "/bin/ls"]);
-            let text = "/bin/ls: is not static: its dynamic loader cannot be executed in the jail\n  hint: what --file copies \
-                        cannot be executed: build it statically, or name with --root a directory that holds the loader";
+            // One that may not be executed.
+            let copy = path("loader");
+            fs::copy(loader, &copy).unwrap();
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+            let output = run(user, ["-f", &format!("{copy}={loader}"), "/bin/ls"]);
+            let text = "/bin/ls: is not static: its dynamic loader cannot be executed in the jail\n  hint: the loader needs an \
+                        execute bit";
             assert_fails(&output, 126, text);
         }
     }

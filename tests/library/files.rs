@@ -217,7 +217,7 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
     let dangling = path(&scratch, "dangling");
     symlink("nothing", scratch.0.join("dangling")).unwrap();
     let large = source(&scratch, "large", b"");
-    fs::File::options().write(true).open(scratch.0.join("large")).unwrap().set_len((16 << 20) + 1).unwrap();
+    fs::File::options().write(true).open(scratch.0.join("large")).unwrap().set_len((64 << 20) + 1).unwrap();
     let long = [b"/".as_slice(), &[b'a'; 5000]].concat();
     let directory = scratch.bytes().to_vec();
     as_each_user(|_| {
@@ -243,7 +243,7 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
             (&fifo, not_a_file),
             (&socket, not_a_file),
             (b"/dev/tty", not_a_file),
-            (&large, "it is larger than 16 MiB"),
+            (&large, "it is larger than 64 MiB"),
         ] {
             assert_eq!(copied(source), text, "{}", String::from_utf8_lossy(source));
         }
@@ -257,9 +257,9 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
         }
         assert_eq!(refused(NamedFile::raw_descriptor(-1, b"/x")), "EBADF (bad file descriptor)");
         assert_eq!(refused(NamedFile::raw_descriptor(999, b"/x")), "EBADF (bad file descriptor)");
-        let many = [NamedFile::write(b"", b"/x"); 33];
+        let many = [NamedFile::write(b"", b"/x"); 129];
         let error = Jail::detached().files(&many).enter().unwrap_err();
-        assert_eq!(error.to_string(), "cannot open the files for the root: file 33: there are more than 32");
+        assert_eq!(error.to_string(), "cannot open the files for the root: file 129: there are more than 128");
     });
 }
 
@@ -277,7 +277,7 @@ fn only_a_detached_root_has_files() {
             Jail::unlinked().or(Jail::failfs()),
         ] {
             let error = jail.files(&files).enter().unwrap_err();
-            assert_eq!(error.to_string(), "cannot use these options: only a detached root has files");
+            assert_eq!(error.to_string(), "cannot use these options: only a detached root has files or can be written");
             assert_eq!((error.step(), error.is_partial()), (Step::Options, false));
         }
         let unmapped = Jail::detached().files(&files).id_map(IdMap::None);
@@ -447,5 +447,177 @@ fn files_without_a_size_are_copied_whole() {
         let version = fs::read("/proc/version").unwrap();
         let _ = Jail::detached().files(&files).enter().unwrap();
         assert_eq!(fs::read("/version").unwrap(), version);
+    });
+}
+
+/// An executable source stays executable, and only it can be executed.
+#[test]
+fn copies_of_executable_files_can_be_executed_and_no_others() {
+    own_process!();
+    let program = payload().to_str().unwrap().as_bytes();
+    let content = fs::read(payload()).unwrap();
+    let files = [
+        NamedFile::copy(program, b"/bin/deep/program"),
+        NamedFile::write(&content, b"/bin/plain"),
+        NamedFile::write(&content, b"/made").executable(),
+        NamedFile::copy(program, b"/bin/deep/program"), // the same once more
+    ];
+    let runs = |path: &str| {
+        let run = std::process::Command::new(path).arg("exit=9").status();
+        run.map_err(|error| error.raw_os_error().unwrap()).map(|status| status.code().unwrap())
+    };
+    for seals in [true, false] {
+        as_each_user(|_| {
+            let jailed = Jail::auto().files(&files).enter().unwrap();
+            let modes = ["/bin/deep/program", "/bin/plain", "/made"]
+                .map(|path| fs::metadata(path).unwrap().permissions().mode() & 0o7777);
+            assert_eq!(modes, [0o555, 0o444, 0o555]);
+            if seals {
+                let sealed = jailed.seal().unwrap();
+                assert!(!sealed.refuses_execute());
+            }
+            for (path, expected) in [("/bin/deep/program", Ok(9)), ("/made", Ok(9)), ("/bin/plain", Err(libc::EACCES))]
+            {
+                assert_eq!(runs(path), expected, "{path} sealed: {seals}");
+            }
+        });
+    }
+    // Without one, nothing is.
+    as_each_user(|_| {
+        let sealed = Jail::auto().files(&files[1..2]).enter().unwrap().seal().unwrap();
+        assert!(sealed.refuses_execute());
+        assert_eq!(runs("/bin/plain"), Err(libc::EPERM));
+    });
+}
+
+#[test]
+fn files_have_a_bound_together() {
+    own_process!();
+    let scratch = Scratch::new();
+    let large = scratch.0.join("large");
+    fs::File::create(&large).unwrap().set_len(64 << 20).unwrap();
+    fs::set_permissions(&large, fs::Permissions::from_mode(0o644)).unwrap();
+    let source = large.to_str().unwrap().as_bytes();
+    let paths: Vec<String> = (0..17).map(|nth| format!("/{nth}")).collect();
+    let files: Vec<_> = paths.iter().map(|path| NamedFile::copy(source, path.as_bytes())).collect();
+    as_each_user(|_| {
+        let error = Jail::detached().files(&files).enter().unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::Files, false));
+        assert!(error.to_string().contains("they are larger than 1 GiB together"), "{error}");
+    });
+}
+
+/// What an errno a call fails with, or 0.
+fn errno(done: i32) -> i32 {
+    if done < 0 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 }
+}
+
+/// One directory can be written, up to its size; everything else stays as it is.
+#[test]
+fn a_writable_directory_takes_what_it_has_room_for_and_nothing_else_changes() {
+    own_process!();
+    let program = payload().to_str().unwrap().as_bytes();
+    let files = [NamedFile::copy(program, b"/bin/program"), NamedFile::write(b"text", b"/var/lib/file")];
+    let size = 1 << 20;
+    for path in [None, Some(&b"/var/lib/server"[..])] {
+        for with_files in [true, false] {
+            as_each_user(|user| {
+                let jail = if with_files { Jail::auto().files(&files) } else { Jail::auto() };
+                let jail = match path {
+                    None => jail.writable(size),
+                    Some(path) => jail.writable_at(size, path),
+                };
+                let jailed = if user == User::Root {
+                    jail.enter_as(&account(7, 8, &[])).unwrap()
+                } else {
+                    jail.enter().unwrap()
+                };
+                assert_eq!(jailed.root(), Root::Detached);
+                let _ = jailed.verify().unwrap();
+                let sealed = jailed.seal().unwrap();
+                let held_back = sealed.landlock().is_some();
+                let directory = path.map_or("/tmp", |path| std::str::from_utf8(path).unwrap());
+                let mode = fs::metadata(directory).unwrap().permissions().mode() & 0o7777;
+                assert_eq!(mode, if path.is_some() { 0o700 } else { 0o1777 });
+                let within = |name: &str| format!("{directory}/{name}");
+                fs::create_dir(within("a")).unwrap();
+                fs::write(within("x"), "text").unwrap();
+                if landlock_abi() != Some(1) {
+                    fs::rename(within("x"), within("a/x")).unwrap();
+                    fs::remove_file(within("a/x")).unwrap();
+                }
+                std::os::unix::fs::symlink("x", within("link")).unwrap();
+                // It is full when SIZE is reached, and not long before.
+                let mut written = 0;
+                let mut file = fs::File::create(within("big")).unwrap();
+                let full = loop {
+                    match file.write(&[1; 4096]) {
+                        Ok(length) => written += length as u64,
+                        Err(error) => break error,
+                    }
+                };
+                assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));
+                assert!((size * 9 / 10..=size).contains(&written), "{written}");
+                drop(file);
+                fs::remove_file(within("big")).unwrap();
+                // Nothing else can be written, and nothing written be executed.
+                assert!(fs::write("/x", "").is_err() && fs::create_dir("/x").is_err());
+                fs::write(within("program"), b"#!/bin/program").unwrap();
+                fs::set_permissions(within("program"), fs::Permissions::from_mode(0o755)).unwrap();
+                if held_back || !with_files {
+                    assert!(std::process::Command::new(within("program")).status().is_err());
+                }
+                let node = std::ffi::CString::new(within("node")).unwrap();
+                assert_ne!(errno(unsafe { libc::mknod(node.as_ptr(), libc::S_IFCHR | 0o666, 0x103) }), 0);
+                if with_files && held_back {
+                    assert!(fs::rename(within("program"), "/bin/program").is_err());
+                    assert!(fs::remove_file("/bin/program").is_err() && fs::write("/bin/program", "").is_err());
+                    assert!(fs::write("/var/lib/file", "").is_err());
+                    let ran = std::process::Command::new("/bin/program").arg("exit=9").status().unwrap();
+                    assert_eq!(ran.code(), Some(9));
+                }
+            });
+        }
+    }
+    // What cannot be.
+    for (bytes, path, files, text) in [
+        (0, &b"/tmp"[..], &files[..0], "the size of the writable directory has to be from 1 byte to 1 TiB"),
+        ((1 << 40) + 1, b"/tmp", &files[..0], "the size of the writable directory has to be from 1 byte to 1 TiB"),
+        (1, b"tmp", &files[..0], "its path in the root does not begin with \"/\": give one, as in FILE=/PATH"),
+        (1, b"/", &files[..0], "its path in the root has an empty name, \".\", \"..\" or a NUL byte"),
+        (1, b"/bin", &files, "a file and the writable directory are in each other's place"),
+        (1, b"/bin/program/x", &files, "a file and the writable directory are in each other's place"),
+    ] {
+        as_user(plain(), || {
+            let error = Jail::auto().files(files).writable_at(bytes, path).enter().unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::Files, false));
+            assert!(error.to_string().contains(text), "{error}");
+            let error = Jail::unlinked().writable(1).enter().unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::Options, false));
+        });
+    }
+}
+
+/// A source without a size leaves no room behind, and uid 0 without capabilities is held back too.
+#[test]
+fn the_size_of_a_writable_directory_counts_from_what_is_there() {
+    own_process!();
+    as_each_user(|_| {
+        let files = [NamedFile::copy(b"/proc/version", b"/version")];
+        let _sealed = Jail::auto().files(&files).writable(64 << 10).enter().unwrap().seal().unwrap();
+        let mut file = fs::File::create("/tmp/x").unwrap();
+        let mut written = 0;
+        while let Ok(length) = file.write(&[1; 4096]) {
+            written += length;
+        }
+        assert!(written <= 64 << 10, "{written}");
+        assert!(fs::write("/version", "").is_err() && fs::remove_file("/version").is_err());
+        if landlock_abi().is_some() {
+            let _ = fs::set_permissions("/version", fs::Permissions::from_mode(0o666));
+            assert!(fs::write("/version", "").is_err());
+        }
+        // As many files as there is room for pages, and some.
+        let made = (0..1000).take_while(|nth| fs::write(format!("/tmp/{nth}"), "").is_ok()).count();
+        assert!((16..=32).contains(&made), "{made}");
     });
 }

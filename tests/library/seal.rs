@@ -291,6 +291,8 @@ fn the_filter_knows_the_calls_of_32_bit_programs() {
         for (number, a) in refused {
             assert_eq!(call_i386(number, a, 0), -libc::EPERM, "{number}");
         }
+        // execve and execveat of nothing.
+        assert_eq!([11, 358].map(|number| call_i386(number, 0, 0)), [-libc::EPERM; 2]);
         for fcntl in [55, 221] {
             let answers = [10, 1026, 1].map(|command| call_i386(fcntl, u32::MAX, command));
             assert_eq!(answers, [-libc::EPERM, -libc::EPERM, -libc::EBADF], "{fcntl}");
@@ -300,6 +302,17 @@ fn the_filter_knows_the_calls_of_32_bit_programs() {
         // x32: where the kernel has it, the number has another bit.
         assert_eq!(errno_of(libc::SYS_getpid | 1 << 30, [0; 4]), libc::ENOSYS);
         assert_eq!(errno_of(libc::SYS_setns | 1 << 30, [BAD, 0, 0, 0]), libc::ENOSYS);
+    });
+    as_each_user(|_| {
+        if call_i386(20, 0, 0) == -libc::ENOSYS {
+            return;
+        }
+        let _sealed = Jail::auto().enter().unwrap().seal_with(Seal::new().no_connect()).unwrap();
+        // socket, connect, socketpair of the Internet, and all of socketcall.
+        for (number, a) in [(359, 2), (362, u32::MAX), (360, 2), (102, 1), (102, 2), (102, 9), (102, 16)] {
+            assert_eq!(call_i386(number, a, 1), -libc::EPERM, "{number} {a}");
+        }
+        assert!(call_i386(20, 0, 0) > 0);
     });
 }
 
@@ -974,4 +987,95 @@ fn a_capability_that_is_kept_does_what_the_classes_say() {
             std::os::unix::fs::chown(&others, Some(4321), Some(4321)).unwrap();
         }
     }
+}
+
+/// Every way to a new connection, each with a target that listens, and what still has to work.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "arguments of system calls")]
+#[test]
+fn no_connect_refuses_every_new_connection_and_nothing_else() {
+    own_process!();
+    network_only!();
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsRawFd;
+    const MSG_FASTOPEN: usize = 0x2000_0000;
+    as_each_user(|_| {
+        let target = TcpListener::bind("127.0.0.1:0").unwrap();
+        let std::net::SocketAddr::V4(address) = target.local_addr().unwrap() else { panic!() };
+        let mut to: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+        to.sin_family = libc::AF_INET.cast_unsigned() as u16;
+        to.sin_port = address.port().to_be();
+        to.sin_addr.s_addr = u32::from_ne_bytes(address.ip().octets());
+        let (to, length) = (&raw const to as usize, size_of::<libc::sockaddr_in>());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut accepted, _) = listener.accept().unwrap();
+        let fresh = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) };
+        let (udp, peer) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let jailed = Jail::auto().enter().unwrap();
+        let sealed = jailed.seal_with(Seal::new().no_connect()).unwrap();
+        assert!(sealed.refuses_connect());
+        let high = if cfg!(target_pointer_width = "64") { 1_usize.wrapping_shl(32) } else { 0 };
+        for family in 0..50 {
+            for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_RAW].map(|kind| kind as usize) {
+                assert_refused(&[(libc::SYS_socket, [family, kind, 0, 0])], true);
+                assert_refused(&[(libc::SYS_socket, [family | high, kind, 0, 0])], true);
+            }
+        }
+        let mut pair = [0; 2];
+        let pairs = |kind: i32, high: usize| [1 | high, kind as usize | high, 0, pair.as_ptr() as usize];
+        assert_refused(&[(libc::SYS_socketpair, pairs(libc::SOCK_DGRAM, 0))], true);
+        assert_refused(&[(libc::SYS_socketpair, pairs(libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, high))], true);
+        assert_refused(&[(libc::SYS_socketpair, [2, libc::SOCK_STREAM as usize, 0, 0])], true);
+        for kind in [libc::SOCK_STREAM, libc::SOCK_SEQPACKET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC] {
+            assert_eq!(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) }, 0);
+        }
+        // An accepted one, a listener, and one that was never connected.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        (header.msg_name, header.msg_namelen) = (to as *mut _, length as u32);
+        for fd in [accepted.as_raw_fd(), listener.as_raw_fd(), fresh] {
+            let fd = fd as usize;
+            let mut many: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            many.msg_hdr = header;
+            let calls = [
+                (libc::SYS_connect, [fd, to, length, 0]),
+                (libc::SYS_sendto, [fd, to, 1, MSG_FASTOPEN]),
+                (libc::SYS_sendto, [fd, to, 1, MSG_FASTOPEN | high | 0x4000]),
+                (libc::SYS_sendmsg, [fd, &raw const header as usize, MSG_FASTOPEN, 0]),
+                (libc::SYS_sendmmsg, [fd, &raw mut many as usize, 1, MSG_FASTOPEN]),
+            ];
+            assert_refused(&calls, true);
+        }
+        // What is open works.
+        client.write_all(b"hello").unwrap();
+        accepted.read_exact(&mut [0; 5]).unwrap();
+        accepted.write_all(b"hello").unwrap();
+        client.read_exact(&mut [0; 5]).unwrap();
+        udp.send_to(b"x", peer.local_addr().unwrap()).unwrap();
+        peer.recv_from(&mut [0; 9]).unwrap();
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            unsafe { libc::_exit(i32::from(TcpStream::connect(address).is_ok())) };
+        }
+        assert_eq!(exit_status(pid), 0, "it is inherited");
+        target.set_nonblocking(true).unwrap();
+        assert_eq!(target.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody came");
+    });
+    // Without it, they come.
+    as_each_user(|_| {
+        let target = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        assert!(!sealed.refuses_connect());
+        TcpStream::connect(target.local_addr().unwrap()).unwrap();
+    });
+    // It is an error if it cannot be.
+    as_each_user(|_| {
+        let jailed = Jail::auto().enter().unwrap();
+        let error = jailed.seal_with(Seal::new().no_connect().allow_io_uring()).unwrap_err();
+        assert_eq!(error.step(), Step::Require);
+        let jailed = Jail::unjailed().enter().unwrap();
+        fake(libc::SYS_seccomp, Errno::NOSYS);
+        let error = jailed.seal_with(Seal::new().no_connect()).unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::Require, false), "{error}");
+    });
 }

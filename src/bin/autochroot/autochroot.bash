@@ -12,8 +12,8 @@ _autochroot() {
         --require) words='landlock seccomp bounding-set securebits keyring' ;;
         --keep-fds) words='all' ;;
         *)
-            [[ $current = -* ]] && words='--root --parent --file --user --userns --id-map --caps --keep-fds --no-seal
-                --require --allow-io-uring --log-denials --check --verbose --quiet --help --version'
+            [[ $current = -* ]] && words='--root --parent --file --writable --user --userns --id-map --caps --keep-fds --no-seal
+                --require --allow-io-uring --no-connect --log-denials --check --verbose --quiet --help --version'
             ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")

@@ -18,7 +18,8 @@ use autochroot::{IdMap, UserNamespace};
 use linux_raw_sys::general::{__NR_close_range, __NR_fcntl, F_GETOWN_EX, F_OWNER_PGRP};
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{
-    CWD, MemfdFlags, Mode, OFlags, RawDir, StatVfsMountFlags, fgetxattr, fstatfs, fstatvfs, memfd_create, openat,
+    CWD, MemfdFlags, Mode, OFlags, RawDir, ResolveFlags, StatVfsMountFlags, fgetxattr, fstatfs, fstatvfs, memfd_create,
+    openat, openat2,
 };
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
@@ -60,11 +61,14 @@ pub(crate) fn jail(options: &Options, jail: Jail<'static>) -> Result<Jail<'stati
     if options.no_seal && options.caps.is_given() {
         fail!(FAILED, "--caps is part of the seal: it does not go with --no-seal");
     }
-    if options.no_seal && (options.require.is_given() || options.rings || options.log) {
+    if options.no_seal && (options.require.is_given() || options.rings || options.log || options.no_connect) {
         fail!(
             FAILED,
-            "--require, --allow-io-uring and --log-denials are about the seal: they do not go with --no-seal"
+            "--require, --allow-io-uring, --no-connect and --log-denials are about the seal: they do not go with --no-seal"
         );
+    }
+    if options.no_connect && options.rings {
+        fail!(FAILED, "--no-connect does not go with --allow-io-uring, whose operations no filter sees");
     }
     if options.userns == Some(b"always") && options.caps.is_given() && !options.caps.is(b"none")? {
         fail!(FAILED, "--caps does not go with --userns always: in a user namespace nothing is kept");
@@ -125,6 +129,9 @@ fn seal(options: &Options) -> Result<Seal<'static>, c_int> {
     }
     if options.log {
         seal = seal.log_denials();
+    }
+    if options.no_connect {
+        seal = seal.no_connect();
     }
     for name in options.require.parts() {
         seal = match Protection::named(name) {
@@ -273,6 +280,15 @@ pub(crate) fn has_capabilities_from_the_file() -> bool {
     syscall::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
 }
 
+/// Returns whether this path leads to a file with that directory as the root, or whether that cannot
+/// be known (before Linux 5.6).
+pub(crate) fn is_in(directory: &[u8], path: &[u8]) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let Ok(directory) = openat(CWD, directory, flags | OFlags::DIRECTORY, Mode::empty()) else { return true };
+    let found = openat2(&directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))
+}
+
 /// Opens a program that may be executed and not read.
 pub(crate) fn open_to_execute(path: &CStr) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -397,6 +413,9 @@ pub(crate) fn report_privileges(inside: &Inside, stream: &mut Stream) {
         None => NOT_CHECKED,
     };
     stream.line("seccomp", &seccomp);
+    if sealed.is_some_and(Sealed::refuses_connect) {
+        stream.line("connect", &"refused");
+    }
     let jailed = inside.jailed();
     let keyring = sealed.map_or(jailed.session_keyring(), Sealed::session_keyring);
     stream.line("keyring", &Shown(keyring));

@@ -28,8 +28,8 @@ mod unix;
 use core::ffi::{CStr, c_char, c_int};
 
 use autochroot::for_the_launcher::Failure;
-use autochroot::{Error, Step};
-use rustix::fd::AsRawFd as _;
+use autochroot::{Error, Root, Step};
+use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
 
@@ -72,15 +72,16 @@ unsafe extern "C" fn main(_: c_int, args: *const *const c_char, environment: *co
 fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let options = Options::parse(args)?;
     let kept = Kept::of(&options.keep_fds, environment)?;
-    let mut files = Files::named(&options)?;
-    files.put_into(options.jail).check_options().map_err(|error| say_why(&options, Part::Entry, &error))?;
-    match (options.check, args.peek()) {
-        // The words are right. Whatever is refused now depends on the machine.
-        (true, None) => check(&options, &kept, &mut files).or_else(|status| Ok(report::refused(status))),
-        (true, Some(_)) => fail!(FAILED, "--check runs no PROGRAM"),
-        (false, None) => fail!(FAILED, "no PROGRAM given (see --help)"),
-        (false, Some(name)) => run(&options, &kept, &mut files, name, (args, environment)),
-    }
+    Files::with(&options, &mut |files| {
+        files.put_into(options.jail).check_words().map_err(|error| say_why(&options, files, Part::Entry, &error))?;
+        match (options.check, args.peek()) {
+            // The words are right. Whatever is refused now depends on the machine.
+            (true, None) => check(&options, &kept, files).or_else(|status| Ok(report::refused(status))),
+            (true, Some(_)) => fail!(FAILED, "--check runs no PROGRAM"),
+            (false, None) => fail!(FAILED, "no PROGRAM given (see --help)"),
+            (false, Some(name)) => run(&options, &kept, files, name, (args, environment)),
+        }
+    })
 }
 
 /// Enters, and prints the state of the jail.
@@ -88,14 +89,14 @@ fn check(options: &Options, kept: &Kept, files: &mut Files) -> Result<c_int, c_i
     let user = prepare(options, kept, files)?;
     let before = ids();
     let inside = enter(options, kept, files, user.as_ref(), None)?;
-    report::report(&inside, before, options, Stream::out())
+    report::report(&inside, before, (options, files), Stream::out())
 }
 
 /// Does everything that comes before the entry.
 fn prepare(options: &Options, kept: &Kept, files: &mut Files) -> Result<Option<User>, c_int> {
     refuse_privilege_from_the_file()?;
     kept.check()?;
-    files.open(options)?;
+    files.open()?;
     kept.fill_standard(options.check)?;
     os::user(options)
 }
@@ -130,12 +131,13 @@ fn run(
         Err(Unfit::Errno(errno)) => fail!(CANNOT_RUN, "%: cannot open it: %", shown, errno),
         Err(Unfit::Because(why)) => fail!(CANNOT_RUN, "%: %", shown, why),
     };
+    check_loader(options, files, &program, shown)?;
     let inside = enter(options, kept, files, user.as_ref(), Some(program.as_raw_fd()))?;
     if !(options.quiet || kept.keeps_errors()) {
         Stream::err().put("autochroot: warning: PROGRAM has no standard error: --keep-fds is without 2\n", &[]).flush();
     }
     if options.verbose {
-        report::report(&inside, before, options, Stream::err())?;
+        report::report(&inside, before, (options, files), Stream::err())?;
     }
     let errno = libc::execute(&program, args, environment);
     let Some((why, hint)) = unfit::why(&program, errno) else {
@@ -148,6 +150,32 @@ fn run(
     }
     stream.flush();
     Err(CANNOT_RUN)
+}
+
+/// Checks before the entry that the dynamic loader that a program names will be in the root.
+fn check_loader(options: &Options, files: &Files, program: &OwnedFd, shown: &[u8]) -> Result<(), c_int> {
+    let mut buffer = [0; 256];
+    let Some(loader) = unfit::loader(program, &mut buffer) else { return Ok(()) };
+    let is_there = match options.jail.root() {
+        Root::Directory => os::is_in(options.jail.path().unwrap_or_default(), loader),
+        root => !root.is_made() || files.has(loader),
+    };
+    if is_there {
+        return Ok(());
+    }
+    // A name without a slash is looked up in PATH.
+    let (before, after) = if shown.contains(&b'/') { ("", "") } else { ("$(command -v ", ")") };
+    fail!(
+        CANNOT_RUN,
+        "%: is not static: its dynamic loader % is not in the jail\n  hint: build it statically, or copy the loader and the \
+         libraries: autochroot $(ldd %%% | grep -o '/[^ )]*' | sed 's/^/-f /') %",
+        shown,
+        loader,
+        before,
+        shown,
+        after,
+        shown
+    )
 }
 
 /// Refuses to run set-id or with file capabilities: anybody could then do what only root may do,
@@ -176,7 +204,7 @@ fn enter(
         Kept::Listed(_) | Kept::Standard(_) => options.jail.allow_open_directories(),
     };
     kept.close_others(program, files)?;
-    os::enter(options, files.put_into(jail), user, program, |part, error| say_why(options, part, &error))
+    os::enter(options, files.put_into(jail), user, program, |part, error| say_why(options, files, part, &error))
 }
 
 /// The part that was refused.
@@ -196,8 +224,8 @@ fn shown(value: Option<&impl Show>) -> Option<&dyn Show> {
 
 /// Prints the error, the option that it is about, and the cause if it is known. Returns the exit
 /// status.
-fn say_why(options: &Options, part: Part, error: &Error) -> c_int {
-    let file = error.file().and_then(|nth| options.file.values().nth(nth));
+fn say_why(options: &Options, files: &Files, part: Part, error: &Error) -> c_int {
+    let file = error.file().and_then(|nth| files.text(nth));
     let (name, value): (&str, Option<&dyn Show>) = match (part, error.step()) {
         (_, Step::CheckCapabilities) => ("caps", shown(options.caps.given())),
         (_, Step::CheckIds | Step::SetGroups | Step::SetGid | Step::SetUid) => ("user", shown(options.user.as_ref())),

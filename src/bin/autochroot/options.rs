@@ -69,6 +69,14 @@ const ROWS: &[Row] = &[
         takes: Takes::List(|options| &mut options.file),
     },
     Row {
+        letter: None,
+        name: "writable",
+        value: "SIZE[=PATH]",
+        in_: In::Files,
+        help: "a directory of that size to write in  [/tmp]",
+        takes: Takes::Value(|options| &mut options.writable),
+    },
+    Row {
         letter: Some(b'u'),
         name: "user",
         value: "USER[:GROUP]",
@@ -134,6 +142,14 @@ const ROWS: &[Row] = &[
     },
     Row {
         letter: None,
+        name: "no-connect",
+        value: "",
+        in_: In::Linux,
+        help: "refuse PROGRAM new sockets and connections",
+        takes: Takes::Nothing(|options| &mut options.no_connect),
+    },
+    Row {
+        letter: None,
         name: "log-denials",
         value: "",
         in_: In::Linux,
@@ -181,7 +197,7 @@ fn help(stream: &mut Stream) {
     stream.put(
         "Usage: autochroot [OPTIONS] [--] PROGRAM [ARG]...\n       \
          autochroot --check [OPTIONS]\n\
-         Run a static PROGRAM with an empty root directory, and seal it.\n",
+         Run PROGRAM with an empty root directory, and seal it.\n",
         &[],
     );
     for Row { letter, name, value, help, .. } in ROWS {
@@ -324,6 +340,7 @@ pub(crate) struct Options {
     pub(crate) root: Option<&'static [u8]>,
     pub(crate) parent: Option<&'static [u8]>,
     pub(crate) file: List,
+    pub(crate) writable: Option<&'static [u8]>,
     pub(crate) user: Option<&'static [u8]>,
     pub(crate) caps: List,
     pub(crate) keep_fds: List,
@@ -331,6 +348,7 @@ pub(crate) struct Options {
     pub(crate) require: List,
     pub(crate) rings: bool,
     pub(crate) log: bool,
+    pub(crate) no_connect: bool,
     pub(crate) check: bool,
     pub(crate) verbose: bool,
     pub(crate) quiet: bool,
@@ -401,14 +419,5 @@ impl Options {
             }
         }
         Ok(())
-    }
-}
-
-/// Splits FILE[=PATH] into the source and the path in the root, which is absolute. By default they
-/// are the same.
-pub(crate) fn source_and_path(text: &'static [u8]) -> (&'static [u8], &'static [u8]) {
-    match text.windows(2).rposition(|two| two == b"=/") {
-        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default()),
-        None => (text, text),
     }
 }

@@ -5,9 +5,10 @@ use core::ffi::c_int;
 use autochroot::{OpenDirectories, Root};
 use rustix::process::{getegid, geteuid};
 
-use crate::options::{Options, source_and_path};
+use crate::files::Files;
+use crate::options::Options;
 use crate::os::{self, Inside};
-use crate::output::{Shown, Stream, fail};
+use crate::output::{Show, Shown, Stream, fail};
 use crate::{FAILED, Ids};
 
 /// Prints that there is no jail, after an entry that failed with this exit status.
@@ -16,7 +17,12 @@ pub(crate) fn refused(status: c_int) -> c_int {
 }
 
 /// Prints `key: value` lines. Returns 0 if the process is in a jail, as in the last line, or 1.
-pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream: Stream) -> Result<c_int, c_int> {
+pub(crate) fn report(
+    inside: &Inside,
+    before: Ids,
+    (options, files): (&Options, &Files),
+    mut stream: Stream,
+) -> Result<c_int, c_int> {
     let jailed = inside.jailed();
     let parent = options.jail.path().or(jailed.parent().map(str::as_bytes)).unwrap_or_default();
     let root = jailed.root();
@@ -30,17 +36,20 @@ pub(crate) fn report(inside: &Inside, before: Ids, options: &Options, mut stream
     stream.line("parent", &if root == Root::Unlinked { parent } else { b"none" });
     let empty = match () {
         () if options.file.is_given() => "only files",
+        () if files.writable_path().is_some() => "only a writable directory",
         () if ours => "yes",
         () => "not checked",
     };
     stream.line("empty", &empty);
-    options.file.values().for_each(|file| stream.line("file", &source_and_path(file).1));
-    let writable = match findings.takes_nameless_files() {
-        _ if !ours => "not checked",
-        true => "nameless files",
-        false => "no",
+    files.report(&mut stream);
+    let path = files.writable_path().unwrap_or_default();
+    let writable: &dyn Show = match findings.takes_nameless_files() {
+        _ if !path.is_empty() => &path,
+        _ if !ours => &"not checked",
+        true => &"nameless files",
+        false => &"no",
     };
-    stream.line("writable", &writable);
+    stream.line("writable", writable);
     let mode = match findings.mode_can_change() {
         _ if !ours => "not checked",
         true => "changeable",

@@ -23,15 +23,10 @@ pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'st
         }
         (Errno::ACCESS, _) if may_not_execute(program) => ("may not be executed by that user", ""),
         (Errno::NOENT, Content::Script) => SCRIPT,
-        (Errno::ACCESS, Content::Dynamic) => (
-            "is not static: its dynamic loader cannot be executed in the jail",
-            "what --file copies cannot be executed: build it statically, or name with --root a directory that holds the loader",
-        ),
-        (Errno::NOENT, Content::Dynamic) => (
-            "is not static: its dynamic loader is not in the jail",
-            "build it statically (a musl target, -static, CGO_ENABLED=0 for Go), or name with --root a directory that holds the \
-             loader and the libraries",
-        ),
+        (Errno::ACCESS, Content::Dynamic { .. }) => {
+            ("is not static: its dynamic loader cannot be executed in the jail", "the loader needs an execute bit")
+        }
+        (Errno::NOENT, Content::Dynamic { .. }) => ("is not static: its dynamic loader is not in the jail", ""),
         (Errno::NOEXEC, _) if is_foreign(program) => ("is for another processor", ""),
         // binfmt_misc may have an interpreter for it.
         (Errno::NOENT, Content::Static) if is_foreign(program) => return None,
@@ -81,8 +76,11 @@ fn may_not_execute(program: &OwnedFd) -> bool {
 /// What the file of a program is.
 enum Content {
     Script,
-    /// An ELF file that names an interpreter, which is its dynamic loader.
-    Dynamic,
+    /// An ELF file that names an interpreter, which is its dynamic loader: where its path is.
+    Dynamic {
+        offset: u64,
+        length: u64,
+    },
     /// An ELF file that names none.
     Static,
     Other,
@@ -93,7 +91,7 @@ enum Content {
 /// Reads what the kernel reads: the first bytes, and the program headers of an ELF file, see
 /// `elf(5)`.
 fn content(program: &OwnedFd) -> Content {
-    const PT_INTERP: u32 = 3;
+    const PT_INTERP: u64 = 3;
     let mut header = [0; 64];
     let Ok(length) = pread(program, &mut header, 0) else { return Content::Unreadable };
     if header.starts_with(b"#!") {
@@ -108,11 +106,31 @@ fn content(program: &OwnedFd) -> Content {
     } else {
         (field(&header, 28, 4), field(&header, 42, 2), field(&header, 44, 2))
     };
-    let mut kind = [0; 4];
-    let is_interpreter = |nth| {
-        pread(program, &mut kind, offset.wrapping_add(nth * size)).is_ok() && u32::from_ne_bytes(kind) == PT_INTERP
-    };
-    if (0..count).any(is_interpreter) { Content::Dynamic } else { Content::Static }
+    let is_wide = header.get(4) == Some(&2);
+    for nth in 0..count {
+        let mut entry = [0; 56];
+        let read = pread(program, &mut entry, offset.wrapping_add(nth * size));
+        if read.is_ok_and(|length| length >= 32) && field(&entry, 0, 4) == PT_INTERP {
+            let (offset, length) = if is_wide {
+                (field(&entry, 8, 8), field(&entry, 32, 8))
+            } else {
+                (field(&entry, 4, 4), field(&entry, 16, 4))
+            };
+            return Content::Dynamic { offset, length };
+        }
+    }
+    Content::Static
+}
+
+/// Returns the path of the dynamic loader that a program names.
+pub(crate) fn loader<'b>(program: &OwnedFd, buffer: &'b mut [u8; 256]) -> Option<&'b [u8]> {
+    let Content::Dynamic { offset, length } = content(program) else { return None };
+    let length = usize::try_from(length).ok().filter(|&length| length <= buffer.len())?;
+    let place = buffer.get_mut(..length)?;
+    if pread(program, &mut *place, offset) != Ok(length) {
+        return None;
+    }
+    place.strip_suffix(b"\0")
 }
 
 /// Returns whether the file is an ELF file of another machine.

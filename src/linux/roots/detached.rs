@@ -16,15 +16,16 @@ pub(crate) fn mount() -> Result<OwnedFd, Fault> {
     Ok(fsmount(
         &tmpfs,
         FsMountFlags::FSMOUNT_CLOEXEC,
-        RESTRICTED | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY,
+        MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_RDONLY,
     )?)
 }
 
-const RESTRICTED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
-
 /// Mounts a tmpfs nowhere that can be filled with this many bytes. Returns the descriptor that
 /// makes it read-only, and the one of its root.
-pub(crate) fn mount_to_fill(bytes: u32, devices: bool) -> Result<(OwnedFd, OwnedFd), Fault> {
+pub(crate) fn mount_to_fill(bytes: u32, devices: bool, executables: bool) -> Result<(OwnedFd, OwnedFd), Fault> {
     let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&tmpfs, c"size", c_str(digits(bytes).trim_ascii_start(), &mut [0; 12])?)?;
     // What is secret is not swapped to a disk: Linux 6.4, not in a user namespace.
@@ -33,7 +34,9 @@ pub(crate) fn mount_to_fill(bytes: u32, devices: bool) -> Result<(OwnedFd, Owned
         Err(errno) => return Err(errno.into()),
     }
     fsconfig_create(&tmpfs)?;
-    let devices = if devices { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_NODEV };
-    let root = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, RESTRICTED | devices)?;
+    let mut restricted = MountAttrFlags::MOUNT_ATTR_NOSUID;
+    restricted.set(MountAttrFlags::MOUNT_ATTR_NODEV, !devices);
+    restricted.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, !executables);
+    let root = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, restricted)?;
     Ok((tmpfs, root))
 }

@@ -7,22 +7,25 @@ use core::ffi::CStr;
 use linux_raw_sys::general::RLIMIT_FSIZE;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fcntl_getfl, fstat, fstatfs, major, makedev, minor,
-    mkdirat, mknodat, openat, statat, statfs,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, fchmod, fcntl_getfl, fstat, fstatfs, major,
+    makedev, minor, mkdirat, mknodat, openat, statat, statfs,
 };
 use rustix::io::{Errno, pread, write};
-use rustix::mount::{fsconfig_reconfigure, fsconfig_set_flag};
+use rustix::mount::{fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string};
 use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::{Error, Fault, Residue, Step};
-use crate::files::{Contents, Copier, Filling, MOST_BYTES, NamedFile, Source, Sources, check};
+use crate::files::{
+    Contents, Copier, Files, Filling, MOST_BYTES, MOST_TOGETHER, NamedFile, Source, Sources, Writable, check,
+    check_writable, is_repeated,
+};
 use crate::hints::explain::explain;
 use crate::linux::proc::list;
 use crate::linux::roots::detached;
 use crate::linux::syscall::soft_limit;
 use crate::linux::user::maps::{Map, Of};
-use crate::text::c_str;
+use crate::text::{c_str, digits};
 
 /// The largest size of a page.
 const PAGE: u32 = 1 << 16;
@@ -35,28 +38,33 @@ pub(crate) static COPIER: Copier = Copier { open: open_all, mount, fill };
 
 /// A source that was checked.
 enum Kind {
-    /// A regular file, and its size.
-    File(u32),
+    /// A regular file, its size, and whether it is executable.
+    File(u32, bool),
     /// A device, and its minor number.
     Device(u32),
 }
 
 /// Opens and checks all sources, with the rights of the caller.
-fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<i32>) -> Result<(), Fault> {
+fn open_all(sources: &mut Sources, all: Files<'_>, number: &mut Option<i32>) -> Result<(), Fault> {
+    let files = all.named;
     check(files).map_err(|(nth, fault)| {
         *number = i32::try_from(nth).ok();
         fault
     })?;
+    check_writable(all.writable, files)?;
     sources.bytes = PAGE;
     for ((nth, file), place) in (0..).zip(files).zip(&mut sources.opened) {
         *number = Some(nth);
+        if is_repeated(files, usize::try_from(nth).unwrap_or_default()) {
+            continue;
+        }
         let kind = match file.source {
-            Source::Bytes(content) => Kind::File(bounded(content.len())?),
+            Source::Bytes(content) => Kind::File(bounded(content.len())?, file.executable),
             Source::Descriptor(fd) => {
                 let fd = borrow(fd)?;
                 let kind = kind(&fstat(fd)?)?;
                 let flags = fcntl_getfl(fd)?;
-                if let (Kind::File(_), true) = (&kind, flags.intersects(OFlags::PATH | OFlags::WRONLY)) {
+                if let (Kind::File(..), true) = (&kind, flags.intersects(OFlags::PATH | OFlags::WRONLY)) {
                     return Err(Errno::BADF.into()); // it cannot be read
                 }
                 kind
@@ -67,10 +75,12 @@ fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<
                 kind
             }
         };
-        sources.bytes += match kind {
-            // The files of /proc have no size, and are read to their end.
-            Kind::File(0) => MOST_BYTES,
-            Kind::File(size) => size.next_multiple_of(PAGE),
+        let bytes = match kind {
+            Kind::File(size, is_executable) => {
+                sources.executables |= is_executable || file.executable;
+                sources.open_ended |= size == 0;
+                size.next_multiple_of(PAGE)
+            }
             Kind::Device(_) => {
                 let held = capabilities(None)?.effective;
                 if sources.in_user_namespace
@@ -83,6 +93,8 @@ fn open_all(sources: &mut Sources, files: &[NamedFile<'_>], number: &mut Option<
                 0
             }
         };
+        let together = sources.bytes.checked_add(bytes).filter(|&bytes| bytes <= MOST_TOGETHER);
+        sources.bytes = together.ok_or(Fault::LargeFiles)?;
     }
     *number = None;
     Ok(())
@@ -93,7 +105,8 @@ fn mount(sources: &mut Sources) -> Result<(), Fault> {
     if dumpable {
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     }
-    let mounted = detached::mount_to_fill(sources.bytes, sources.devices);
+    let bytes = if sources.open_ended { MOST_TOGETHER } else { sources.bytes };
+    let mounted = detached::mount_to_fill(bytes, sources.devices, sources.executables);
     if let (true, Err(_)) = (dumpable, &mounted) {
         set_dumpable_behavior(DumpableBehavior::Dumpable)?;
     }
@@ -102,17 +115,14 @@ fn mount(sources: &mut Sources) -> Result<(), Fault> {
     Ok(())
 }
 
-fn fill(
-    sources: &mut Sources,
-    files: &[NamedFile<'_>],
-    number: &mut Option<i32>,
-) -> Result<(OwnedFd, Contents), Fault> {
+fn fill(sources: &mut Sources, files: Files<'_>, number: &mut Option<i32>) -> Result<(OwnedFd, Contents), Fault> {
     let Some(Filling { tmpfs, root, dumpable }) = sources.filling.take() else { return Err(Errno::BADF.into()) };
     let filled = copy_all(sources, &tmpfs, root.as_fd(), files, number);
     if dumpable {
         set_dumpable_behavior(DumpableBehavior::Dumpable)?;
     }
-    Ok((root, Contents { inodes: filled?, devices: sources.devices }))
+    let (devices, executables) = (sources.devices, sources.executables);
+    Ok((root, Contents { inodes: filled?, devices, executables, writable: files.writable.is_some() }))
 }
 
 /// Copies the files, makes the file system read-only, checks that it holds nothing else, and returns
@@ -121,9 +131,10 @@ fn copy_all(
     sources: &Sources,
     tmpfs: &OwnedFd,
     root: BorrowedFd<'_>,
-    files: &[NamedFile<'_>],
+    all: Files<'_>,
     number: &mut Option<i32>,
 ) -> Result<u32, Fault> {
+    let files = all.named;
     let mut count = 0;
     each_directory(files, &mut |nth, directory| {
         *number = i32::try_from(nth).ok();
@@ -134,28 +145,71 @@ fn copy_all(
     })?;
     for ((nth, file), opened) in (0..).zip(files).zip(&sources.opened) {
         *number = Some(nth);
+        if is_repeated(files, usize::try_from(nth).unwrap_or_default()) {
+            continue;
+        }
         count += 1;
         let mut buffer = [0; 256];
         let path = relative(file.path, file.path.len(), &mut buffer)?;
         match (file.source, opened) {
-            (Source::Bytes(content), _) => write_whole(&create(root, path)?, content, 0)?,
-            (Source::Descriptor(fd), _) => copy(borrow(fd)?, root, path)?,
-            (Source::Path(_), Some(opened)) => copy(opened.as_fd(), root, path)?,
+            (Source::Bytes(content), _) => write_whole(&create(root, path, file.executable)?, content, 0)?,
+            (Source::Descriptor(fd), _) => copy(borrow(fd)?, root, path, file.executable)?,
+            (Source::Path(_), Some(opened)) => copy(opened.as_fd(), root, path, file.executable)?,
             (Source::Path(_), None) => return Err(Errno::BADF.into()),
         }
     }
     *number = None;
     let mode = Mode::from_raw_mode(0o555);
     each_directory(files, &mut |_, directory| Ok(chmodat(root, directory, mode, AtFlags::empty())?))?;
-    chmodat(root, c".", mode, AtFlags::empty())?;
-    fsconfig_set_flag(tmpfs, c"ro")?;
-    fsconfig_reconfigure(tmpfs)?;
     let mut there = entries(root, c".")?;
     each_directory(files, &mut |_, directory| {
         there += entries(root, directory)?;
         Ok(())
     })?;
-    if there == count { Ok(inodes(&fstatfs(root)?)) } else { Err(Fault::OtherFiles) }
+    if there != count {
+        return Err(Fault::OtherFiles);
+    }
+    match all.writable {
+        Some(writable) => make_writable(tmpfs, root, writable)?,
+        None => fsconfig_set_flag(tmpfs, c"ro")?,
+    }
+    chmodat(root, c".", mode, AtFlags::empty())?;
+    fsconfig_reconfigure(tmpfs)?;
+    Ok(inodes(&fstatfs(root)?))
+}
+
+/// Makes the directory that can be written, and prepares the bounds of the file system, which count
+/// from what is in it now.
+fn make_writable(tmpfs: &OwnedFd, root: BorrowedFd<'_>, writable: Writable<'_>) -> Result<(), Fault> {
+    const ROOM: u64 = 16;
+    let path = writable.path();
+    for end in (1..path.len()).filter(|end| path.get(*end) == Some(&b'/')).chain([path.len()]) {
+        let mut buffer = [0; 256];
+        let directory = relative(path, end, &mut buffer)?;
+        let mode = Mode::from_raw_mode(match writable.path {
+            _ if end < path.len() => 0o555,
+            Some(_) => 0o700,
+            None => 0o1777,
+        });
+        match mkdirat(root, directory, mode) {
+            Err(Errno::EXIST) if end < path.len() => continue,
+            done => done?,
+        }
+        if let (Some((uid, gid)), Some(_), true) = (writable.owner, writable.path, end == path.len()) {
+            chownat(root, directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::empty())?;
+        }
+        chmodat(root, directory, mode, AtFlags::empty())?;
+    }
+    let used = fstatfs(root)?;
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the types differ")]
+    let bytes = (used.f_blocks as u64 - used.f_bfree as u64) * used.f_bsize as u64;
+    let size = u32::try_from((bytes + writable.bytes).div_ceil(1024)).unwrap_or(u32::MAX);
+    let mut text = [b'k'; 12];
+    text[..11].copy_from_slice(&digits(size));
+    fsconfig_set_string(tmpfs, c"size", c_str(text.trim_ascii_start(), &mut [0; 13])?)?;
+    let files = u64::from(inodes(&used)) + ROOM + writable.bytes / 4096;
+    let files = digits(u32::try_from(files).unwrap_or(u32::MAX));
+    Ok(fsconfig_set_string(tmpfs, c"nr_inodes", c_str(files.trim_ascii_start(), &mut [0; 12])?)?)
 }
 
 /// Returns how many entries a directory has.
@@ -167,18 +221,6 @@ fn entries(root: BorrowedFd<'_>, directory: &CStr) -> Result<u32, Fault> {
         Ok(())
     })?;
     Ok(count)
-}
-
-/// Checks the paths in the root, for the launcher.
-///
-/// # Errors
-///
-/// [`Step::Files`]
-pub fn check_files(files: &[NamedFile<'_>]) -> Result<(), Error> {
-    check(files).map_err(|(nth, fault)| {
-        let error = Error::inside(Step::Files, fault, Residue::default());
-        Error { number: i32::try_from(nth).ok(), ..error }
-    })
 }
 
 /// Opens a file for the launcher, which does that before it becomes another user.
@@ -205,7 +247,7 @@ fn open(path: &[u8]) -> Result<(OwnedFd, Kind), Fault> {
     };
     let kind = kind(&stat)?;
     let flags = match kind {
-        Kind::File(_) => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+        Kind::File(..) => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
         Kind::Device(_) => OFlags::PATH,
     };
     Ok((openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())?, kind))
@@ -222,7 +264,10 @@ fn borrow(fd: i32) -> Result<BorrowedFd<'static>, Errno> {
 
 fn kind(stat: &Stat) -> Result<Kind, Fault> {
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(Kind::File(bounded(usize::try_from(stat.st_size).unwrap_or(usize::MAX))?)),
+        FileType::RegularFile => {
+            let is_executable = Mode::from_raw_mode(stat.st_mode).intersects(Mode::XUSR | Mode::XGRP | Mode::XOTH);
+            Ok(Kind::File(bounded(usize::try_from(stat.st_size).unwrap_or(usize::MAX))?, is_executable))
+        }
         FileType::CharacterDevice if major(stat.st_rdev) == 1 && DEVICES.contains(&minor(stat.st_rdev)) => {
             Ok(Kind::Device(minor(stat.st_rdev)))
         }
@@ -235,10 +280,10 @@ fn bounded(size: usize) -> Result<u32, Fault> {
 }
 
 /// Copies a source to a path below the root.
-fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
+fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr, executable: bool) -> Result<(), Fault> {
     let before = fstat(from)?;
-    let size = match kind(&before)? {
-        Kind::File(size) => size,
+    let (size, executable) = match kind(&before)? {
+        Kind::File(size, is_executable) => (size, executable || is_executable),
         Kind::Device(number) => {
             let mode = Mode::from_raw_mode(0o666);
             match mknodat(root, path, FileType::CharacterDevice, mode, makedev(1, number)) {
@@ -248,7 +293,7 @@ fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr) -> Result<(), F
             return Ok(chmodat(root, path, mode, AtFlags::empty())?);
         }
     };
-    let to = create(root, path)?;
+    let to = create(root, path, executable)?;
     let mut buffer = [0; 8192];
     let mut copied = 0;
     // A file without a size is read to its end. The files of /sys have a size, and end before it.
@@ -269,9 +314,9 @@ fn copy(from: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &CStr) -> Result<(), F
     if is_same { Ok(()) } else { Err(Fault::Changed) }
 }
 
-/// Creates a file that everyone can read.
-fn create(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
-    let mode = Mode::from_raw_mode(0o444);
+/// Creates a file that everyone can read, and perhaps execute.
+fn create(root: BorrowedFd<'_>, path: &CStr, executable: bool) -> Result<OwnedFd, Errno> {
+    let mode = Mode::from_raw_mode(if executable { 0o555 } else { 0o444 });
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = openat(root, path, flags, mode)?;
     // The umask may have taken a part of it.

@@ -2,16 +2,18 @@
 #![allow(unsafe_code, reason = "system calls that have no wrapper")]
 
 use core::ffi::c_int;
-use core::mem::offset_of;
+use core::mem::{MaybeUninit, offset_of};
 
 use linux_raw_sys::general::{__NR_landlock_add_rule, __NR_landlock_create_ruleset, __NR_landlock_restrict_self};
 use linux_raw_sys::landlock::{
-    LANDLOCK_ACCESS_FS_EXECUTE, LANDLOCK_ACCESS_FS_READ_DIR, LANDLOCK_ACCESS_FS_READ_FILE,
+    LANDLOCK_ACCESS_FS_EXECUTE, LANDLOCK_ACCESS_FS_IOCTL_DEV, LANDLOCK_ACCESS_FS_MAKE_BLOCK,
+    LANDLOCK_ACCESS_FS_MAKE_CHAR, LANDLOCK_ACCESS_FS_READ_DIR, LANDLOCK_ACCESS_FS_READ_FILE,
     LANDLOCK_ACCESS_FS_WRITE_FILE, LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON,
     LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL, landlock_path_beneath_attr, landlock_rule_type,
     landlock_ruleset_attr,
 };
-use rustix::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use rustix::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, fstat, openat};
 use rustix::io::Errno;
 
 use crate::files::Contents;
@@ -88,11 +90,53 @@ pub(crate) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
 }
 
 /// Allows to list an empty root, because some programs fail if they cannot. If the root has files,
-/// they can be read, and devices written to.
-pub(crate) fn allow_contents(ruleset: &OwnedFd, root: c_int, contents: Option<Contents>) -> Result<(), Errno> {
+/// they can be read, devices written to, and executable files executed.
+pub(crate) fn allow_contents(
+    ruleset: &OwnedFd,
+    root: BorrowedFd<'_>,
+    contents: Option<Contents>,
+    abi: c_int,
+) -> Result<(), Errno> {
     let read = if contents.is_some() { LANDLOCK_ACCESS_FS_READ_FILE } else { 0 };
-    let write = if contents.is_some_and(|contents| contents.devices) { LANDLOCK_ACCESS_FS_WRITE_FILE } else { 0 };
-    allow(ruleset, root, (LANDLOCK_ACCESS_FS_READ_DIR | read | write).into())
+    allow(ruleset, root.as_raw_fd(), (LANDLOCK_ACCESS_FS_READ_DIR | read).into())?;
+    match contents {
+        Some(Contents { devices, executables, writable, .. }) if devices || executables || writable => {
+            allow_each(ruleset, root, abi)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Allows what each file and directory beneath this directory is for, which its type and mode tell.
+/// Each level of directories takes 1.5 KiB of stack.
+fn allow_each(ruleset: &OwnedFd, directory: BorrowedFd<'_>, abi: c_int) -> Result<(), Errno> {
+    const NOT_WRITABLE: u32 = LANDLOCK_ACCESS_FS_EXECUTE
+        | LANDLOCK_ACCESS_FS_MAKE_CHAR
+        | LANDLOCK_ACCESS_FS_MAKE_BLOCK
+        | LANDLOCK_ACCESS_FS_IOCTL_DEV;
+    let list = openat(directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(&list, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(directory, entry.file_name(), flags, Mode::empty())?;
+        let mode = fstat(&file)?.st_mode;
+        let has = |bits| Mode::from_raw_mode(mode).intersects(bits);
+        match FileType::from_raw_mode(mode) {
+            FileType::Directory if has(Mode::WUSR) => {
+                allow(ruleset, file.as_raw_fd(), accesses(abi) & !u64::from(NOT_WRITABLE))?;
+            }
+            FileType::Directory => allow_each(ruleset, file.as_fd(), abi)?,
+            FileType::CharacterDevice => allow(ruleset, file.as_raw_fd(), LANDLOCK_ACCESS_FS_WRITE_FILE.into())?,
+            _ if has(Mode::XUSR) => allow_execute(ruleset, file.as_raw_fd())?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Allows everything beneath the directory that `fd` is open on.

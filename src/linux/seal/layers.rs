@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 #[cfg(feature = "std")]
 use std::os::fd::BorrowedFd;
 
-use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -48,6 +48,7 @@ pub struct Seal<'fd> {
     pub(crate) execute: Option<i32>,
     pub(crate) rings: bool,
     pub(crate) log: bool,
+    pub(crate) no_connect: bool,
     /// A bit for each protection.
     required: u8,
     descriptor: PhantomData<&'fd ()>,
@@ -56,7 +57,15 @@ pub struct Seal<'fd> {
 impl Seal<'_> {
     /// Returns the default.
     pub const fn new() -> Self {
-        Seal { keep: None, execute: None, rings: false, log: false, required: 0, descriptor: PhantomData }
+        Seal {
+            keep: None,
+            execute: None,
+            rings: false,
+            log: false,
+            no_connect: false,
+            required: 0,
+            descriptor: PhantomData,
+        }
     }
 
     /// Keeps these capabilities and no others. `run_as` and `enter_as` drop all that they are not
@@ -88,6 +97,22 @@ impl Seal<'_> {
         self
     }
 
+    /// Refuses new sockets and outgoing connections, by a second filter: `socket`, `connect`,
+    /// `socketpair` of anything but Unix streams and sequences of packets, and `sendto`, `sendmsg`
+    /// and `sendmmsg` with `MSG_FASTOPEN`, which connects. They fail with `EPERM`. Without these an
+    /// accepted or a listening socket could be connected anew.
+    ///
+    /// Sockets that are open, received or accepted listen, accept, read and write. An open UDP
+    /// socket still sends anywhere. On 32-bit x86, `socketcall` with `MSG_FASTOPEN` stays open,
+    /// because its arguments are in memory. A program that resolves a name fails at once.
+    ///
+    /// The seal fails if the filter cannot be installed, and together with
+    /// [`allow_io_uring`](Seal::allow_io_uring).
+    pub const fn no_connect(mut self) -> Self {
+        self.no_connect = true;
+        self
+    }
+
     /// Makes it an error if this protection cannot be put in force. If possible, the error comes
     /// before anything has changed.
     pub const fn require(mut self, protection: Protection) -> Self {
@@ -106,8 +131,9 @@ impl<'fd> Seal<'fd> {
     /// Allows the process to execute the program that this descriptor is open on. A descriptor
     /// opened with `O_PATH` suffices.
     ///
-    /// Landlock refuses every other file of a mounted file system. A process can always execute
-    /// what it puts into a `memfd_create`.
+    /// Landlock refuses every other file of a mounted file system. A process can then execute what it
+    /// puts into a `memfd_create`; where nothing may be executed, the filter refuses `execve` and
+    /// `execveat` altogether.
     pub fn allow_execute(self, fd: BorrowedFd<'fd>) -> Self {
         self.allow_execute_raw(fd.as_raw_fd())
     }
@@ -212,6 +238,14 @@ impl<'s> Sealing<'s> {
         if self.seal.execute.is_some() { self.keep } else { Capabilities::NONE }
     }
 
+    /// Returns whether anything may be executed: what the caller named, executable files of the root,
+    /// or what is in a directory of the caller's.
+    const fn may_execute(&self) -> bool {
+        self.seal.execute.is_some()
+            || !self.root.is_made()
+            || matches!(self.contents, Some(Contents { executables: true, .. }))
+    }
+
     /// Makes the ruleset before anything is changed, so that a lack of descriptors is found in
     /// time.
     fn make_ruleset(&mut self) -> Result<(), Fault> {
@@ -224,7 +258,7 @@ impl<'s> Sealing<'s> {
         let open_root = || openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let allowed = match self.root {
             Root::Unlinked | Root::Detached => {
-                landlock::allow_contents(&ruleset, open_root()?.as_raw_fd(), self.contents)
+                landlock::allow_contents(&ruleset, open_root()?.as_fd(), self.contents, abi)
             }
             // In failfs no path leads to a file.
             Root::Failfs => Ok(()),
@@ -246,6 +280,12 @@ impl<'s> Sealing<'s> {
     /// Checks that the required protections can be put in force, before anything has changed.
     fn check_required(&mut self) -> Result<(), Fault> {
         self.in_force.may_set_privileges = may_set_privileges()?;
+        if self.seal.no_connect && self.seal.rings {
+            return Err(Fault::RingsConnect);
+        }
+        if self.seal.no_connect && !seccomp::is_available() {
+            return Err(Fault::missing(Protection::Seccomp));
+        }
         for protection in self.seal.required() {
             let can_be = match protection {
                 Protection::BoundingSet => self.in_force.may_set_privileges || bounding_set_is_empty(self.keep)?,
@@ -276,7 +316,11 @@ impl<'s> Sealing<'s> {
             rings: self.seal.rings,
             tracing: self.in_force.landlock.is_some(),
             user_namespaces: self.root.is_jail(),
+            execution: self.may_execute(),
         })?;
+        if self.seal.no_connect && !seccomp::install_no_connect()? {
+            return Err(Fault::NoFilter);
+        }
         self.in_force.outer_filter = was_filtered || !self.in_force.seccomp && filtered();
         Ok(())
     }
@@ -288,6 +332,11 @@ impl<'s> Sealing<'s> {
         verify_no_new_privs()?;
         if self.in_force.seccomp {
             seccomp::verify()?;
+            self.in_force.no_execute = !self.may_execute();
+        }
+        if self.seal.no_connect {
+            seccomp::verify_no_connect()?;
+            self.in_force.no_connect = true;
         }
         self.in_force.bounding_set = bounding_set_is_empty(self.keep)?;
         self.in_force.securebits = securebits_are_locked()?;

@@ -5,17 +5,18 @@
 mod calls;
 mod program;
 
-use linux_raw_sys::general::{__NR_seccomp, __NR_setns};
-use linux_raw_sys::if_tun::sock_fprog;
+use linux_raw_sys::general::{__NR_seccomp, __NR_setns, __NR_socket};
+use linux_raw_sys::if_tun::{sock_filter, sock_fprog};
 use rustix::io::Errno;
 
 use crate::error::Fault;
 use crate::linux::syscall::call;
 use calls::Answer;
-use program::{ALLOW, LENGTH, MISSING, PROGRAM, REFUSE};
+use program::{ALLOW, LENGTH, MISSING, NO_CONNECT, PROGRAM, REFUSE};
 
 /// What a filter allows.
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "independent permissions")]
 pub(crate) struct Leave {
     /// `io_uring`.
     pub(crate) rings: bool,
@@ -23,6 +24,8 @@ pub(crate) struct Leave {
     pub(crate) tracing: bool,
     /// New user namespaces, which the kernel refuses to every process in a chroot.
     pub(crate) user_namespaces: bool,
+    /// `execve` and `execveat`: a `memfd_create` is on no file system that Landlock knows.
+    pub(crate) execution: bool,
 }
 
 /// Returns whether the kernel has filters of this kind, by a call without effect.
@@ -36,23 +39,33 @@ pub(crate) fn is_available() -> bool {
 /// Installs the filter, for good. Requires `no_new_privs`. Returns false if the kernel has no
 /// filters, or an outer filter refuses another.
 pub(crate) fn install(leave: Leave) -> Result<bool, Fault> {
-    const SECCOMP_SET_MODE_FILTER: usize = 1;
-    /// Without it, kernels before 5.16 slow the whole program down, against attacks on its
-    /// speculation (Linux 4.17).
-    const SECCOMP_FILTER_FLAG_SPEC_ALLOW: usize = 4;
     let mut code = PROGRAM;
     for (answer, left, refused) in [
         (Answer::Ring, leave.rings, REFUSE),
         (Answer::Tracing, leave.tracing, REFUSE),
         (Answer::UserNamespace, leave.user_namespaces, REFUSE),
         (Answer::Clone3, leave.user_namespaces, MISSING),
+        (Answer::Execution, leave.execution, REFUSE),
     ] {
         if let Some(instruction) = code.get_mut(LENGTH - 1 - answer as usize) {
             instruction.k = if left { ALLOW } else { refused };
         }
     }
+    install_program(&code)
+}
+
+/// Installs a second filter, which refuses new sockets and connections.
+pub(crate) fn install_no_connect() -> Result<bool, Fault> {
+    install_program(&NO_CONNECT)
+}
+
+fn install_program(code: &[sock_filter]) -> Result<bool, Fault> {
+    const SECCOMP_SET_MODE_FILTER: usize = 1;
+    /// Without it, kernels before 5.16 slow the whole program down, against attacks on its
+    /// speculation (Linux 4.17).
+    const SECCOMP_FILTER_FLAG_SPEC_ALLOW: usize = 4;
     #[allow(clippy::cast_possible_truncation, reason = "it is not that long")]
-    let program = sock_fprog { len: LENGTH as u16, filter: code.as_mut_ptr() };
+    let program = sock_fprog { len: code.len() as u16, filter: code.as_ptr().cast_mut() };
     // SAFETY: the call reads the program and all its instructions, and keeps no pointer.
     let set = |flags| unsafe { call(__NR_seccomp, [SECCOMP_SET_MODE_FILTER, flags, &raw const program as usize, 0]) };
     match set(SECCOMP_FILTER_FLAG_SPEC_ALLOW).or_else(|_| set(0)) {
@@ -66,6 +79,15 @@ pub(crate) fn install(leave: Leave) -> Result<bool, Fault> {
 pub(crate) fn verify() -> Result<(), Fault> {
     // SAFETY: there is no descriptor -1, so the call has no effect.
     match unsafe { call(__NR_setns, [usize::MAX, 0, 0, 0]) } {
+        Err(Errno::PERM) => Ok(()),
+        Ok(_) | Err(_) => Err(Fault::NoFilter),
+    }
+}
+
+/// Checks that no socket can be made, by a call for a family that does not exist.
+pub(crate) fn verify_no_connect() -> Result<(), Fault> {
+    // SAFETY: the call takes numbers.
+    match unsafe { call(__NR_socket, [usize::MAX, 0, 0, 0]) } {
         Err(Errno::PERM) => Ok(()),
         Ok(_) | Err(_) => Err(Fault::NoFilter),
     }

@@ -3,10 +3,11 @@
 #[cfg(target_pointer_width = "32")]
 use linux_raw_sys::general::__NR_fcntl64;
 use linux_raw_sys::general::{
-    __NR_add_key, __NR_bpf, __NR_clone, __NR_clone3, __NR_fanotify_init, __NR_fcntl, __NR_io_uring_enter,
-    __NR_io_uring_register, __NR_io_uring_setup, __NR_ioctl, __NR_keyctl, __NR_mq_open, __NR_mq_unlink,
-    __NR_open_by_handle_at, __NR_perf_event_open, __NR_pidfd_getfd, __NR_prlimit64, __NR_process_vm_readv,
-    __NR_process_vm_writev, __NR_ptrace, __NR_request_key, __NR_setns, __NR_syslog, __NR_unshare, __NR_userfaultfd,
+    __NR_add_key, __NR_bpf, __NR_clone, __NR_clone3, __NR_connect, __NR_execve, __NR_execveat, __NR_fanotify_init,
+    __NR_fcntl, __NR_io_uring_enter, __NR_io_uring_register, __NR_io_uring_setup, __NR_ioctl, __NR_keyctl,
+    __NR_mq_open, __NR_mq_unlink, __NR_open_by_handle_at, __NR_perf_event_open, __NR_pidfd_getfd, __NR_prlimit64,
+    __NR_process_vm_readv, __NR_process_vm_writev, __NR_ptrace, __NR_request_key, __NR_sendmmsg, __NR_sendmsg,
+    __NR_sendto, __NR_setns, __NR_socket, __NR_socketpair, __NR_syslog, __NR_unshare, __NR_userfaultfd,
 };
 
 use crate::elf::EM_CURRENT;
@@ -21,6 +22,7 @@ pub(crate) enum Answer {
     Ring,
     Tracing,
     UserNamespace,
+    Execution,
     Clone3,
 }
 
@@ -37,14 +39,24 @@ pub(crate) enum Rule {
     /// `ptrace`: the request to be traced stops the process for its parent, which may take it for
     /// ended. Others as this answer says.
     Trace(Answer),
+    /// `socketpair` of anything but Unix streams and sequences of packets, which can be connected to
+    /// nothing else.
+    Pairs,
+    /// `MSG_FASTOPEN`, which connects, in the argument with this number.
+    FastOpen {
+        flags: u32,
+    },
+    /// `socketcall`: the calls that make sockets and connect. Its arguments are in memory, so in an
+    /// ABI that is not the native one all of it is refused.
+    SocketCall,
     /// A new user namespace, in the argument with this number.
     NewUser {
         flags: u32,
     },
 }
 
-use Answer::{Clone3, Refuse, Ring, Tracing};
-use Rule::{Always, NewUser, Notifications, OtherProcesses, Terminals, Trace};
+use Answer::{Clone3, Execution, Refuse, Ring, Tracing};
+use Rule::{Always, FastOpen, NewUser, Notifications, OtherProcesses, Pairs, SocketCall, Terminals, Trace};
 
 /// The number of a call that an ABI lacks.
 const NO: u32 = u32::MAX;
@@ -53,37 +65,69 @@ const NO: u32 = u32::MAX;
 #[allow(non_upper_case_globals, reason = "as linux-raw-sys names it on other processors")]
 const __NR_fcntl64: u32 = NO;
 
+#[cfg(not(any(
+    target_arch = "x86",
+    target_arch = "mips",
+    target_arch = "powerpc",
+    target_arch = "powerpc64",
+    target_arch = "s390x"
+)))]
+#[allow(non_upper_case_globals, reason = "as above")]
+const __NR_socketcall: u32 = NO;
+#[cfg(any(
+    target_arch = "x86",
+    target_arch = "mips",
+    target_arch = "powerpc",
+    target_arch = "powerpc64",
+    target_arch = "s390x"
+))]
+use linux_raw_sys::general::__NR_socketcall;
+
 /// The argument of `clone` that has its flags.
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 
-/// Defines the calls that are filtered: the native number, those on `x86_64`, i386, aarch64 and ARM,
-/// since a 64-bit kernel runs 32-bit programs too, and what is refused.
+/// A filter: its rules, and the number of each call in each ABI.
+pub(crate) struct Table<const N: usize> {
+    pub(crate) rules: [Rule; N],
+    native: [u32; N],
+    x86_64: [u32; N],
+    i386: [u32; N],
+    aarch64: [u32; N],
+    arm: [u32; N],
+}
+
+/// Defines the calls that a filter knows: the native number, those on `x86_64`, i386, aarch64 and
+/// ARM, since a 64-bit kernel runs 32-bit programs too, and what is refused.
 macro_rules! calls {
-    ($($native:ident => $x86_64:expr, $i386:expr, $aarch64:expr, $arm:expr, $rule:expr;)*) => {
-        const RULES: &[Rule] = &[$($rule),*];
-        const NATIVE: Calls = Calls([$($native),*]);
-        const X86_64: Calls = Calls([$($x86_64),*]);
-        #[allow(dead_code, reason = "rustc 1.85 does not count the comparison below")]
-        const I386: Calls = Calls([$($i386),*]);
-        #[allow(dead_code, reason = "as above")]
-        const AARCH64: Calls = Calls([$($aarch64),*]);
-        #[allow(dead_code, reason = "as above")]
-        const ARM: Calls = Calls([$($arm),*]);
+    (
+        $(#[$doc:meta])*
+        $table:ident, $count:ident;
+        $($native:ident => $x86_64:expr, $i386:expr, $aarch64:expr, $arm:expr, $rule:expr;)*
+    ) => {
+        pub(crate) const $count: usize = [$(stringify!($native)),*].len();
+        $(#[$doc])*
+        pub(crate) const $table: Table<$count> = Table {
+            rules: [$($rule),*],
+            native: [$($native),*],
+            x86_64: [$($x86_64),*],
+            i386: [$($i386),*],
+            aarch64: [$($aarch64),*],
+            arm: [$($arm),*],
+        };
+        /// Each list is compared with linux-raw-sys, in a build for that processor.
+        const _: () = $table.check();
     };
 }
 
-/// The number of calls that have a rule.
-const COUNT: usize = RULES.len();
-
-/// The numbers of the calls in one ABI.
-#[derive(Clone, Copy)]
-pub(crate) struct Calls([u32; COUNT]);
-
 calls! {
+    /// The filter of every seal.
+    SEAL, SEAL_COUNT;
     __NR_add_key           => 248, 286, 217, 309, Always(Refuse);
     __NR_bpf               => 321, 357, 280, 386, Always(Refuse);
     __NR_clone             =>  56, 120, 220, 120, NewUser { flags: CLONE_FLAGS };
     __NR_clone3            => 435, 435, 435, 435, Always(Clone3);
+    __NR_execve            =>  59,  11, 221,  11, Always(Execution);
+    __NR_execveat          => 322, 358, 281, 387, Always(Execution);
     __NR_fanotify_init     => 300, 338, 262, 367, Always(Refuse);
     __NR_fcntl             =>  72,  55,  25,  55, Notifications;
     __NR_fcntl64           =>  NO, 221,  NO, 221, Notifications;
@@ -108,18 +152,33 @@ calls! {
     __NR_userfaultfd       => 323, 374, 282, 388, Always(Refuse);
 }
 
-/// Each list is compared with linux-raw-sys, in a build for that processor.
-const _: () = {
-    assert!(!cfg!(target_arch = "x86_64") || NATIVE.are(X86_64));
-    assert!(!cfg!(target_arch = "x86") || NATIVE.are(I386));
-    assert!(!cfg!(target_arch = "aarch64") || NATIVE.are(AARCH64));
-    assert!(!cfg!(target_arch = "arm") || NATIVE.are(ARM));
-};
+calls! {
+    /// The filter of `no_connect`.
+    CONNECT, CONNECT_COUNT;
+    __NR_connect    =>  42, 362, 203, 283, Always(Refuse);
+    __NR_sendmmsg   => 307, 345, 269, 374, FastOpen { flags: 3 };
+    __NR_sendmsg    =>  46, 370, 211, 296, FastOpen { flags: 2 };
+    __NR_sendto     =>  44, 369, 206, 290, FastOpen { flags: 3 };
+    __NR_socket     =>  41, 359, 198, 281, Always(Refuse);
+    __NR_socketcall =>  NO, 102,  NO,  NO, SocketCall;
+    __NR_socketpair =>  53, 360, 199, 288, Pairs;
+}
 
 /// An ABI, as in `seccomp_data`: the number of the machine in ELF, and the bits of `linux/audit.h`.
 pub(crate) struct Abi {
     pub(crate) audit_arch: u32,
-    pub(crate) calls: Calls,
+    pub(crate) processor: Processor,
+}
+
+/// Whose numbers an ABI has.
+#[derive(Clone, Copy)]
+#[allow(dead_code, reason = "each processor has one or two of them")]
+pub(crate) enum Processor {
+    Native,
+    X86_64,
+    I386,
+    Aarch64,
+    Arm,
 }
 
 const WIDE: u32 = 0x8000_0000;
@@ -137,15 +196,15 @@ const _: () = assert!(!cfg!(all(target_arch = "x86_64", target_pointer_width = "
 
 #[allow(clippy::decimal_bitwise_operands, reason = "the numbers of the machines are written so")]
 pub(crate) const ABIS: &[Abi] = &[
-    Abi { audit_arch: NATIVE_AUDIT_ARCH, calls: NATIVE },
+    Abi { audit_arch: NATIVE_AUDIT_ARCH, processor: Processor::Native },
     #[cfg(target_arch = "x86_64")]
-    Abi { audit_arch: 3 | LITTLE_ENDIAN, calls: I386 },
+    Abi { audit_arch: 3 | LITTLE_ENDIAN, processor: Processor::I386 },
     #[cfg(target_arch = "x86")]
-    Abi { audit_arch: 62 | WIDE | LITTLE_ENDIAN, calls: X86_64 },
+    Abi { audit_arch: 62 | WIDE | LITTLE_ENDIAN, processor: Processor::X86_64 },
     #[cfg(target_arch = "aarch64")]
-    Abi { audit_arch: 40 | LITTLE_ENDIAN, calls: ARM },
+    Abi { audit_arch: 40 | LITTLE_ENDIAN, processor: Processor::Arm },
     #[cfg(target_arch = "arm")]
-    Abi { audit_arch: 183 | WIDE | LITTLE_ENDIAN, calls: AARCH64 },
+    Abi { audit_arch: 183 | WIDE | LITTLE_ENDIAN, processor: Processor::Aarch64 },
 ];
 
 #[allow(clippy::decimal_bitwise_operands, reason = "as above")]
@@ -155,22 +214,35 @@ pub(crate) const AUDIT_ARCH_X86_64: u32 = 62 | WIDE | LITTLE_ENDIAN;
 pub(crate) const X32: u32 = 0x4000_0000;
 
 #[allow(clippy::indexing_slicing, reason = "at compile time")]
-impl Calls {
-    #[allow(dead_code, reason = "as above")]
-    const fn are(self, others: Calls) -> bool {
+impl<const N: usize> Table<N> {
+    const fn check(&self) {
+        let known = match () {
+            () if cfg!(target_arch = "x86_64") => self.x86_64,
+            () if cfg!(target_arch = "x86") => self.i386,
+            () if cfg!(target_arch = "aarch64") => self.aarch64,
+            () if cfg!(target_arch = "arm") => self.arm,
+            () => self.native,
+        };
         let mut n = 0;
-        while n < COUNT && self.0[n] == others.0[n] {
+        while n < N {
+            assert!(self.native[n] == known[n], "a number differs from that of linux-raw-sys");
             n += 1;
         }
-        n == COUNT
     }
 
     /// Returns the rules in the order of the numbers.
-    pub(crate) const fn rules(self) -> [(u32, Rule); COUNT] {
-        let mut rules = [(0, RULES[0]); COUNT];
+    pub(crate) const fn sorted(&self, processor: Processor) -> [(u32, Rule); N] {
+        let numbers = match processor {
+            Processor::Native => self.native,
+            Processor::X86_64 => self.x86_64,
+            Processor::I386 => self.i386,
+            Processor::Aarch64 => self.aarch64,
+            Processor::Arm => self.arm,
+        };
+        let mut rules = [(0, self.rules[0]); N];
         let mut count = 0;
-        while count < COUNT {
-            rules[count] = (self.0[count], RULES[count]);
+        while count < N {
+            rules[count] = (numbers[count], self.rules[count]);
             let mut n = count;
             while n > 0 && rules[n - 1].0 > rules[n].0 {
                 rules.swap(n - 1, n);

@@ -5,12 +5,13 @@ use core::mem::offset_of;
 
 use linux_raw_sys::general::{CLONE_NEWUSER, F_NOTIFY, F_SETSIG};
 use linux_raw_sys::if_tun::{
-    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog,
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter,
+    sock_fprog,
 };
 use linux_raw_sys::ioctl::{TIOCLINUX, TIOCSTI};
 use rustix::io::Errno;
 
-use super::calls::{ABIS, AUDIT_ARCH_X86_64, Answer, Calls, Rule, X32};
+use super::calls::{ABIS, AUDIT_ARCH_X86_64, Answer, CONNECT, Processor, Rule, SEAL, Table, X32};
 
 // The layout of the structures, on every processor.
 const _: () = {
@@ -29,6 +30,16 @@ const fn errno(errno: Errno) -> u32 {
 
 /// `ptrace` requests are not among the constants of linux-raw-sys without one more feature.
 const PTRACE_TRACEME: u32 = 0;
+
+const AF_UNIX: u32 = 1;
+const SOCK_TYPE_MASK: u32 = 0xf;
+const SOCK_STREAM: u32 = if cfg!(target_arch = "mips") { 2 } else { 1 };
+const SOCK_SEQPACKET: u32 = 5;
+const MSG_FASTOPEN: u32 = 0x2000_0000;
+/// The calls of `socketcall`, linux/net.h.
+const SYS_SOCKET: u32 = 1;
+const SYS_CONNECT: u32 = 3;
+const SYS_SOCKETPAIR: u32 = 8;
 
 const MOST: usize = 192;
 
@@ -68,7 +79,7 @@ impl Assembler {
     }
 
     /// Adds the rule of one call. The rules of other calls come after it.
-    const fn rule(&mut self, (call, rule): (u32, Rule)) {
+    const fn rule(&mut self, (call, rule): (u32, Rule), processor: Processor) {
         let end = self.start;
         match rule {
             Rule::Always(answer) => return self.answer_if(BPF_JEQ, call, answer),
@@ -94,6 +105,32 @@ impl Assembler {
                 self.answer_if(BPF_JEQ, PTRACE_TRACEME, Answer::Refuse);
                 self.load_argument(0);
             }
+            Rule::Pairs => {
+                self.put(BPF_RET | BPF_K, REFUSE, 0, 0);
+                self.answer_if(BPF_JEQ, SOCK_SEQPACKET, Answer::Allow);
+                self.answer_if(BPF_JEQ, SOCK_STREAM, Answer::Allow);
+                self.put(BPF_ALU | BPF_AND | BPF_K, SOCK_TYPE_MASK, 0, 0);
+                self.load_argument(1);
+                self.put(BPF_RET | BPF_K, REFUSE, 0, 0);
+                self.put(BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, 1, 0);
+                self.load_argument(0);
+            }
+            Rule::FastOpen { flags } => {
+                self.allow();
+                self.answer_if(BPF_JSET, MSG_FASTOPEN, Answer::Refuse);
+                self.load_argument(flags);
+            }
+            Rule::SocketCall => {
+                if let Processor::Native = processor {
+                    self.allow();
+                    self.answer_if(BPF_JEQ, SYS_SOCKET, Answer::Refuse);
+                    self.answer_if(BPF_JEQ, SYS_CONNECT, Answer::Refuse);
+                    self.answer_if(BPF_JEQ, SYS_SOCKETPAIR, Answer::Refuse);
+                    self.load_argument(0);
+                } else {
+                    self.put(BPF_RET | BPF_K, REFUSE, 0, 0);
+                }
+            }
             Rule::NewUser { flags } => {
                 self.allow();
                 self.answer_if(BPF_JSET, CLONE_NEWUSER, Answer::UserNamespace);
@@ -107,8 +144,8 @@ impl Assembler {
     /// Adds the rules of an ABI, by number in groups of four. A group is skipped if the number is
     /// above it. The kernel tries all its calls when a filter is installed, and without groups that
     /// takes three times as long.
-    const fn rules(&mut self, calls: Calls, is_x86_64: bool) {
-        let rules = calls.rules();
+    const fn rules<const N: usize>(&mut self, table: &Table<N>, processor: Processor, is_x86_64: bool) {
+        let rules = table.sorted(processor);
         let mut n = rules.len();
         while n > 0 {
             let (next, is_last) = (self.start, n == rules.len());
@@ -117,7 +154,7 @@ impl Assembler {
             let above = n;
             while n > first {
                 n -= 1;
-                self.rule(rules[n]);
+                self.rule(rules[n], processor);
             }
             if !is_last {
                 let to_next = next - self.start;
@@ -132,7 +169,7 @@ impl Assembler {
 }
 
 #[allow(clippy::indexing_slicing, reason = "at compile time")]
-const fn assemble() -> Assembler {
+const fn assemble<const N: usize>(table: &Table<N>, unknown: u32) -> Assembler {
     const NONE: sock_filter = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
     let mut program = Assembler { code: [NONE; MOST], start: MOST };
     // The answers, the last one first. `install` sets those that depend on the seal.
@@ -149,10 +186,10 @@ const fn assemble() -> Assembler {
     n = ABIS.len();
     while n > 0 {
         n -= 1;
-        program.rules(ABIS[n].calls, ABIS[n].audit_arch == AUDIT_ARCH_X86_64);
+        program.rules(table, ABIS[n].processor, ABIS[n].audit_arch == AUDIT_ARCH_X86_64);
         starts[n] = program.start;
     }
-    program.put(BPF_RET | BPF_K, MISSING, 0, 0);
+    program.put(BPF_RET | BPF_K, unknown, 0, 0);
     n = ABIS.len();
     while n > 0 {
         n -= 1;
@@ -163,16 +200,23 @@ const fn assemble() -> Assembler {
     program
 }
 
-pub(crate) const LENGTH: usize = MOST - assemble().start;
-
+/// Takes the program out of the assembler.
 #[allow(clippy::indexing_slicing, reason = "at compile time")]
-pub(crate) static PROGRAM: [sock_filter; LENGTH] = {
-    let whole = assemble();
-    let mut program = [whole.code[MOST - 1]; LENGTH];
+const fn cut<const L: usize>(whole: &Assembler) -> [sock_filter; L] {
+    let mut program = [whole.code[MOST - 1]; L];
     let mut n = 0;
-    while n < LENGTH {
+    while n < L {
         program[n] = whole.code[whole.start + n];
         n += 1;
     }
     program
-};
+}
+
+pub(crate) const LENGTH: usize = MOST - assemble(&SEAL, MISSING).start;
+
+pub(crate) static PROGRAM: [sock_filter; LENGTH] = cut(&assemble(&SEAL, MISSING));
+
+/// The filter of every seal answers for unknown ABIs.
+const CONNECT_LENGTH: usize = MOST - assemble(&CONNECT, ALLOW).start;
+
+pub(crate) static NO_CONNECT: [sock_filter; CONNECT_LENGTH] = cut(&assemble(&CONNECT, ALLOW));
