@@ -62,17 +62,8 @@ impl Jail<'_> {
     /// [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html),
     /// [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html)
     pub fn enter(self) -> Result<Jailed, Error> {
-        self.enter_after(None)
-    }
-
-    /// [`enter`](Jail::enter). If the plan has the user first, `become_user` is called when
-    /// everything that can be checked before is checked.
-    pub(crate) fn enter_after(
-        self,
-        become_user: Option<&mut dyn FnMut() -> Result<(), Error>>,
-    ) -> Result<Jailed, Error> {
         self.check_options()?;
-        let mut system = Entry::new(self, become_user);
+        let mut system = Entry::new(self);
         let parents = if self.path.is_some() { 1 } else { PARENTS };
         let end = State::start(self.plan, parents, system.sets_no_new_privs)
             .run(self.plan, |state| system.perform(self, state));

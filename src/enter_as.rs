@@ -4,7 +4,7 @@ use crate::capabilities::Capabilities;
 use crate::check::Check;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::hints::cause::Cause;
-use crate::jail::{IdMap, Jail, UserNamespace};
+use crate::jail::{BecomeUser, IdMap, Jail, UserNamespace};
 use crate::jailed::Jailed;
 use crate::linux::{
     IdMaps, User, Way, check_arguments, check_held, check_kept, explain, known_to_fail, no_new_privs_will_do,
@@ -94,10 +94,11 @@ impl Jail<'_> {
         }
         if comes_first {
             self.check_namespace().map_err(|(step, fault)| explain(refused(step, fault, None)))?;
+            let become_user = || Jail::unjailed().enter()?.become_user(user, way, keep).map(drop);
             let mut jail = self;
             jail.plan.user_first = true;
-            let mut become_user = || Jail::unjailed().enter()?.become_user(user, way, keep).map(drop);
-            return jail.enter_after(Some(&mut become_user));
+            jail.become_user = Some(BecomeUser(&become_user));
+            return jail.enter();
         }
         let jailed = self.owned_by(user).enter()?;
         // In a user namespace there is nothing left to drop.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Uid, chdir, chroot, fchdir};
 use crate::error::{Error, Fault};
 use crate::features::{DETACHED, FAILFS, FILES, USERNS};
 use crate::files::{Files, Sources};
-use crate::jail::{Jail, Plan};
+use crate::jail::{BecomeUser, Jail, Plan};
 use crate::machine::{Action, State};
 use crate::opened::opened;
 use crate::os::{self, PATH_DIRECTORY};
@@ -36,10 +36,8 @@ const NAME: [u8; 28] = *b"autochroot-................\0";
 
 /// The descriptors and facts of an entry. Dropping it closes every descriptor that it opened.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
-pub(crate) struct Entry<'b> {
-    /// Becomes the user, if that comes before the entry.
-    become_user: Option<&'b mut dyn FnMut() -> Result<(), Error>>,
-    /// The error of that.
+pub(crate) struct Entry {
+    /// The error of becoming the user.
     pub(crate) error: Option<Error>,
     pub(crate) descriptors: Descriptors,
     /// `/proc/self/stat` and its process, to find threads where a filter refuses `unshare`.
@@ -66,12 +64,11 @@ pub(crate) struct Entry<'b> {
     pub(crate) root_moved: bool,
 }
 
-impl<'b> Entry<'b> {
-    pub(crate) fn new(jail: Jail<'_>, become_user: Option<&'b mut dyn FnMut() -> Result<(), Error>>) -> Self {
+impl Entry {
+    pub(crate) fn new(jail: Jail<'_>) -> Self {
         // Without a jail the ids are not used.
         let (uid, sets_no_new_privs) = if jail.root().is_jail() { os::user() } else { (Uid::ROOT, false) };
         Entry {
-            become_user,
             error: None,
             descriptors: Descriptors::NOT_CHECKED,
             stat: None,
@@ -139,7 +136,7 @@ impl<'b> Entry<'b> {
                 self.sources.in_user_namespace = plan.user_first;
                 (files.copier.open)(&mut self.sources, files, &mut self.number)
             }
-            Action::Become => self.become_user(),
+            Action::Become => self.become_user(jail),
             Action::NewMountNamespace if DETACHED => Ok(os::new_mount_namespace()?),
             Action::Mount if FILES && plan.files => {
                 let Files { copier, .. } = jail.files.ok_or(Errno::NOSYS)?;
@@ -227,8 +224,8 @@ impl<'b> Entry<'b> {
     /// names the change of the working directory.
     /// Becomes the user, in "/": other processes of the user can look at this one, and must not find
     /// a working directory that was root's.
-    fn become_user(&mut self) -> Result<(), Fault> {
-        let Some(become_user) = &mut self.become_user else { return Ok(()) };
+    fn become_user(&mut self, jail: Jail<'_>) -> Result<(), Fault> {
+        let Some(BecomeUser(become_user)) = jail.become_user else { return Ok(()) };
         chdir(c"/")?;
         self.cwd = None;
         if let Err(mut error) = become_user() {

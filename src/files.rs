@@ -14,6 +14,7 @@ use std::path::Path;
 use rustix::fd::OwnedFd;
 
 use crate::error::Fault;
+use crate::features::FILES;
 
 /// The most bytes that a file can have: 64 MiB.
 pub(crate) const MOST_BYTES: u32 = 64 << 20;
@@ -146,7 +147,7 @@ pub(crate) struct Copier {
 /// The files to read, and the tmpfs to fill.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Sources {
-    pub(crate) opened: [Option<OwnedFd>; NamedFile::MOST],
+    pub(crate) opened: [Option<OwnedFd>; MOST_OPENED],
     /// The size of the tmpfs.
     pub(crate) bytes: u32,
     pub(crate) devices: bool,
@@ -157,6 +158,9 @@ pub(crate) struct Sources {
     pub(crate) in_user_namespace: bool,
     pub(crate) filling: Option<Filling>,
 }
+
+/// The most sources that are opened: none in a build without files.
+const MOST_OPENED: usize = if FILES { NamedFile::MOST } else { 0 };
 
 /// A tmpfs that can still be written to.
 pub(crate) struct Filling {
@@ -169,7 +173,7 @@ pub(crate) struct Filling {
 impl Sources {
     pub(crate) const fn new() -> Self {
         Sources {
-            opened: [const { None }; NamedFile::MOST],
+            opened: [const { None }; MOST_OPENED],
             bytes: 0,
             devices: false,
             executables: false,

@@ -1,6 +1,7 @@
 //! The description of a jail.
 
 use core::fmt;
+use core::panic::RefUnwindSafe;
 #[cfg(feature = "std")]
 use std::os::unix::ffi::OsStrExt as _;
 #[cfg(feature = "std")]
@@ -26,6 +27,9 @@ pub struct Jail<'a> {
     /// The files of the root.
     pub(crate) files: Option<Files<'a>>,
     /// The jail was made by `auto`.
+    /// Becomes the user, if that comes before the entry. A field of a public type: otherwise the
+    /// compiler, which sees one function that is ever called here, would link it into every program.
+    pub(crate) become_user: Option<BecomeUser<'a>>,
     pub(crate) auto: bool,
     /// A list has a root that cannot be in a list.
     not_in_a_list: bool,
@@ -51,6 +55,16 @@ pub(crate) struct Plan {
     pub(crate) dumpable: bool,
     /// A process that has set `no_new_privs` may chroot, if the administrator allows it (FreeBSD).
     pub(crate) no_new_privs_helps: bool,
+}
+
+/// What becomes the user.
+#[derive(Clone, Copy)]
+pub(crate) struct BecomeUser<'a>(pub(crate) &'a (dyn Fn() -> Result<(), Error> + Sync + RefUnwindSafe));
+
+impl fmt::Debug for BecomeUser<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BecomeUser")
+    }
 }
 
 impl Plan {
@@ -209,7 +223,7 @@ impl<'a> Jail<'a> {
             dumpable: false,
             no_new_privs_helps: CHROOT_AFTER_NO_NEW_PRIVS,
         };
-        Jail { path: None, files: None, auto: false, not_in_a_list: false, plan }
+        Jail { path: None, files: None, become_user: None, auto: false, not_in_a_list: false, plan }
     }
 
     /// An empty root of the first kind that is available: on Linux [`detached`](Root::Detached),

@@ -41,7 +41,7 @@ pub struct Jailed {
 }
 
 impl Jailed {
-    pub(crate) fn new(jail: Jail<'_>, system: &mut Entry<'_>, end: &State) -> Jailed {
+    pub(crate) fn new(jail: Jail<'_>, system: &mut Entry, end: &State) -> Jailed {
         Jailed {
             entered: end.entered,
             ids_kept: end.entered != Entered::UserNamespace || jail.plan.id_map == IdMap::Identity,
