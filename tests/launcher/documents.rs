@@ -133,7 +133,7 @@ fn the_commands_of_the_readme_run() {
         assert_eq!(said.contains("[400, 400, 400]"), line.contains("--caps"), "{line}: {said}");
         count += 1;
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 7);
 }
 
 /// What the README answers to the question whether it worked.

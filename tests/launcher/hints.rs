@@ -174,3 +174,29 @@ fn a_hint_that_says_root_helps_as_root() {
         assert_eq!(told(&as_root()), ("", true));
     });
 }
+
+/// The line that a dynamically linked program needs, as it stands there.
+#[test]
+fn the_line_for_a_dynamically_linked_program_runs_it() {
+    own_process!();
+    let ldd = Command::new("ldd").arg("/bin/ls").output();
+    if !ldd.is_ok_and(|ldd| ldd.status.success()) {
+        return skipped("no ldd, or /bin/ls is static");
+    }
+    let bin = launcher().parent().unwrap().to_str().unwrap();
+    for user in users() {
+        for program in ["/bin/ls", "ls"] {
+            let refused = autochroot(user).arg(program).output().unwrap();
+            let told = text(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(126), "{told}");
+            let line = told.split_once("copy the loader and the libraries: ").unwrap().1;
+            let mut shell = Command::new("/bin/sh");
+            start_as(&mut shell, user);
+            let path = format!("{bin}:{}", std::env::var("PATH").unwrap_or_default());
+            let output = shell.args(["-c", line]).env("PATH", path).current_dir("/").output().unwrap();
+            assert!(output.status.success(), "{user:?} {program}: {output:?}");
+            // It lists the root: what was copied.
+            assert!(text(&output.stdout).lines().any(|name| name == "lib64" || name == "lib"), "{output:?}");
+        }
+    }
+}
