@@ -290,7 +290,7 @@ fn on_a_small_kernel_every_caller_gets_the_jail_or_a_true_refusal() {
             "/autochroot --no-seal /busybox mkdir x".into(),
             &["can't create directory 'x': Read-only file system", "status 1\n"],
         ),
-        ("/autochroot /busybox pwd".into(), &["cannot empty the bounding set: ENOSYS", no_users, "status 125\n"]),
+        ("/autochroot /busybox pwd".into(), &["cannot keep the capabilities: ENOSYS", no_users, "status 125\n"]),
         ("/autochroot --check".into(), &["jailed: no\n", no_users, "status 1\n"]),
         ("/autochroot -u7:8 /busybox pwd".into(), &["cannot become that user: ENOSYS", no_users, "status 125\n"]),
         (

@@ -211,7 +211,11 @@ impl<'s> Sealing<'s> {
     pub(crate) fn perform(&mut self, step: Give) -> Result<(), Fault> {
         match step {
             Give::Threads => still_alone(self.stat),
-            Give::Keep => check_held(self.keep).and_then(|()| check_can_be_ambient(self.through_exec())),
+            Give::Keep => {
+                self.in_force.may_set_privileges = may_set_privileges()?;
+                check_held(self.keep)?;
+                check_can_be_ambient(self.through_exec())
+            }
             Give::Ruleset => self.make_ruleset(),
             Give::Require => self.check_required(),
             Give::NoNewPrivs => Ok(set_no_new_privs()?),
@@ -278,8 +282,7 @@ impl<'s> Sealing<'s> {
     }
 
     /// Checks that the required protections can be put in force, before anything has changed.
-    fn check_required(&mut self) -> Result<(), Fault> {
-        self.in_force.may_set_privileges = may_set_privileges()?;
+    fn check_required(&self) -> Result<(), Fault> {
         if self.seal.no_connect && self.seal.rings {
             return Err(Fault::RingsConnect);
         }
