@@ -746,6 +746,51 @@ fn no_open_directory_is_overlooked_where_proc_does_not_tell() {
     });
 }
 
+/// The rows of the table that are open in a seal, so that none of them says more than is so.
+#[test]
+fn what_the_table_says_is_open_in_a_seal_is_open() {
+    own_process!();
+    let scratch = Scratch::new();
+    let own = scratch.0.join("log");
+    fs::write(&own, "text").unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o666)).unwrap();
+    // Watching a directory that was received: fanotify and F_NOTIFY are refused.
+    let watches: Attack = |outside| unsafe {
+        libc::fchdir(outside.directory) == 0
+            && libc::inotify_add_watch(libc::inotify_init(), c".".as_ptr(), libc::IN_CREATE) >= 0
+            && libc::fcntl(outside.directory, libc::F_NOTIFY, 4) < 0
+            && libc::syscall(libc::SYS_fanotify_init, 0x200, 0) < 0
+    };
+    assert!(roots().iter().all(|root| gets_out(plain(), Kind::Sealed, *root, watches)));
+    as_each_user(|_| {
+        // A kept descriptor of a log: what was written can be cut, unless it is a pipe.
+        let mut log = fs::File::options().append(true).open(&own).unwrap();
+        let mut terminal = [0; 2];
+        let opened = unsafe {
+            libc::openpty(
+                &raw mut terminal[0],
+                &raw mut terminal[1],
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+            )
+        };
+        let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        log.set_len(0).unwrap();
+        log.write_all(b"other").unwrap();
+        // An abstract name that somebody outside may connect to.
+        use std::os::linux::net::SocketAddrExt;
+        let name = format!("autochroot-open-{}", std::process::id());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+        std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+        if opened == 0 {
+            let size: libc::winsize = unsafe { std::mem::zeroed() };
+            assert_eq!(unsafe { libc::ioctl(terminal[1], libc::TIOCSWINSZ, &raw const size) }, 0);
+        }
+    });
+    assert_eq!(fs::read(&own).unwrap(), b"other");
+}
+
 /// Directories that are registered in it would still lead out (`IORING_OP_FIXED_FD_INSTALL`).
 #[test]
 fn a_ring_without_a_descriptor_is_found() {
