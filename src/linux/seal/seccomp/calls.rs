@@ -253,3 +253,9 @@ impl<const N: usize> Table<N> {
         rules
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) const NATIVE_FOR_TESTS: u32 = NATIVE_AUDIT_ARCH;
+#[cfg(all(test, target_arch = "x86_64"))]
+#[allow(clippy::decimal_bitwise_operands, reason = "as above")]
+pub(crate) const OTHER_FOR_TESTS: u32 = 3 | LITTLE_ENDIAN;

@@ -220,3 +220,6 @@ pub(crate) static PROGRAM: [sock_filter; LENGTH] = cut(&assemble(&SEAL, MISSING)
 const CONNECT_LENGTH: usize = MOST - assemble(&CONNECT, ALLOW).start;
 
 pub(crate) static NO_CONNECT: [sock_filter; CONNECT_LENGTH] = cut(&assemble(&CONNECT, ALLOW));
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;
