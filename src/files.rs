@@ -213,7 +213,7 @@ const MOST_WRITABLE: u64 = 1 << 40;
 pub(crate) fn check_writable(writable: Option<Writable<'_>>, files: &[NamedFile<'_>]) -> Result<(), Fault> {
     let Some(writable) = writable else { return Ok(()) };
     let path = writable.path();
-    check_path(path)?;
+    check_path(path).map_err(|fault| if fault == Fault::RelativeInRoot { Fault::RelativeWritable } else { fault })?;
     let meets = |file: &NamedFile<'_>| file.path == path || is_below(file.path, path) || is_below(path, file.path);
     if writable.bytes == 0 || writable.bytes > MOST_WRITABLE {
         Err(Fault::Size)

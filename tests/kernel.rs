@@ -393,7 +393,7 @@ fn with_debians_own_security_modules_it_runs_or_says_what_is_in_the_way() {
         assert!(said[0].contains("jailed: yes\n"), "{}: {}", kernel.display(), said[0]);
         let hint = "hint: before Linux 6.12, TOMOYO lets no program be executed by descriptor: leave it out of the boot \
                     parameter lsm=\n";
-        let expected = if kernel.to_string_lossy().contains("-5.10") { hint } else { "\nuid=7 gid=8" };
+        let expected = if kernel.to_string_lossy().contains("-5.10") { hint } else { "uid=7 gid=8" };
         assert!(said[1].contains(expected), "{}: {}", kernel.display(), said[1]);
     }
 }

@@ -85,6 +85,7 @@ answers! {
     LargeFile => "it is larger than 64 MiB",
     LargeFiles => "they are larger than 1 GiB together",
     Size => "the size of the writable directory has to be from 1 byte to 1 TiB",
+    RelativeWritable => "the path of the writable directory does not begin with \"/\"",
     WritableFile => "a file and the writable directory are in each other's place",
     Changed => "it changed while it was copied",
     OtherFiles => "the root holds other files",

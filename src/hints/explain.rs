@@ -69,6 +69,9 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
             Some(false) => Cause::SharedMemory,
             Some(true) | None => threads(),
         }),
+        (Step::Fill, Some(Errno::PERM)) if missing(CapabilitySet::CHOWN).is_some() && !has.user_namespace => {
+            missing(CapabilitySet::CHOWN)
+        }
         (Step::Fill, Some(Errno::FBIG)) => Some(Cause::FileSizeLimit),
         (Step::Files | Step::Fill, None) if fault == Fault::NoDevice => Some(Cause::NoDevice),
         (Step::Files | Step::Directory | Step::Parent, Some(Errno::ACCESS)) if may_read_all() => {

@@ -121,7 +121,7 @@ impl Jailed {
         let changes = RunAs::changes(self.in_user_namespace(), user.uid().as_raw(), way);
         run_steps(RunAs::CHECKS, changes, |step| run_as.perform(step)).map_err(|(step, fault, changes)| {
             let error = explain(Error::inside(step.into(), fault, self.traces()));
-            Error { traces: run_as.remains(changes, error.traces), ..error }
+            Error { traces: run_as.remains(changes, step, error.traces), ..error }
         })?;
         let keyring = run_as.keyring;
         Ok(Jailed { keyring, kept: keep, ..self })

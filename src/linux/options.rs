@@ -165,9 +165,13 @@ impl<'a> Jail<'a> {
     ///   process' control group, and is gone with the last process and descriptor that holds it.
     /// - There is room for a file for each 4 KiB. Set-id programs give nothing there, and devices
     ///   cannot be used unless [`files`](Jail::files) has some.
-    /// - In a [seal](crate::Seal) with Landlock, nothing beneath it can be executed, no device can be
-    ///   made there, and everything else in the root stays as it is. Without Landlock the modes are
-    ///   all that protects the rest: a process that owns an executable file could replace it.
+    /// - In a [seal](crate::Seal) with Landlock, nothing beneath it can be executed by `execve` (a
+    ///   loader that is given can map it), no device can be made there, and the content of everything
+    ///   else in the root stays as it is. A process that owns the files, which it does unless
+    ///   [`enter_as`](Jail::enter_as) changes the user, can change their modes, times and attributes.
+    ///   Without Landlock the modes are all that protects the rest: a process that owns an executable
+    ///   file could replace it.
+    /// - Before Linux 6.2 (version 3 of Landlock) the filter refuses `truncate` by path.
     /// - With version 1 of Landlock (before Linux 5.19), renaming from one directory to another fails
     ///   with `EXDEV`.
     ///
@@ -180,7 +184,8 @@ impl<'a> Jail<'a> {
     }
 
     /// [`writable`](Jail::writable) with the directory `path`, which only the user can use that the
-    /// process is after [`enter`](Jail::enter) or [`enter_as`](Jail::enter_as).
+    /// process is after [`enter`](Jail::enter) or [`enter_as`](Jail::enter_as), for which the latter
+    /// requires `CAP_CHOWN`.
     pub const fn writable_at(self, bytes: u64, path: &'a [u8]) -> Self {
         self.with_writable(bytes, Some(path))
     }

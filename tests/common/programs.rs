@@ -45,6 +45,12 @@ pub fn payload() -> &'static Path {
     BUILT.get_or_init(|| compile("payload"))
 }
 
+/// Returns whether the payload is there or can be made.
+pub fn has_payload() -> bool {
+    let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());
+    ready("payload").is_some() || Command::new(rustc).arg("-V").output().is_ok()
+}
+
 /// A static program of `tests/payload/`.
 pub fn compile(name: &str) -> PathBuf {
     compile_with(name, &[])

@@ -36,7 +36,8 @@ fn run(case: &str) {
                     if root != "default" {
                         command.args(["--root", root]);
                     }
-                    command.args((seal != "sealed").then_some(seal)).args(user).args(task).uid(uid).gid(uid);
+                    let options = if seal == "sealed" { &[][..] } else { &[seal, "--quiet"] };
+                    command.args(options).args(user).args(task).uid(uid).gid(uid);
                     let output = command.output().unwrap();
                     let status = output.status.code().unwrap_or(-1);
                     println!("== {case}, {who}, {root}, {seal}, {}, status {status}", task[0]);

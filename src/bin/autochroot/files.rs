@@ -3,7 +3,7 @@
 
 use core::ffi::c_int;
 
-use autochroot::for_the_launcher::{Failure, number, open_source};
+use autochroot::for_the_launcher::{Failure, open_source};
 use autochroot::{Jail, NamedFile};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -72,7 +72,7 @@ impl Files<'_> {
             if is_of_the_launcher(source) {
                 fail!(FAILED, "--file %: that is about autochroot itself, not about PROGRAM", text);
             }
-            if files.texts.contains(&text) {
+            if files.texts.iter().take(files.count).any(|earlier| source_and_path(earlier) == (source, path)) {
                 continue; // as in what `ldd` prints
             }
             let (Some(file), Some(place)) = (files.named.get_mut(files.count), files.texts.get_mut(files.count)) else {
@@ -171,8 +171,13 @@ fn writable(options: &Options) -> Result<Option<Writable>, c_int> {
         [digits @ .., b'G' | b'g'] => (digits, 1 << 30),
         digits => (digits, 1),
     };
-    match number(digits).map(|number| u64::from(number) * unit) {
-        Some(bytes) if bytes > 0 => Ok(Some((bytes, path))),
+    let digit = |number: u64, byte: &u8| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    };
+    let bytes = digits.iter().try_fold(0, digit).and_then(|number| number.checked_mul(unit));
+    match bytes {
+        Some(bytes) if !digits.is_empty() => Ok(Some((bytes, path))),
         _ => fail!(FAILED, "--writable: \"%\" is not a size: a number, which may have K, M or G after it", size),
     }
 }

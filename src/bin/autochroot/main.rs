@@ -233,6 +233,7 @@ fn say_why(options: &Options, files: &Files, part: Part, error: &Error) -> c_int
         // The rest of the seal is about no option.
         (Part::Seal, _) => ("", None),
         (Part::Entry, _) if file.is_some() => ("file", shown(file.as_ref())),
+        (Part::Entry, Step::Files) if options.writable.is_some() => ("writable", shown(options.writable.as_ref())),
         (Part::Entry, _) if options.parent.is_some() => ("parent", shown(options.parent.as_ref())),
         (Part::Entry, _) => ("root", shown(options.root.as_ref()).filter(|_| options.root != Some(b"auto"))),
     };

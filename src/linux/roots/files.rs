@@ -195,10 +195,10 @@ fn make_writable(tmpfs: &OwnedFd, root: BorrowedFd<'_>, writable: Writable<'_>) 
             Err(Errno::EXIST) if end < path.len() => continue,
             done => done?,
         }
+        chmodat(root, directory, mode, AtFlags::empty())?;
         if let (Some((uid, gid)), Some(_), true) = (writable.owner, writable.path, end == path.len()) {
             chownat(root, directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::empty())?;
         }
-        chmodat(root, directory, mode, AtFlags::empty())?;
     }
     let used = fstatfs(root)?;
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the types differ")]

@@ -103,7 +103,7 @@ impl Seal<'_> {
     /// accepted or a listening socket could be connected anew.
     ///
     /// Sockets that are open, received or accepted listen, accept, read and write. An open UDP
-    /// socket still sends anywhere. On 32-bit x86, `socketcall` with `MSG_FASTOPEN` stays open,
+    /// or SCTP socket still sends anywhere. On 32-bit x86, `socketcall` with `MSG_FASTOPEN` stays open,
     /// because its arguments are in memory. A program that resolves a name fails at once.
     ///
     /// The seal fails if the filter cannot be installed, and together with
@@ -320,6 +320,7 @@ impl<'s> Sealing<'s> {
             tracing: self.in_force.landlock.is_some(),
             user_namespaces: self.root.is_jail(),
             execution: self.may_execute(),
+            truncation: self.abi >= Some(3) || !matches!(self.contents, Some(Contents { writable: true, .. })),
         })?;
         if self.seal.no_connect && !seccomp::install_no_connect()? {
             return Err(Fault::NoFilter);

@@ -26,6 +26,8 @@ pub(crate) struct Leave {
     pub(crate) user_namespaces: bool,
     /// `execve` and `execveat`: a `memfd_create` is on no file system that Landlock knows.
     pub(crate) execution: bool,
+    /// `truncate`: Landlock sees it from ABI 3 on.
+    pub(crate) truncation: bool,
 }
 
 /// Returns whether the kernel has filters of this kind, by a call without effect.
@@ -46,6 +48,7 @@ pub(crate) fn install(leave: Leave) -> Result<bool, Fault> {
         (Answer::UserNamespace, leave.user_namespaces, REFUSE),
         (Answer::Clone3, leave.user_namespaces, MISSING),
         (Answer::Execution, leave.execution, REFUSE),
+        (Answer::Truncate, leave.truncation, REFUSE),
     ] {
         if let Some(instruction) = code.get_mut(LENGTH - 1 - answer as usize) {
             instruction.k = if left { ALLOW } else { refused };

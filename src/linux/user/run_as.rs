@@ -212,27 +212,29 @@ impl<'a> RunAs<'a> {
         }
     }
 
-    /// Returns what these changes leave after a failure, and undoes what it can: a process that has
-    /// changed its user must not keep the capabilities of root.
-    pub(crate) fn remains(&self, changes: &[Become], mut remains: Residue) -> Residue {
+    /// Returns what these changes, and the step that failed after them, leave, and undoes what it
+    /// can: a process that has changed its user must not keep the capabilities of root.
+    pub(crate) fn remains(&self, changes: &[Become], failed: Become, mut remains: Residue) -> Residue {
         let made = |change: Become| changes.contains(&change);
         remains.groups = made(Become::SetGroups);
         remains.gid = made(Become::SetGid);
         remains.user = made(Become::SetUid);
         remains.securebits = made(Become::Securebits);
-        remains.privileges = made(Become::BoundingSet) || made(Become::Keyring);
+        // Some of the capabilities may be gone from the bounding set before the call that failed.
+        remains.privileges = made(Become::BoundingSet) || failed == Become::BoundingSet || made(Become::Keyring);
         remains.half = remains.user || remains.groups || remains.gid;
         if !made(Become::HoldCapabilities) {
             return remains;
         }
-        if remains.user {
-            remains.held = hold_only(Capabilities::NONE, Capabilities::NONE).is_err();
-            remains.keep_caps = Self::hold_no_more().is_err();
-        } else {
+        if !remains.securebits {
             let before = self.securebits;
             remains.keep_caps = set_keep_capabilities(before.contains(CapabilitiesSecureBits::KEEP_CAPS)).is_err()
                 && capabilities_secure_bits() != Ok(before)
                 && set_capabilities_secure_bits(before).is_err();
+        }
+        if remains.user {
+            remains.held = hold_only(Capabilities::NONE, Capabilities::NONE).is_err();
+            remains.privileges = true;
         }
         remains
     }

@@ -1,14 +1,14 @@
 //! The calls that the filter knows: their numbers in each ABI, and which uses are refused.
 
-#[cfg(target_pointer_width = "32")]
-use linux_raw_sys::general::__NR_fcntl64;
 use linux_raw_sys::general::{
     __NR_add_key, __NR_bpf, __NR_clone, __NR_clone3, __NR_connect, __NR_execve, __NR_execveat, __NR_fanotify_init,
     __NR_fcntl, __NR_io_uring_enter, __NR_io_uring_register, __NR_io_uring_setup, __NR_ioctl, __NR_keyctl,
     __NR_mq_open, __NR_mq_unlink, __NR_open_by_handle_at, __NR_perf_event_open, __NR_pidfd_getfd, __NR_prlimit64,
     __NR_process_vm_readv, __NR_process_vm_writev, __NR_ptrace, __NR_request_key, __NR_sendmmsg, __NR_sendmsg,
-    __NR_sendto, __NR_setns, __NR_socket, __NR_socketpair, __NR_syslog, __NR_unshare, __NR_userfaultfd,
+    __NR_sendto, __NR_setns, __NR_socket, __NR_socketpair, __NR_syslog, __NR_truncate, __NR_unshare, __NR_userfaultfd,
 };
+#[cfg(target_pointer_width = "32")]
+use linux_raw_sys::general::{__NR_fcntl64, __NR_truncate64};
 
 use crate::elf::EM_CURRENT;
 
@@ -23,6 +23,7 @@ pub(crate) enum Answer {
     Tracing,
     UserNamespace,
     Execution,
+    Truncate,
     Clone3,
 }
 
@@ -55,7 +56,7 @@ pub(crate) enum Rule {
     },
 }
 
-use Answer::{Clone3, Execution, Refuse, Ring, Tracing};
+use Answer::{Clone3, Execution, Refuse, Ring, Tracing, Truncate};
 use Rule::{Always, FastOpen, NewUser, Notifications, OtherProcesses, Pairs, SocketCall, Terminals, Trace};
 
 /// The number of a call that an ABI lacks.
@@ -64,6 +65,9 @@ const NO: u32 = u32::MAX;
 #[cfg(target_pointer_width = "64")]
 #[allow(non_upper_case_globals, reason = "as linux-raw-sys names it on other processors")]
 const __NR_fcntl64: u32 = NO;
+#[cfg(target_pointer_width = "64")]
+#[allow(non_upper_case_globals, reason = "as above")]
+const __NR_truncate64: u32 = NO;
 
 #[cfg(not(any(
     target_arch = "x86",
@@ -148,6 +152,8 @@ calls! {
     __NR_request_key       => 249, 287, 218, 310, Always(Refuse);
     __NR_setns             => 308, 346, 268, 375, Always(Refuse);
     __NR_syslog            => 103, 103, 116, 103, Always(Refuse);
+    __NR_truncate          =>  76,  92,  45,  92, Always(Truncate);
+    __NR_truncate64        =>  NO, 193,  NO, 193, Always(Truncate);
     __NR_unshare           => 272, 310,  97, 337, NewUser { flags: 0 };
     __NR_userfaultfd       => 323, 374, 282, 388, Always(Refuse);
 }
