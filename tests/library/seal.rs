@@ -1079,3 +1079,27 @@ fn no_connect_refuses_every_new_connection_and_nothing_else() {
         assert_eq!((error.step(), error.is_partial()), (Step::Require, false), "{error}");
     });
 }
+
+/// Version 2 of Landlock does not see `truncate`, so the filter refuses it where files can be changed.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn truncating_a_given_file_is_refused_whatever_landlock_sees() {
+    own_process!();
+    const CREATE: libc::c_long = libc::SYS_landlock_create_ruleset;
+    let files = [autochroot::NamedFile::write(b"some text", b"/file")];
+    as_each_user(|_| {
+        let jailed = Jail::auto().files(&files).writable(1 << 20).enter().unwrap();
+        // As on a kernel without Landlock at all, where modes alone protect the file, and root owns it.
+        fake(CREATE, Errno::NOSYS);
+        let sealed = jailed.seal().unwrap();
+        assert_eq!(sealed.landlock(), None);
+        let _ = fs::set_permissions("/file", fs::Permissions::from_mode(0o666));
+        let refused = errno_of(libc::SYS_truncate, [c"/file".as_ptr() as usize, 0, 0, 0]);
+        assert_eq!(refused, libc::EPERM);
+    });
+    // Elsewhere it is left alone.
+    as_each_user(|_| {
+        let _sealed = Jail::auto().enter().unwrap().seal().unwrap();
+        assert_ne!(errno_of(libc::SYS_truncate, [c"/file".as_ptr() as usize, 0, 0, 0]), libc::EPERM);
+    });
+}
