@@ -1085,6 +1085,7 @@ fn no_connect_refuses_every_new_connection_and_nothing_else() {
 #[test]
 fn truncating_a_given_file_is_refused_whatever_landlock_sees() {
     own_process!();
+    use std::os::unix::fs::PermissionsExt;
     const CREATE: libc::c_long = libc::SYS_landlock_create_ruleset;
     let files = [autochroot::NamedFile::write(b"some text", b"/file")];
     as_each_user(|_| {
