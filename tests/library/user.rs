@@ -439,6 +439,28 @@ fn a_change_of_user_that_fails_half_way_leaves_no_privilege_and_says_so() {
     });
 }
 
+/// After the change of the user id too: what held the capabilities is put back, and what is gone is
+/// named.
+#[test]
+fn a_failure_after_the_change_of_the_user_id_names_what_is_gone() {
+    own_process!();
+    root_only!();
+    const KEEP_CAPS_LOCKED: i32 = 32;
+    for bits in [0, KEEP_CAPS_LOCKED] {
+        as_user(User::Root, || {
+            assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits) }, 0);
+            rustix::thread::set_no_new_privs(true).unwrap();
+            let jailed = Jail::unlinked().enter().unwrap();
+            fake_where(libc::SYS_prctl, Some(libc::PR_CAPBSET_DROP as u32), libc::EPERM as u32);
+            let error = jailed.run_as(&account(7, 8, &[])).unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::BoundingSet, true));
+            let told = error.to_string();
+            assert!(told.contains("; the process is that user; a part of the privileges is gone; "), "{told}");
+            assert_eq!((held(), unsafe { libc::prctl(libc::PR_GET_SECUREBITS) }), (0, bits), "{told}");
+        });
+    }
+}
+
 /// As `setpriv --securebits`, `capsh --secbits` and systemd's `SecureBits=` leave them.
 #[test]
 fn securebits_of_whoever_starts_the_process_are_met_before_anything_changes() {
