@@ -45,11 +45,6 @@ fn follows(user: User, part: &str, (prepare, options): (fn(), &[&str]), (follow,
 
 fn nothing() {}
 
-fn limit(resource: libc::__rlimit_resource_t, value: u64) {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    assert_eq!(unsafe { libc::setrlimit(resource, &raw const limit) }, 0);
-}
-
 fn drop_sys_admin() {
     use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
     remove_capability_from_bounding_set(CapabilitySet::SYS_ADMIN).unwrap();
@@ -95,11 +90,13 @@ fn a_hint_for_an_ordinary_user_helps_when_it_is_followed() {
 }
 
 fn limit_descriptors() {
-    limit(libc::RLIMIT_NOFILE, 6);
+    let limit = libc::rlimit { rlim_cur: 6, rlim_max: 6 };
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
 }
 
 fn limit_size() {
-    limit(libc::RLIMIT_FSIZE, 0);
+    let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+#[cfg(target_arch = "x86_64")]
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::common::*;
