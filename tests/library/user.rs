@@ -393,7 +393,7 @@ fn a_change_of_user_that_fails_half_way_leaves_no_privilege_and_says_so() {
                     keep_only(MAY_CHANGE_USER | Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN | keep);
                 }
                 let before = (held(), keeps(), securebits());
-                fake(libc::SYS_setresuid, Errno::PERM);
+                fake(SET_IDS[0], Errno::PERM);
                 let error = Jail::auto().enter_as_keeping(&account(7, 8, &[9]), keep).unwrap_err();
                 assert_eq!((error.step(), error.is_partial()), (Step::SetUid, true));
                 let told = error.to_string();
@@ -417,7 +417,7 @@ fn a_change_of_user_that_fails_half_way_leaves_no_privilege_and_says_so() {
                     if call == libc::SYS_prctl {
                         filter_second_argument(libc::SYS_prctl, 2, Errno::NOMEM); // PR_CAP_AMBIENT_RAISE
                     } else {
-                        fake(libc::SYS_setresgid, Errno::NOMEM);
+                        fake(SET_IDS[1], Errno::NOMEM);
                     }
                     let Err(error) = jailed.run_as_keeping(&account(7, 8, &[9]), keep) else {
                         assert!(keep.is_empty() && call == libc::SYS_prctl);

@@ -239,7 +239,7 @@ impl From<UserError> for std::io::Error {
 
 /// Finds the user id, the group id and the supplementary groups, and returns how many groups it put
 /// into `room`.
-/// Splits USER[:GROUP], and refuses what no account file can make valid. The launcher calls it
+/// Splits `USER[:GROUP]`, and refuses what no account file can make valid. The launcher calls it
 /// before it looks at the machine.
 ///
 /// # Errors
