@@ -219,9 +219,6 @@ impl Entry {
         Ok(())
     }
 
-    /// Opens the working directory, to return to it after a failure. A directory that may not be
-    /// searched cannot be opened. The entry goes on then; if it fails later, the error
-    /// names the change of the working directory.
     /// Becomes the user, in "/": other processes of the user can look at this one, and must not find
     /// a working directory that was root's.
     fn become_user(&mut self, jail: Jail<'_>) -> Result<(), Fault> {
@@ -235,11 +232,15 @@ impl Entry {
         }
         let (uid, _) = os::user();
         (self.uid, self.maps) = (uid, os::IdMaps::new(uid));
-        // Without it, a refusal does not return to "/", and the text says that it has changed anyway.
+        // If this fails, a refusal does not go back to "/". In either case the error names the
+        // change of the working directory.
         let _ = self.save_cwd();
         Ok(())
     }
 
+    /// Opens the working directory, to return to it after a failure. A directory that may not be
+    /// searched cannot be opened. The entry goes on then; if it fails later, the error
+    /// names the change of the working directory.
     fn save_cwd(&mut self) -> Result<(), Fault> {
         match openat(CWD, c".", PATH_DIRECTORY, Mode::empty()) {
             Ok(cwd) => self.cwd = Some(cwd),

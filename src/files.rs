@@ -74,8 +74,8 @@ impl<'a> NamedFile<'a> {
         Self::copy(source, source)
     }
 
-    /// Writes `content` to `path` in the root. It is not executable, unless
-    /// [`executable`](NamedFile::executable) says so.
+    /// Writes `content` to `path` in the root. [`executable`](NamedFile::executable) makes the file
+    /// executable.
     pub const fn write(content: &'a [u8], path: &'a [u8]) -> Self {
         NamedFile { path, source: Source::Bytes(content), executable: false }
     }

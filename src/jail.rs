@@ -26,10 +26,10 @@ pub struct Jail<'a> {
     pub(crate) path: Option<&'a [u8]>,
     /// The files of the root.
     pub(crate) files: Option<Files<'a>>,
-    /// The jail was made by `auto`.
     /// Becomes the user, if that comes before the entry. A field of a public type: otherwise the
     /// compiler, which sees one function that is ever called here, would link it into every program.
     pub(crate) become_user: Option<BecomeUser<'a>>,
+    /// The jail was made by `auto`.
     pub(crate) auto: bool,
     /// A list has a root that cannot be in a list.
     not_in_a_list: bool,
@@ -281,7 +281,7 @@ impl<'a> Jail<'a> {
         Self::unlinked().in_parent(parent)
     }
 
-    /// For the launcher alone: makes the directory of an `unlinked` root, which must be among the
+    /// Makes the directory of an `unlinked` root, which must be among the
     /// roots, in `parent`.
     pub(crate) const fn in_parent(mut self, parent: &'a [u8]) -> Self {
         if self.auto {

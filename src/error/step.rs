@@ -47,7 +47,7 @@ steps! {
     NewMountNamespace => "create a mount namespace",
     /// Open and check the files for the root.
     Files => "open the files for the root",
-    /// Copy the files into the root, and make it read-only.
+    /// Copy the files into the root, and make it read-only, except a directory that can be written.
     Fill => "copy the files into the root",
     /// Linux: check that the kernel has failfs, by an `fchroot` that changes nothing.
     Failfs => "use failfs",

@@ -10,8 +10,8 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use crate::linux::syscall::call;
 
 /// Makes a copy of this process, in which `None` is returned. No handler of `pthread_atfork` runs,
-/// and no signal tells the parent of the child's end: a handler of `SIGCHLD` does not run, and an
-/// ignored `SIGCHLD` does not lose the child.
+/// and the parent gets no signal when the child ends: a handler of `SIGCHLD` does not run, and if
+/// `SIGCHLD` is ignored, the parent can still wait for the child.
 ///
 /// # Safety
 ///

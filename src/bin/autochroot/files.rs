@@ -145,7 +145,7 @@ impl Files<'_> {
         }
     }
 
-    /// Prints the files, and the directory that can be written.
+    /// Prints the files.
     pub(crate) fn report(&self, stream: &mut Stream) {
         for text in self.texts.iter().take(self.count) {
             stream.line("file", &source_and_path(text).1);

@@ -237,8 +237,6 @@ impl From<UserError> for std::io::Error {
     }
 }
 
-/// Finds the user id, the group id and the supplementary groups, and returns how many groups it put
-/// into `room`.
 /// Splits `USER[:GROUP]`, and refuses what no account file can make valid. The launcher calls it
 /// before it looks at the machine.
 ///
@@ -257,6 +255,8 @@ pub fn user_and_group(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), UserError> 
     if is_invalid(name) || group.is_some_and(is_invalid) { Err(UserError::InvalidId) } else { Ok((name, group)) }
 }
 
+/// Finds the user id, the group id and the supplementary groups, and returns how many groups it put
+/// into `room`.
 fn find(text: &[u8], room: &mut [Gid]) -> Result<(Uid, Gid, usize), UserError> {
     let (name, group) = user_and_group(text)?;
     let id = number(name);

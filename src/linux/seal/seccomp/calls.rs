@@ -37,8 +37,8 @@ pub(crate) enum Rule {
     OtherProcesses,
     /// `fcntl` commands that send signals to whoever owns the descriptor, or watch a directory.
     Notifications,
-    /// `ptrace`: the request to be traced stops the process for its parent, which may take it for
-    /// ended. Others as this answer says.
+    /// `ptrace`: the request to be traced is refused, because it stops the process for its parent,
+    /// which may take it for ended. Other requests get this answer.
     Trace(Answer),
     /// `socketpair` of anything but Unix streams and sequences of packets, which can be connected to
     /// nothing else.

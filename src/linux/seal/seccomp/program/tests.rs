@@ -3,7 +3,7 @@
 use super::*;
 use crate::linux::seal::seccomp::calls::{NATIVE_FOR_TESTS as NATIVE, OTHER_FOR_TESTS as OTHER};
 
-/// What a filter is asked: the ABI, the number and the arguments.
+/// A system call: the ABI, the number and the arguments.
 type Call = (u32, u32, [u32; 4]);
 
 /// Runs a program as the kernel does. `None`: it leaves the program, or is no instruction.
@@ -32,7 +32,7 @@ fn run(program: &[sock_filter], (abi, number, args): Call) -> Option<u32> {
     }
 }
 
-/// Arguments that a rule tells apart, and their neighbours.
+/// Arguments that the rules compare with, and their neighbours.
 const VALUES: [u32; 20] =
     [0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 1025, 1026, 1027, 0x5412, 0x5413, 0x541c, 0x1000_0000, 0x2000_0000, 0x8_0001, !0];
 
