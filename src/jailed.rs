@@ -98,7 +98,7 @@ impl Jailed {
     }
 
     /// Returns what differs from before the entry.
-    const fn traces(&self) -> Residue {
-        Residue { user_namespace: self.in_user_namespace(), root: self.place.root.is_jail(), ..Residue::NOTHING }
+    fn traces(&self) -> Residue {
+        Residue { user_namespace: self.in_user_namespace(), root: self.place.root.is_jail(), ..Residue::default() }
     }
 }

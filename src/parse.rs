@@ -94,9 +94,7 @@ impl<'a> Jail<'a> {
             parent => jail.in_checked_parent(parent),
         }
     }
-}
 
-impl<'a> Jail<'a> {
     /// [`unlinked_in`](Jail::unlinked_in) for this jail. For the launcher.
     ///
     /// # Errors

@@ -11,8 +11,6 @@ macro_rules! residues {
         }
 
         impl Residue {
-            pub(crate) const NOTHING: Residue = Residue { $($name: false),* };
-
             pub(crate) const fn any(self) -> bool {
                 false $(|| self.$name)*
             }

@@ -113,12 +113,16 @@ fn kept_capabilities(options: &Options) -> Result<Capabilities, c_int> {
         return Ok(Capabilities::NONE);
     }
     if options.caps.is(b"all")? {
-        return Ok(capabilities(None).map_or(Capabilities::NONE, |sets| Capabilities::from_bits(sets.permitted.bits())));
+        return Ok(permitted());
     }
     options.caps.parts().try_fold(Capabilities::NONE, |all, name| match Capabilities::named(name) {
         Some(one) => Ok(all | one),
         None => fail!(FAILED, "--caps: there is no capability \"%\"", name),
     })
+}
+
+fn permitted() -> Capabilities {
+    capabilities(None).map_or(Capabilities::NONE, |sets| Capabilities::from_bits(sets.permitted.bits()))
 }
 
 /// Returns the seal of these options, except the capabilities to keep.
@@ -210,8 +214,7 @@ pub(crate) fn enter(
 
 /// Warns of capabilities with which PROGRAM can undo the jail.
 fn warn_of_capabilities(jailed: &Jailed) {
-    let held = capabilities(None).map_or(Capabilities::NONE, |sets| Capabilities::from_bits(sets.permitted.bits()));
-    let undo = held & Capabilities::UNDO_A_JAIL;
+    let undo = permitted() & Capabilities::UNDO_A_JAIL;
     if jailed.root().is_jail() && !undo.is_empty() {
         let text = "autochroot: warning: PROGRAM keeps capabilities that can undo the jail: %\n";
         Stream::err().put(text, &[&Shown(undo)]).flush();
