@@ -43,18 +43,14 @@ impl Map {
         if map.length.is_some() && map.is_whole() { map } else { Map { overflow: number_in(overflow), ..map } }
     }
 
-    fn text(&self) -> Option<&[u8]> {
-        self.text.get(..self.length?)
-    }
-
     /// Returns whether all ids are mapped, as in the first user namespace, or the map is not known.
     pub(crate) fn is_whole(&self) -> bool {
-        self.text().is_none_or(|map| lines(map).eq([(0, u32::MAX)]))
+        self.length.and_then(|length| self.text.get(..length)).is_none_or(|map| lines(map).eq([(0, u32::MAX)]))
     }
 
     /// Returns whether an id that the process shows is really this id.
     pub(crate) fn has(&self, id: u32) -> Mapped {
-        let Some(map) = self.text() else { return Mapped::Unknown };
+        let Some(map) = self.length.and_then(|length| self.text.get(..length)) else { return Mapped::Unknown };
         if !lines(map).any(|(first, count)| id.checked_sub(first).is_some_and(|nth| nth < count)) {
             Mapped::No
         } else if self.overflow.is_some_and(|overflow| overflow != id) {
