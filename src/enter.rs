@@ -83,6 +83,7 @@ impl Jail<'_> {
         let mut traces = end.has;
         traces.cwd |= traces.user;
         traces.mounts = system.root_moved && !traces.root;
+        traces.dumpable = system.sources.changed_dumpable;
         let (number, tried) = (system.number, system.tried());
         Err(os::explain(Error { step, fault, number, traces, tried, attempts, cause: None }))
     }

@@ -53,7 +53,7 @@ pub(crate) struct Entry {
     parent: Option<OwnedFd>,
     name: [u8; NAME.len()],
     directory: Option<OwnedFd>,
-    sources: Sources,
+    pub(crate) sources: Sources,
     /// The umask removed a part of the mode of the directory.
     umasked: bool,
     /// The descriptor, or the component of a path, at which a step failed.
@@ -146,7 +146,7 @@ impl Entry {
             Action::Fill if FILES => self.fill(jail),
             Action::Proc if USERNS => self.maps.open_proc(plan, state.root, state.wants_mount()),
             Action::NewUserNamespace if USERNS => self.new_user_namespace(state.wants_mount()),
-            Action::OpenMaps if USERNS => self.maps.open(plan),
+            Action::OpenMaps if USERNS => self.maps.open(plan, &mut self.sources.changed_dumpable),
             Action::MapUid if USERNS => self.maps.map_uid(),
             Action::DenySetgroups if USERNS => self.maps.deny_setgroups(),
             Action::MapGid if USERNS => self.maps.map_gid(),

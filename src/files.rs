@@ -157,6 +157,8 @@ pub(crate) struct Sources {
     /// The root will be made in a user namespace, where no device can be made.
     pub(crate) in_user_namespace: bool,
     pub(crate) filling: Option<Filling>,
+    /// Whether the process is dumpable has changed, and could not be changed back.
+    pub(crate) changed_dumpable: bool,
 }
 
 /// The most sources that are opened: none in a build without files.
@@ -180,6 +182,7 @@ impl Sources {
             open_ended: false,
             in_user_namespace: false,
             filling: None,
+            changed_dumpable: false,
         }
     }
 }

@@ -177,7 +177,7 @@ impl IdMaps {
         Err(NOT_HERE)
     }
 
-    pub(crate) const fn open(&self, _: Plan) -> Result<(), Fault> {
+    pub(crate) const fn open(&self, _: Plan, _: &mut bool) -> Result<(), Fault> {
         Err(NOT_HERE)
     }
 

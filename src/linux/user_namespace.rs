@@ -17,7 +17,9 @@ use crate::linux::apparmor::restricts_this_process;
 use crate::linux::proc::number_in;
 use crate::linux::roots::checks::PATH_DIRECTORY;
 use crate::linux::roots::failfs;
-use crate::linux::seal::privileges::{empty_bounding_set, lock_securebits, set_no_new_privs, verify_no_new_privs};
+use crate::linux::seal::privileges::{
+    empty_bounding_set, lock_securebits, restore_dumpable, set_no_new_privs, verify_no_new_privs,
+};
 use crate::linux::unshare::{Share, unshare};
 use crate::opened::opened;
 use crate::root::Root;
@@ -85,12 +87,12 @@ impl IdMaps {
 
     /// Opens the three files. They belong to root if the process is not dumpable. If the caller
     /// allows it, the process is made dumpable until they are open.
-    pub(crate) fn open(&mut self, plan: Plan) -> Result<(), Fault> {
+    pub(crate) fn open(&mut self, plan: Plan, changed_dumpable: &mut bool) -> Result<(), Fault> {
         match self.open_all() {
             Err(Errno::ACCESS) if plan.dumpable && dumpable_behavior()? != DumpableBehavior::Dumpable => {
                 set_dumpable_behavior(DumpableBehavior::Dumpable)?;
                 let opened = self.open_all();
-                set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+                restore_dumpable(DumpableBehavior::NotDumpable, changed_dumpable)?;
                 Ok(opened?)
             }
             opened => Ok(opened?),

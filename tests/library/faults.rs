@@ -115,7 +115,8 @@ fn what_a_process_is() -> impl PartialEq + std::fmt::Debug {
     let (cwd, root) = (fs::metadata(".").unwrap(), fs::metadata("/").unwrap());
     let ids = unsafe { [libc::getuid(), libc::geteuid(), libc::getgid(), libc::getegid()] };
     let namespace = fs::read_link("/proc/self/ns/user").unwrap();
-    ([cwd.dev(), cwd.ino(), root.dev(), root.ino()], ids, namespace, held(), open_fds())
+    let dumpable = unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
+    ([cwd.dev(), cwd.ino(), root.dev(), root.ino()], ids, namespace, held(), open_fds(), dumpable)
 }
 
 const FILES: &[NamedFile] =

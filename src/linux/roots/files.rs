@@ -23,6 +23,7 @@ use crate::files::{
 use crate::hints::explain::explain;
 use crate::linux::proc::list;
 use crate::linux::roots::detached;
+use crate::linux::seal::privileges::restore_dumpable;
 use crate::linux::syscall::soft_limit;
 use crate::linux::user::maps::{Map, Of};
 use crate::text::{c_str, digits};
@@ -108,7 +109,7 @@ fn mount(sources: &mut Sources) -> Result<(), Fault> {
     let bytes = if sources.open_ended { MOST_TOGETHER } else { sources.bytes };
     let mounted = detached::mount_to_fill(bytes, sources.devices, sources.executables);
     if let (true, Err(_)) = (dumpable, &mounted) {
-        set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+        restore_dumpable(DumpableBehavior::Dumpable, &mut sources.changed_dumpable)?;
     }
     let (tmpfs, root) = mounted?;
     sources.filling = Some(Filling { tmpfs, root, dumpable });
@@ -119,7 +120,7 @@ fn fill(sources: &mut Sources, files: Files<'_>, number: &mut Option<i32>) -> Re
     let Some(Filling { tmpfs, root, dumpable }) = sources.filling.take() else { return Err(Errno::BADF.into()) };
     let filled = copy_all(sources, &tmpfs, root.as_fd(), files, number);
     if dumpable {
-        set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+        restore_dumpable(DumpableBehavior::Dumpable, &mut sources.changed_dumpable)?;
     }
     let (devices, executables) = (sources.devices, sources.executables);
     Ok((root, Contents { inodes: filled?, devices, executables, writable: files.writable.is_some() }))

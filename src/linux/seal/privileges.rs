@@ -3,7 +3,7 @@
 //! The calls change one thread. The callers check first that there is only one.
 
 use rustix::io::Errno;
-use rustix::process::Uid;
+use rustix::process::{DumpableBehavior, Uid, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, capabilities_secure_bits,
     capability_is_in_ambient_set, capability_is_in_bounding_set, configure_capability_in_ambient_set, no_new_privs,
@@ -172,6 +172,13 @@ pub(crate) fn user() -> (Uid, bool) {
 
 pub(crate) fn set_no_new_privs() -> Result<(), Errno> {
     rustix::thread::set_no_new_privs(true)
+}
+
+/// Makes the process dumpable or not, as it was before. `changed` becomes whether that failed.
+pub(crate) fn restore_dumpable(before: DumpableBehavior, changed: &mut bool) -> Result<(), Errno> {
+    let restored = set_dumpable_behavior(before);
+    *changed = restored.is_err();
+    restored
 }
 
 /// Checks that `no_new_privs` is in force.
