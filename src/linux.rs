@@ -23,7 +23,8 @@ pub use user::ids::{Gid, Uid, User, UserError, user_and_group};
 
 pub(crate) use crate::hints::explain::explain;
 pub(crate) use descriptors::{descriptor_limit, each_open, has_registered_ring, is_a_ring};
-pub(crate) use fork::{SignalsBlocked, fork, wait_for};
+pub(crate) use fork::SignalsBlocked;
+pub use fork::{fork, wait_for};
 pub(crate) use roots::checks::{
     PATH_DIRECTORY, check_is_empty, check_root_is_empty, has_no_links, may_change_mode, takes_nameless_files,
 };

@@ -388,13 +388,17 @@ fn files_devices_and_names_are_the_same_on_every_kernel() {
 fn with_debians_own_security_modules_it_runs_or_says_what_is_in_the_way() {
     let Some((kernels, launcher)) = kernels_and_launcher() else { return };
     for kernel in kernels {
-        let commands = ["/autochroot --check", "/autochroot -u7:8 /busybox id"];
+        let commands =
+            ["/autochroot --check", "/autochroot -u7:8 /busybox id", "/autochroot --check -u7:8 /busybox id"];
         let said = boot_commands(&kernel, &launcher, "", &commands);
         assert!(said[0].contains("jailed: yes\n"), "{}: {}", kernel.display(), said[0]);
         let hint = "hint: before Linux 6.12, TOMOYO lets no program be executed by descriptor: leave it out of the boot \
                     parameter lsm=\n";
         let expected = if kernel.to_string_lossy().contains("-5.10") { hint } else { "uid=7 gid=8" };
         assert!(said[1].contains(expected), "{}: {}", kernel.display(), said[1]);
+        // `--check` predicts it.
+        let expected = if expected == hint { hint } else { "program: yes\n" };
+        assert!(said[2].contains(expected), "{}: {}", kernel.display(), said[2]);
     }
 }
 

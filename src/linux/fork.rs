@@ -13,17 +13,22 @@ use crate::linux::syscall::call;
 /// and the parent gets no signal when the child ends: a handler of `SIGCHLD` does not run, and if
 /// `SIGCHLD` is ignored, the parent can still wait for the child.
 ///
+/// # Errors
+///
+/// The errors of `clone(2)`.
+///
 /// # Safety
 ///
 /// The child may only make system calls, and must end by `_exit`.
-pub(crate) unsafe fn fork() -> Result<Option<Pid>, Errno> {
+pub unsafe fn fork() -> Result<Option<Pid>, Errno> {
     // SAFETY: without flags nothing is shared and no pointer is used. The order of the arguments
     // differs between processors, but all are 0.
     Ok(Pid::from_raw(unsafe { call(__NR_clone, [0; 4])? }))
 }
 
 /// Waits for the end of a child of [`fork`]. `None`: somebody else has waited for it.
-pub(crate) fn wait_for(child: Pid) -> Option<WaitStatus> {
+#[must_use]
+pub fn wait_for(child: Pid) -> Option<WaitStatus> {
     const WALL: u32 = 0x4000_0000; // linux/wait.h: also children that send no signal
     loop {
         match waitpid(Some(child), WaitOptions::from_bits_retain(WALL)) {

@@ -201,7 +201,7 @@ fn the_man_page_has_every_line_of_check() {
             &["-rdetached"],
             &[&*file],
             &["-r/"],
-            &["--no-connect"],
+            &["--no-connect", payload().to_str().unwrap()],
             &["-runlinked", "--no-seal", "--keep-fds=all"],
         ] {
             let mut launcher = command(launcher());

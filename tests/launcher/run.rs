@@ -8,6 +8,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::io::Errno;
+
 use crate::common::*;
 use crate::descriptors::with_files;
 use crate::{assert_fails, autochroot, busybox, run, text};
@@ -228,9 +230,72 @@ fn a_program_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
             ("/bin/ls/x", 127, "not found"),
             ("no-such-program", 127, "not found"),
         ] {
-            assert_fails(&run(user, [program]), status, &format!("{program}: {message}"));
+            assert_not_run(user, &[program], status, message);
         }
-        assert_fails(&run(user, [""]), 127, "PROGRAM is empty");
+        for args in [&[""][..], &["--check", ""]] {
+            assert_fails(&run(user, args), 125, "PROGRAM is empty");
+        }
+    }
+}
+
+/// PROGRAM, the last word, is refused with this message, and `--check` predicts it.
+#[track_caller]
+fn assert_not_run(user: User, words: &[&str], status: i32, message: &str) {
+    assert_fails(&run(user, words), status, &format!("{}: {message}", words.last().unwrap()));
+    assert_predicted(&run(user, [&["--check"], words].concat()), message);
+}
+
+/// `--check` found a jail, in which PROGRAM cannot be executed for this reason.
+#[track_caller]
+fn assert_predicted(output: &std::process::Output, message: &str) {
+    let said = text(&output.stdout);
+    assert!(
+        said.starts_with(&format!("program: {message}\nroot: ")) && said.ends_with("\njailed: yes\n"),
+        "{output:?}"
+    );
+    assert_eq!((text(&output.stderr), output.status.code()), ("", Some(1)));
+}
+
+/// The program is executed as far as the kernel, and makes no system call.
+#[test]
+fn check_predicts_that_a_program_runs_and_does_not_run_it() {
+    own_process!();
+    let name = payload().to_str().unwrap();
+    for user in users() {
+        for options in [&[][..], &["--no-seal"], &["--no-connect"], &["--root=unlinked"], &["-f/etc/passwd"]] {
+            assert!(run(user, [options, &[name, "look"]].concat()).status.success(), "{options:?}");
+            let output = run(user, [&["--check"], options, &[name, "look", "exit=7"]].concat());
+            let said = text(&output.stdout);
+            assert!(said.starts_with("program: yes\nroot: ") && said.ends_with("\njailed: yes\n"), "{output:?}");
+            assert!(!said.contains("arg") && !said.contains("euid"), "{said}");
+            assert_eq!((text(&output.stderr), output.status.code()), ("", Some(0)));
+        }
+        let output = run(user, ["--check", "--root=/", name, "exit=7"]);
+        assert!(text(&output.stdout).starts_with("program: yes\nroot: unjailed\n"), "{output:?}");
+        assert_eq!(output.status.code(), Some(1), "there is no jail");
+    }
+}
+
+#[test]
+fn check_says_why_a_program_cannot_be_tried_or_executed() {
+    own_process!();
+    let name = payload().to_str().unwrap();
+    for (number, errno, message) in [
+        (libc::SYS_clone, Errno::AGAIN, "cannot be tried: no process can be made"),
+        (libc::SYS_seccomp, Errno::PERM, "cannot be tried: a seccomp filter is needed for that"),
+        (libc::SYS_execveat, Errno::NOMEM, "cannot be executed: there is not enough memory"),
+        (libc::SYS_execveat, Errno::IO, "cannot execute it: EIO (input/output error)"),
+    ] {
+        let mut command = autochroot(plain());
+        // SAFETY: the filter is for the child alone.
+        unsafe {
+            command.pre_exec(move || {
+                fake(number, errno);
+                Ok(())
+            });
+        }
+        let output = command.args(["--check", name]).output().unwrap();
+        assert_predicted(&output, message);
     }
 }
 
@@ -248,18 +313,16 @@ fn the_reason_is_named_why_a_program_is_not_executed() {
     }
     for user in users() {
         let [foreign, other] = [path("foreign"), path("other")];
-        assert_fails(&run(user, [&foreign]), 126, &format!("{foreign}: is for another processor"));
-        assert_fails(&run(user, [&other]), 126, &format!("{other}: is neither a program nor a script"));
+        assert_not_run(user, &[&foreign], 126, "is for another processor");
+        assert_not_run(user, &[&other], 126, "is neither a program nor a script");
         let loader = "/lib64/ld-linux-x86-64.so.2";
         if Path::new(loader).exists() {
             // One that may not be executed.
             let copy = path("loader");
             fs::copy(loader, &copy).unwrap();
             fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
-            let output = run(user, ["-f", &format!("{copy}={loader}"), "/bin/ls"]);
-            let text = "/bin/ls: is not static: its dynamic loader cannot be executed in the jail\n  hint: the loader needs an \
-                        execute bit";
-            assert_fails(&output, 126, text);
+            let text = "is not static: its dynamic loader cannot be executed in the jail\n  hint: the loader needs an execute bit";
+            assert_not_run(user, &["-f", &format!("{copy}={loader}"), "/bin/ls"], 126, text);
         }
     }
     // What the kernel would say.
@@ -290,10 +353,9 @@ fn the_reason_is_named_why_a_program_is_not_executed() {
     copy_program(payload(), Path::new(&capable), 0o755);
     set_file_capabilities(Path::new(&capable), 1 << 10);
     for options in [&["-u7:8"][..], &[]] {
-        let output = run(User::Root, [options, &[&*capable]].concat());
         let text = "has file capabilities that it may not gain\n  hint: remove them from the file (setcap -r), and grant them \
                     with --caps";
-        assert_fails(&output, 126, &format!("{capable}: {text}"));
+        assert_not_run(User::Root, &[options, &[&*capable]].concat(), 126, text);
     }
     as_user(User::Root, || {
         own_mounts();
@@ -302,8 +364,8 @@ fn the_reason_is_named_why_a_program_is_not_executed() {
         mount_tmpfs(&mounted, libc::MS_NOEXEC, "mode=755");
         let program = mounted.join("program");
         copy_program(payload(), &program, 0o755);
-        let output = run(SOMEBODY, [&program]);
-        assert_fails(&output, 126, &format!("{}: is on a file system that is mounted noexec", program.display()));
+        let program = program.to_str().unwrap();
+        assert_not_run(SOMEBODY, &[program], 126, "is on a file system that is mounted noexec");
     });
 }
 

@@ -37,6 +37,11 @@ impl Strings {
         self.clone().find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) const fn as_ptr(&self) -> *const *const c_char {
+        self.0
+    }
+
     /// Returns the next string without taking it.
     pub(crate) fn peek(&self) -> Option<&'static CStr> {
         self.clone().next()

@@ -31,6 +31,8 @@ use crate::options::Options;
 use crate::output::{Shown, Stream, fail};
 use crate::{FAILED, Part};
 
+pub(crate) use crate::trial::try_to_execute;
+
 pub(crate) type User = autochroot::User<'static>;
 
 /// The options that only Linux has are available.

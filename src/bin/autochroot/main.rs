@@ -1,7 +1,7 @@
 //! `autochroot`: runs a static program with an empty root directory.
 //!
-//! Without the feature `std`, a static build with musl is small. In every build it neither
-//! allocates nor forks.
+//! Without the feature `std`, a static build with musl is small. In every build it does not
+//! allocate, and forks only for `--check PROGRAM`.
 #![no_main]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(clippy::undocumented_unsafe_blocks)]
@@ -21,6 +21,8 @@ mod options;
 mod output;
 mod program;
 mod report;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod trial;
 mod unfit;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unix;
@@ -29,7 +31,7 @@ use core::ffi::{CStr, c_char, c_int};
 
 use autochroot::for_the_launcher::Failure;
 use autochroot::{Error, Root, Step};
-use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
 
@@ -40,7 +42,7 @@ use libc::Strings;
 use linux as os;
 use options::Options;
 use os::{Inside, User};
-use output::{Show, Shown, Stream, fail};
+use output::{Show, Shown, Stream, Text, fail};
 use program::Unfit;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
@@ -74,22 +76,31 @@ fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let kept = Kept::of(&options.keep_fds, environment)?;
     Files::with(&options, &mut |files| {
         files.put_into(options.jail).check_words().map_err(|error| say_why(&options, files, Part::Entry, &error))?;
-        match (options.check, args.peek()) {
+        match (args.peek(), options.check) {
+            (Some(name), _) if name.is_empty() => fail!(FAILED, "PROGRAM is empty"),
             // The words are right. Whatever is refused now depends on the machine.
-            (true, None) => check(&options, &kept, files).or_else(|status| Ok(report::refused(status))),
-            (true, Some(_)) => fail!(FAILED, "--check runs no PROGRAM"),
-            (false, None) => fail!(FAILED, "no PROGRAM given (see --help)"),
-            (false, Some(name)) => run(&options, &kept, files, name, (args, environment)),
+            (name, true) => check(&options, &kept, files, name.map(|name| (name, &*args, environment)))
+                .or_else(|status| Ok(report::refused(status))),
+            (None, false) => fail!(FAILED, "no PROGRAM given (see --help)"),
+            (Some(name), false) => run(&options, &kept, files, (name, args, environment)),
         }
     })
 }
 
-/// Enters, and prints the state of the jail.
-fn check(options: &Options, kept: &Kept, files: &mut Files) -> Result<c_int, c_int> {
+/// Enters, and prints the state of the jail, and whether PROGRAM can be executed there.
+fn check(options: &Options, kept: &Kept, files: &mut Files, program: Option<Program<'_>>) -> Result<c_int, c_int> {
     let user = prepare(options, kept, files)?;
     let before = ids();
-    let inside = enter(options, kept, files, user.as_ref(), None)?;
-    report::report(&inside, before, (options, files), Stream::out())
+    // A jail without PROGRAM is reported too.
+    let found = program.map(|program| (find(options, files, program), program));
+    let fd = found.as_ref().and_then(|(found, _)| found.as_ref().ok()).map(AsRawFd::as_raw_fd);
+    let inside = enter(options, kept, files, user.as_ref(), fd)?;
+    let status = match found {
+        Some((Ok(file), program)) => try_to_execute(options, &file, program),
+        Some((Err(_), _)) => 1,
+        None => 0,
+    };
+    report::report(&inside, before, (options, files), Stream::out()).map(|jailed| jailed.max(status))
 }
 
 /// Does everything that comes before the entry.
@@ -105,76 +116,96 @@ fn ids() -> Ids {
     (geteuid().as_raw(), getegid().as_raw())
 }
 
-fn run(
-    options: &Options,
-    kept: &Kept,
-    files: &mut Files,
-    name: &CStr,
-    (args, environment): (&Strings, &Strings),
-) -> Result<c_int, c_int> {
+/// The name of PROGRAM, its arguments, and the environment.
+type Program<'m> = (&'static CStr, &'m Strings, &'m Strings);
+
+fn run(options: &Options, kept: &Kept, files: &mut Files, program: Program<'_>) -> Result<c_int, c_int> {
     let user = prepare(options, kept, files)?;
     let before = ids();
-    let shown = name.to_bytes();
-    let program = match program::open(name, environment.variable(b"PATH")) {
-        Ok(program) => program,
-        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) if name.is_empty() => fail!(NOT_FOUND, "PROGRAM is empty"),
-        Err(Unfit::Errno(Errno::NOENT)) if program::is_link(name) => {
-            fail!(NOT_FOUND, "%: not found: it is a symbolic link whose target is missing", shown)
-        }
-        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => fail!(NOT_FOUND, "%: not found", shown),
-        Err(Unfit::Errno(errno @ Errno::ACCESS)) if os::may_read_all() => fail!(
-            CANNOT_RUN,
-            "%: cannot open it: %\n  hint: a mount that root may not read (FUSE, NFS), or a security module, refuses it",
-            shown,
-            errno
-        ),
-        Err(Unfit::Errno(errno)) => fail!(CANNOT_RUN, "%: cannot open it: %", shown, errno),
-        Err(Unfit::Because(why)) => fail!(CANNOT_RUN, "%: %", shown, why),
-    };
-    check_loader(options, files, &program, shown)?;
-    let inside = enter(options, kept, files, user.as_ref(), Some(program.as_raw_fd()))?;
+    let file = find(options, files, program)?;
+    let inside = enter(options, kept, files, user.as_ref(), Some(file.as_raw_fd()))?;
     if !(options.quiet || kept.keeps_errors()) {
         Stream::err().put("autochroot: warning: PROGRAM has no standard error: --keep-fds is without 2\n", &[]).flush();
     }
     if options.verbose {
         report::report(&inside, before, (options, files), Stream::err())?;
     }
-    let errno = libc::execute(&program, args, environment);
-    let Some((why, hint)) = unfit::why(&program, errno) else {
-        fail!(CANNOT_RUN, "%: cannot execute it: %", shown, errno);
-    };
-    let mut stream = Stream::err();
-    stream.put("autochroot: %: %\n", &[&shown, &why]);
-    if !hint.is_empty() {
-        stream.put("  hint: %\n", &[&hint]);
-    }
-    stream.flush();
-    Err(CANNOT_RUN)
+    let (name, args, environment) = program;
+    let errno = libc::execute(&file, args, environment);
+    Err(not_executed(options, &file, name, errno))
 }
 
-/// Checks before the entry that the dynamic loader that a program names will be in the root.
-fn check_loader(options: &Options, files: &Files, program: &OwnedFd, shown: &[u8]) -> Result<(), c_int> {
+/// Executes PROGRAM for `--check`, and stops it before it can do anything. Returns the exit status.
+fn try_to_execute(options: &Options, file: &OwnedFd, (name, args, environment): Program<'_>) -> c_int {
+    match os::try_to_execute(file, args, environment) {
+        Ok(told) => {
+            Stream::out().put("program: %\n", &[&told]).flush();
+            0
+        }
+        Err(Unfit::Errno(errno)) => not_executed(options, file, name, errno),
+        Err(Unfit::Because(why)) => unfit(options, name, CANNOT_RUN, &why, None),
+    }
+}
+
+/// Reports why PROGRAM was not executed, and returns the exit status.
+fn not_executed(options: &Options, file: &OwnedFd, name: &CStr, errno: Errno) -> c_int {
+    match unfit::why(file, errno) {
+        Some((why, hint)) => unfit(options, name, CANNOT_RUN, &why, (!hint.is_empty()).then_some(&hint as &dyn Show)),
+        None => unfit(options, name, CANNOT_RUN, &Text("cannot execute it: %", &[&errno]), None),
+    }
+}
+
+/// Prints why PROGRAM cannot be run, and the remedy unless it is empty. Returns the exit status.
+/// With `--check` it is a line of the report.
+fn unfit(options: &Options, name: &CStr, status: c_int, why: &dyn Show, hint: Option<&dyn Show>) -> c_int {
+    let (mut stream, status) = if options.check { (Stream::out(), 1) } else { (Stream::err(), status) };
+    match status {
+        1 => stream.put("program: %\n", &[why]),
+        _ => stream.put("autochroot: %: %\n", &[&name.to_bytes(), why]),
+    };
+    if let Some(hint) = hint {
+        stream.put("  hint: %\n", &[hint]);
+    }
+    stream.flush();
+    status
+}
+
+/// Finds PROGRAM, and checks before the entry that its dynamic loader will be in the root.
+fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -> Result<OwnedFd, c_int> {
+    let refused = |status, why: &dyn Show, hint: Option<&dyn Show>| Err(unfit(options, name, status, why, hint));
+    let program = match program::open(name, environment.variable(b"PATH")) {
+        Ok(program) => program,
+        Err(Unfit::Errno(Errno::NOENT)) if program::is_link(name) => {
+            return refused(NOT_FOUND, &"not found: it is a symbolic link whose target is missing", None);
+        }
+        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => return refused(NOT_FOUND, &"not found", None),
+        Err(Unfit::Errno(errno)) => {
+            const MOUNT: &str = "a mount that root may not read (FUSE, NFS), or a security module, refuses it";
+            let hint = (errno == Errno::ACCESS && os::may_read_all()).then_some(&MOUNT as &dyn Show);
+            return refused(CANNOT_RUN, &Text("cannot open it: %", &[&errno]), hint);
+        }
+        Err(Unfit::Because(why)) => return refused(CANNOT_RUN, &why, None),
+    };
     let mut buffer = [0; 256];
-    let Some(loader) = unfit::loader(program, &mut buffer) else { return Ok(()) };
+    let Some(loader) = unfit::loader(&program, &mut buffer) else { return Ok(program) };
     let is_there = match options.jail.root() {
         Root::Directory => os::is_in(options.jail.path().unwrap_or_default(), loader),
         root => !root.is_made() || files.has(loader),
     };
     if is_there {
-        return Ok(());
+        return Ok(program);
     }
+    let shown = name.to_bytes();
     // A name without a slash is looked up in PATH.
     let (before, after) = if shown.contains(&b'/') { ("", "") } else { ("$(command -v ", ")") };
-    fail!(
+    refused(
         CANNOT_RUN,
-        "%: is not static: its dynamic loader % is not in the jail\n  hint: build it statically, or copy the loader and the \
-         libraries: autochroot $(ldd %%% | grep -o '/[^ )]*' | sed 's/^/-f /') %",
-        shown,
-        loader,
-        before,
-        shown,
-        after,
-        shown
+        &Text("is not static: its dynamic loader % is not in the jail", &[&loader]),
+        Some(&Text(
+            "build it statically, or copy the loader and the libraries: autochroot $(ldd %%% | grep -o '/[^ )]*' | sed \
+             's/^/-f /') %",
+            &[&before, &shown, &after, &shown],
+        )),
     )
 }
 

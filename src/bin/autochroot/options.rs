@@ -196,7 +196,7 @@ fn help(stream: &mut Stream) {
     const BEFORE_HELP: usize = 24;
     stream.put(
         "Usage: autochroot [OPTIONS] [--] PROGRAM [ARG]...\n       \
-         autochroot --check [OPTIONS]\n\
+         autochroot --check [OPTIONS] [--] [PROGRAM [ARG]...]\n\
          Run PROGRAM with an empty root directory, and seal it.\n",
         &[],
     );

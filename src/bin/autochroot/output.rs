@@ -159,6 +159,15 @@ impl Show for &[u8] {
     }
 }
 
+/// Shows a text with its parts.
+pub(crate) struct Text<'p>(pub(crate) &'static str, pub(crate) &'p [&'p dyn Show]);
+
+impl Show for Text<'_> {
+    fn show(&self, stream: &mut Stream) {
+        stream.put(self.0, self.1);
+    }
+}
+
 impl Show for u32 {
     fn show(&self, stream: &mut Stream) {
         let _ = decimal(stream, *self);

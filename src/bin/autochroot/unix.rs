@@ -11,8 +11,10 @@ use rustix::process::{Resource, geteuid, getrlimit};
 
 use crate::Part;
 use crate::fds::is_open;
+use crate::libc::Strings;
 use crate::options::Options;
 use crate::output::Stream;
+use crate::program::Unfit;
 
 pub(crate) const LINUX: bool = false;
 
@@ -79,6 +81,11 @@ pub(crate) const fn is_in(_: &[u8], _: &[u8]) -> bool {
 
 pub(crate) const fn open_to_execute(_: &CStr) -> Result<OwnedFd, Errno> {
     Err(Errno::ACCESS)
+}
+
+/// PROGRAM was found, and is not tried.
+pub(crate) const fn try_to_execute(_: &OwnedFd, _: &Strings, _: &Strings) -> Result<&'static str, Unfit> {
+    Ok("not checked")
 }
 
 /// The call differs between systems.

@@ -1,0 +1,99 @@
+//! `--check PROGRAM`: executes PROGRAM in a child that can do nothing, and checks whether that works
+//! (Linux).
+#![allow(unsafe_code, reason = "rustix has no fork, no filters and no execveat")]
+
+use core::ffi::{c_int, c_long};
+
+use autochroot::for_the_launcher::{errno, fork, syscall, wait_for};
+use linux_raw_sys::general::{
+    __NR_execveat, __NR_exit_group, __NR_prlimit64, __NR_seccomp, AT_EMPTY_PATH, RLIMIT_CORE, RLIMIT_CPU, SIGSYS,
+    SIGXCPU,
+};
+use linux_raw_sys::if_tun::{sock_filter, sock_fprog};
+use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::io::Errno;
+use rustix::thread::set_no_new_privs;
+
+use crate::libc::Strings;
+use crate::program::Unfit;
+
+unsafe extern "C" {
+    // The number is a `long` in C, which is as large as a `usize` on Linux.
+    #[link_name = "syscall"]
+    fn call(number: usize, ...) -> c_long;
+}
+
+/// Marks the status of the child itself: a program that exits is killed instead.
+const MARK: u32 = 0x6175_7400;
+
+const LENGTH: u16 = 8;
+
+/// Allows `execveat`, and `exit_group` with the mark, by their numbers in the native ABI. Any other
+/// number kills the process.
+static FILTER: [sock_filter; LENGTH as usize] = {
+    const fn instruction(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
+        sock_filter { code, jt, jf, k }
+    }
+    const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+    const EQUALS: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+    const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+    const ALLOW: u32 = 0x7fff_0000;
+    const KILL_PROCESS: u32 = 0x8000_0000;
+    const FIRST_ARGUMENT: u32 = if cfg!(target_endian = "big") { 20 } else { 16 };
+    [
+        instruction(LOAD, 0, 0, 0),
+        instruction(EQUALS, __NR_execveat, 5, 0),
+        instruction(EQUALS, __NR_exit_group, 0, 3),
+        instruction(LOAD, FIRST_ARGUMENT, 0, 0),
+        instruction(AND, !0xff, 0, 0),
+        instruction(EQUALS, MARK, 1, 0),
+        instruction(RETURN, KILL_PROCESS, 0, 0),
+        instruction(RETURN, ALLOW, 0, 0),
+    ]
+};
+
+/// Executes PROGRAM in a child, in which every system call of PROGRAM kills it. Returns `yes` if
+/// PROGRAM began to run.
+pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Result<&'static str, Unfit> {
+    // SAFETY: the child makes system calls alone, and ends by `exit_group`.
+    let forked = unsafe { fork() };
+    let Ok(child) = forked else { return Err(Unfit::Because("cannot be tried: no process can be made")) };
+    let Some(child) = child else {
+        let errno = if limit().is_ok() { execute(program, args, environment).raw_os_error() } else { 0 };
+        // SAFETY: the call takes a number and does not return.
+        unsafe { call(__NR_exit_group as usize, MARK | errno.unsigned_abs()) };
+        return Err(Unfit::Errno(Errno::CHILD)); // not reached
+    };
+    let ended = wait_for(child).map(|ended| (ended.exit_status(), ended.terminating_signal().map(c_int::unsigned_abs)));
+    match ended {
+        Some((None, Some(SIGSYS | SIGXCPU))) => Ok("yes"),
+        Some((Some(0), None)) => Err(Unfit::Because("cannot be tried: a seccomp filter is needed for that")),
+        Some((Some(errno), None)) => Err(Unfit::Errno(Errno::from_raw_os_error(errno))),
+        Some(_) | None => Err(Unfit::Because("is killed by the kernel when it is executed")),
+    }
+}
+
+/// Restricts this process to executing a program, which is killed by its first system call, or after
+/// a second without one. No core is dumped.
+fn limit() -> Result<(), Errno> {
+    const SECCOMP_SET_MODE_FILTER: usize = 1;
+    for limit in [RLIMIT_CORE, RLIMIT_CPU] {
+        // core(5): with 1, no core is piped to a handler either.
+        let soft_and_hard = [1_u64, 2];
+        // SAFETY: the call reads a `struct rlimit64`.
+        let _ = unsafe { syscall::call(__NR_prlimit64, [0, limit as usize, &raw const soft_and_hard as usize, 0]) };
+    }
+    set_no_new_privs(true)?;
+    let program = sock_fprog { len: LENGTH, filter: FILTER.as_ptr().cast_mut() };
+    // SAFETY: the call reads the program and all its instructions, and keeps no pointer.
+    unsafe { syscall::call(__NR_seccomp, [SECCOMP_SET_MODE_FILTER, 0, &raw const program as usize, 0]) }.map(drop)
+}
+
+/// Executes the program in this process. `fexecve` could go through `/proc`.
+fn execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Errno {
+    let (number, fd) = (__NR_execveat as usize, program.as_raw_fd());
+    // SAFETY: both are arrays of C strings that end with a null pointer.
+    unsafe { call(number, fd, c"".as_ptr(), args.as_ptr(), environment.as_ptr(), AT_EMPTY_PATH) };
+    errno()
+}
