@@ -66,9 +66,9 @@ impl Jail<'_> {
     /// Tries in a child process whether and how [`enter`](Jail::enter) would succeed now, for a
     /// daemon's check of its configuration.
     ///
-    /// The process itself does not change. All its signals are blocked until the child has ended,
-    /// so no handler of the caller's runs in the child. On Linux no handler of `pthread_atfork`
-    /// runs, and no `SIGCHLD` is sent; elsewhere both happen.
+    /// The process itself does not change. All signals of the calling thread are blocked until the
+    /// child has ended, so no handler of the caller runs in the child. On Linux no handler of
+    /// `pthread_atfork` runs, and no `SIGCHLD` is sent; elsewhere both happen.
     ///
     /// # Cost
     ///
@@ -98,7 +98,8 @@ impl Jail<'_> {
         !self.root().is_jail() && geteuid().is_root() && may_chroot_ever()
     }
 
-    /// Enters in a fork. `threads`: the caller may have others, unless a user namespace is needed.
+    /// Enters in a fork. With `threads`, the caller may have other threads, unless a user namespace
+    /// is needed.
     pub(crate) fn try_in_a_fork(
         &self,
         threads: bool,
@@ -141,8 +142,8 @@ impl Drop for Exit {
     }
 }
 
-/// Returns what `enter` returned in a fork. If the fork ends before it has answered, the error names
-/// its end.
+/// Returns what `enter` returned in a fork. If the fork ends before it has answered, the error
+/// names its end.
 fn in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Check, Error>, Fault> {
     let length = size_of::<Report>();
     // SAFETY: a new mapping, which nothing else uses.
@@ -153,8 +154,8 @@ fn in_a_fork(enter: impl FnOnce() -> Result<Check, Error>) -> Result<Result<Chec
     // reference leads to the answer, which the other process writes; the word is atomic.
     let (answer, committed) = unsafe { (&raw mut (*report).answer, &(*report).committed) };
     let ended = SignalsBlocked::new().and_then(|_blocked| {
-        // SAFETY: the child makes system calls alone: `enter` takes no lock, allocates nothing, and
-        // does not read the environment if there are other threads, which the plan then allows.
+        // SAFETY: the child only makes system calls: `enter` takes no lock and allocates nothing.
+        // If the plan allows other threads, `enter` does not read the environment.
         let Some(child) = (unsafe { fork()? }) else {
             let _exit = Exit;
             // SAFETY: the other process does not read it yet. It is Copy: numbers, and references

@@ -35,19 +35,19 @@ impl Jail<'_> {
     /// - No descriptor that is open on a directory or an `io_uring`.
     /// - For [`unlinked`](Jail::unlinked), a parent that can be written, and a umask that leaves
     ///   the owner the right to read and search.
-    /// - For [`detached`](Jail::detached), Linux 5.2, and `CAP_SYS_ADMIN` or a user namespace. If
-    ///   the capability does not count over the mount namespace, which is so for root of a user
-    ///   namespace, a mount namespace is created, which cannot be left.
+    /// - For [`detached`](Jail::detached), Linux 5.2, and `CAP_SYS_ADMIN` or a user namespace. Root
+    ///   of a user namespace gets a new mount namespace, which cannot be left, if the capability
+    ///   does not count in the current one.
     /// - `CAP_SYS_CHROOT` (elsewhere than on Linux: root), or on Linux the right to create user
     ///   namespaces.
     /// - For a user namespace, `/proc`, unless the map is [`IdMap::None`]. With a map the process
-    ///   must be dumpable, or [allow](Jail::allow_dumpable) to be made so for a moment. Uid 0 also
-    ///   needs `CAP_SETFCAP` (Linux 5.12).
+    ///   must be dumpable, or [allow](Jail::allow_dumpable) being made dumpable for a moment. Uid 0
+    ///   also needs `CAP_SETFCAP` (Linux 5.12).
     ///
     /// If another process shares the root, the working directory or the table of descriptors
-    /// (`clone` with `CLONE_FS` or `CLONE_FILES`), this process gets its own, and the other one
-    /// stays outside. That is the one change that a refusal may leave, and it shows only to that
-    /// other process.
+    /// (`clone` with `CLONE_FS` or `CLONE_FILES`), this process gets its own, and the other process
+    /// stays outside. An error neither undoes nor reports this change: only the other process
+    /// notices it.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl Jail<'_> {
         let last = (end.root, action.into(), fault);
         let [first, second] =
             end.attempts.map(|attempt| attempt.map(|(root, action, fault)| (root, action.into(), fault)));
-        // The last root is the one that left something.
+        // If a user namespace remains, the last root created it: the error is about that root.
         let (_, step, fault) = first.filter(|_| !end.has.user_namespace).unwrap_or(last);
         let attempts = if first.is_some() { [first, second, Some(last)] } else { [None; 3] };
         let mut traces = end.has;

@@ -68,8 +68,8 @@ impl Jail<'_> {
         self.enter_as_keeping(user, Capabilities::NONE)
     }
 
-    /// [`enter_as`](Jail::enter_as), but keeps these capabilities, which a later
-    /// [`seal`](Jailed::seal) keeps too.
+    /// Enters as this user like [`enter_as`](Jail::enter_as), but keeps these capabilities. A later
+    /// [`seal`](Jailed::seal) keeps them too.
     ///
     /// # Errors
     ///
@@ -105,12 +105,12 @@ impl Jail<'_> {
         if is_user && jailed.in_user_namespace() { Ok(jailed) } else { jailed.become_user(user, way, keep) }
     }
 
-    /// [`check`](Jail::check) for [`enter_as`](Jail::enter_as): the child also tries to become this
-    /// user.
+    /// Works like [`check`](Jail::check), but the child tries [`enter_as`](Jail::enter_as) with
+    /// this user.
     ///
     /// # Errors
     ///
-    /// Those of `check` and of `enter_as`.
+    /// The errors of `check` and of `enter_as`.
     pub fn check_as(self, user: &User<'_>) -> Result<Check, Error> {
         self.check_options()?;
         self.try_in_a_fork(false, || self.enter_as(user))
@@ -124,8 +124,8 @@ impl Jail<'_> {
         self
     }
 
-    /// Checks before the user changes that a user namespace with id maps is possible, as far as that
-    /// is known before it is tried.
+    /// Checks before the user changes that a user namespace with id maps is possible, as far as
+    /// that is known before it is tried.
     fn check_namespace(&self) -> Result<(), (Step, Fault)> {
         let (uid, _) = user_now();
         match IdMaps::new(uid).open_proc(self.plan, self.root(), self.root().facts().is_mounted) {
@@ -173,7 +173,7 @@ impl Jail<'_> {
     /// Returns the capabilities that an entry without a user namespace requires.
     fn needed(&self) -> Capabilities {
         let mounts = self.root().facts().is_mounted && self.plan.roots.is_one();
-        // In a list, a root that needs no mount comes after it.
+        // In a list, a root without a mount may follow, for which CAP_SYS_CHROOT is enough.
         if mounts { Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN } else { Capabilities::SYS_CHROOT }
     }
 

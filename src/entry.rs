@@ -60,7 +60,8 @@ pub(crate) struct Entry {
     pub(crate) number: Option<i32>,
     pub(crate) place: RootId,
     maps: os::IdMaps,
-    /// The user namespace came with an empty mount namespace, in which the root is another.
+    /// The user namespace came with an empty mount namespace, in which the process has another
+    /// root.
     pub(crate) root_moved: bool,
 }
 
@@ -112,8 +113,8 @@ impl Entry {
             Action::OpenRoot => self.open(),
             Action::Unlink | Action::Discard => self.unlink(),
             Action::VerifyUnlinked => self.check_unlinked(),
-            // The guard never fails. It lets the linker leave out the code for directories, 900 bytes,
-            // in a program that names none.
+            // The guard never fails. It lets the linker leave out the code for directories, 900
+            // bytes, in a program that names none.
             Action::Directory if jail.root() == Root::Directory => self.open_directory(jail),
             Action::Fchdir => Ok(fchdir(opened(&self.directory))?),
             Action::Failfs if FAILFS => self.find_failfs(),
@@ -130,7 +131,8 @@ impl Entry {
             Action::Threads => self.check_threads(),
             Action::Unshare => self.unshare(),
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
-            // Only Linux has these, and a build may leave them out. Then no state leads there.
+            // Only Linux has these actions, and a build may leave them out. Then no state leads to
+            // them.
             Action::Files if FILES => {
                 let files = jail.files.ok_or(Errno::NOSYS)?;
                 self.sources.in_user_namespace = plan.user_first;
@@ -219,8 +221,8 @@ impl Entry {
         Ok(())
     }
 
-    /// Becomes the user, in "/": other processes of the user can look at this one, and must not find
-    /// a working directory that was root's.
+    /// Becomes the user, in "/": other processes of the user can look at this one, and must not
+    /// find a working directory that was root's.
     fn become_user(&mut self, jail: Jail<'_>) -> Result<(), Fault> {
         let Some(BecomeUser(become_user)) = jail.become_user else { return Ok(()) };
         chdir(c"/")?;
@@ -250,8 +252,8 @@ impl Entry {
         Ok(())
     }
 
-    /// Opens the parent. The list has C strings, so that a program that names no parent is linked
-    /// without `open_path`.
+    /// Opens the parent. The names in the list end with a NUL, so a program that names no parent is
+    /// linked without `open_path`.
     fn open_parent(&mut self, jail: Jail<'_>, index: usize) -> Result<(), Fault> {
         let parent = match (jail.path, index) {
             (Some([]), _) => return Err(Errno::NOENT.into()),
@@ -315,8 +317,8 @@ impl Entry {
     }
 
     /// Checks that `unlinkat` removed *this* directory, and not one that took its place: nothing
-    /// can be created in it. That is permanent, and is checked before anything in the process has
-    /// changed.
+    /// can be created in it. An unlinked directory stays unlinked, so the check can run before
+    /// anything in the process has changed.
     fn check_unlinked(&mut self) -> Result<(), Fault> {
         let directory = opened(&self.directory);
         let alive = !os::has_no_links(&fstat(directory)?);
@@ -359,7 +361,8 @@ impl Entry {
         self.verify_privilege(plan, state)
     }
 
-    /// Checks the ids and capabilities, or that no program gains any.
+    /// Checks ids and capabilities in a user namespace, otherwise `no_new_privs`, if the entry has
+    /// set it.
     fn verify_privilege(&self, plan: Plan, state: &State) -> Result<(), Fault> {
         if USERNS && state.has.user_namespace {
             self.maps.verify(plan)

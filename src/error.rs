@@ -25,9 +25,10 @@ pub(crate) type Attempt = (Root, Step, Fault);
 /// A refused entry: the step, the errno, and what could not be undone.
 ///
 /// The text is, for example, `cannot create a user namespace: EPERM (operation not permitted)`. If
-/// several roots or parents were tried, the text names each with its reason, and
-/// [`step`](Error::step) and [`raw_os_error`](Error::raw_os_error) are about the first root. If
-/// something could not be undone, the text names what remains, and both are about the last root.
+/// several roots or parents were tried, the text names each with its reason. [`step`](Error::step)
+/// and [`raw_os_error`](Error::raw_os_error) are then about the first root. If the process is left
+/// in a new user namespace, they are about the last root. If something could not be undone, the
+/// text names what remains.
 ///
 /// [`Debug`](fmt::Debug) prints the same text, because a `main` that returns an error prints
 /// `Debug`. The error keeps no path: print the configured path too.
@@ -96,9 +97,10 @@ impl Error {
 
     /// Returns whether something could not be undone. If false, the process is as it was.
     ///
-    /// The text names what remains: for example, the process is in a new user namespace, has the new
-    /// root or another working directory, or the new directory could not be removed. After an error
-    /// of `run_as`, `seal` and `verify` it is always true, because the process is in the jail.
+    /// The text names what remains: for example, the process is in a new user namespace, has the
+    /// new root or another working directory, or the new directory could not be removed. After an
+    /// error of `run_as`, `seal` or `verify` in a jail it is always true, because the process has
+    /// the new root.
     #[must_use]
     pub const fn is_partial(&self) -> bool {
         self.traces.any()

@@ -1,6 +1,6 @@
 //! The Cargo features of this build, and the systems that have them.
 
-/// The features of Linux.
+/// The system is Linux or Android, which the constants below require.
 pub(crate) const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// A detached root.

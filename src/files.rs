@@ -42,7 +42,7 @@ const MOST_PATH: usize = 255;
 pub struct NamedFile<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) source: Source<'a>,
-    /// Without it, a copy is executable if its source is.
+    /// Executable in any case. If false, a copy is executable if its source is.
     pub(crate) executable: bool,
 }
 
@@ -66,8 +66,8 @@ impl<'a> NamedFile<'a> {
         NamedFile { path, source: Source::Path(source), executable: false }
     }
 
-    /// [`copy`](NamedFile::copy) for a source that is a `&str`, `Path`, `OsStr` or `String`. The
-    /// path in the root is the same.
+    /// Calls [`copy`](NamedFile::copy) with a `&str`, `Path`, `OsStr` or `String`. The path in the
+    /// root is the same.
     #[cfg(feature = "std")]
     pub fn copy_path<P: AsRef<Path> + ?Sized>(source: &'a P) -> Self {
         let source = source.as_ref().as_os_str().as_bytes();
@@ -88,8 +88,8 @@ impl<'a> NamedFile<'a> {
         Self::raw_descriptor(fd.as_raw_fd(), path)
     }
 
-    /// [`descriptor`](NamedFile::descriptor) without `std`. A descriptor that is not open is an
-    /// error of [`Step::Files`](crate::Step::Files).
+    /// Works like [`descriptor`](NamedFile::descriptor), without `std`. A descriptor that is not
+    /// open is an error of [`Step::Files`](crate::Step::Files).
     pub const fn raw_descriptor(fd: i32, path: &'a [u8]) -> Self {
         NamedFile { path, source: Source::Descriptor(fd), executable: false }
     }
@@ -101,8 +101,8 @@ impl<'a> NamedFile<'a> {
     }
 }
 
-/// The files of a jail, and the functions that copy them: a program without files is linked without
-/// that code, which is 11 KB.
+/// The files of a jail, and pointers to the functions that copy them, so that a program without
+/// files is linked without that code, which is 11 KB.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Files<'a> {
     pub(crate) named: &'a [NamedFile<'a>],
@@ -117,7 +117,7 @@ pub(crate) struct Writable<'a> {
     pub(crate) bytes: u64,
     /// `None`: `/tmp`, for everyone.
     pub(crate) path: Option<&'a [u8]>,
-    /// The user and group that own a named one, if it is not this process.
+    /// The user and group that get a directory with a path. `None`: those of the process.
     pub(crate) owner: Option<(u32, u32)>,
 }
 
@@ -130,7 +130,8 @@ impl<'a> Writable<'a> {
 /// A step that reads the files.
 type Call<T> = fn(&mut Sources, Files<'_>, &mut Option<i32>) -> Result<T, Fault>;
 
-/// The functions of the steps. If one fails, it leaves the number of the file, counted from 0.
+/// The functions of the steps. If `open` or `fill` fails at a file, its last argument gets the
+/// number of the file, counted from 0.
 #[derive(Debug)]
 pub(crate) struct Copier {
     /// Opens and checks all sources.
@@ -152,7 +153,8 @@ pub(crate) struct Sources {
     pub(crate) bytes: u32,
     pub(crate) devices: bool,
     pub(crate) executables: bool,
-    /// A file has no size, as those of procfs, so the tmpfs has room for the largest.
+    /// A file shows no size, as in procfs. Then the tmpfs gets the most that all files may have
+    /// together.
     pub(crate) open_ended: bool,
     /// The root will be made in a user namespace, where no device can be made.
     pub(crate) in_user_namespace: bool,
@@ -211,8 +213,8 @@ pub(crate) fn is_repeated(files: &[NamedFile<'_>], nth: usize) -> bool {
 /// The most bytes that can be free: 1 TiB.
 const MOST_WRITABLE: u64 = 1 << 40;
 
-/// Checks the path of the directory that can be written: no file is at it or beneath it, nor is it
-/// beneath a file.
+/// Checks the size and the path of the writable directory: no file is at the path or beneath it,
+/// and the path is not beneath a file.
 pub(crate) fn check_writable(writable: Option<Writable<'_>>, files: &[NamedFile<'_>]) -> Result<(), Fault> {
     let Some(writable) = writable else { return Ok(()) };
     let path = writable.path();

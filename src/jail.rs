@@ -26,8 +26,9 @@ pub struct Jail<'a> {
     pub(crate) path: Option<&'a [u8]>,
     /// The files of the root.
     pub(crate) files: Option<Files<'a>>,
-    /// Becomes the user, if that comes before the entry. A field of a public type: otherwise the
-    /// compiler, which sees one function that is ever called here, would link it into every program.
+    /// Becomes the user, if that comes before the entry. The field is in a public type on purpose:
+    /// otherwise the compiler sees that only one function is ever called here, and links it into
+    /// every program.
     pub(crate) become_user: Option<BecomeUser<'a>>,
     /// The jail was made by `auto`.
     pub(crate) auto: bool,
@@ -57,7 +58,7 @@ pub(crate) struct Plan {
     pub(crate) no_new_privs_helps: bool,
 }
 
-/// What becomes the user.
+/// The function that becomes the user.
 #[derive(Clone, Copy)]
 pub(crate) struct BecomeUser<'a>(pub(crate) &'a (dyn Fn() -> Result<(), Error> + Sync + RefUnwindSafe));
 
@@ -88,7 +89,7 @@ pub enum Entered {
     /// `no_new_privs` was set, which allows a process without privilege to enter
     /// [`failfs`](Root::Failfs).
     NoNewPrivs,
-    /// The process has no jail, as [`Jail::unjailed`] asks for.
+    /// The process has no jail ([`Jail::unjailed`]).
     Unjailed,
 }
 
@@ -145,8 +146,9 @@ impl Demands {
         self
     }
 
-    /// Requires that each component of the path belongs to root, that only root may write to it,
-    /// and that none is a symbolic link: nobody else can put another directory in its place.
+    /// Requires of each component of the path, except "/", that it belongs to root, that only root
+    /// may write to it, and that it is not a symbolic link. Then nobody else can put another
+    /// directory in its place, unless "/" itself belongs to somebody else.
     /// [`Error::component`](crate::Error::component) returns the first one that differs.
     pub const fn safe_path(mut self) -> Self {
         self.safe_path = true;
@@ -192,22 +194,23 @@ impl Default for Jail<'_> {
     }
 }
 
-/// Paths as `std` has them.
+/// Constructors that take paths of `std`.
 #[cfg(feature = "std")]
 impl<'a> Jail<'a> {
-    /// [`unlinked_in`](Jail::unlinked_in) for a `&str`, `Path`, `OsStr` or `String`.
+    /// Calls [`unlinked_in`](Jail::unlinked_in) with a `&str`, `Path`, `OsStr` or `String`.
     pub fn unlinked_in_path<P: AsRef<Path> + ?Sized>(parent: &'a P) -> Self {
         Self::unlinked_in(parent.as_ref().as_os_str().as_bytes())
     }
 
-    /// [`checked_directory`](Jail::checked_directory) for a `&str`, `Path`, `OsStr` or `String`.
+    /// Calls [`checked_directory`](Jail::checked_directory) with a `&str`, `Path`, `OsStr` or
+    /// `String`.
     pub fn directory_path<P: AsRef<Path> + ?Sized>(path: &'a P, demands: Demands) -> Self {
         Self::checked_directory(path.as_ref().as_os_str().as_bytes(), demands)
     }
 }
 
 impl<'a> Jail<'a> {
-    /// The first of these roots that is available, without a path.
+    /// Describes a jail with the first of these roots that is available, and without a path.
     pub(crate) const fn of(roots: Roots) -> Self {
         let user_namespace = if USERNS { UserNamespace::Auto } else { UserNamespace::Never };
         let plan = Plan {
@@ -226,9 +229,9 @@ impl<'a> Jail<'a> {
         Jail { path: None, files: None, become_user: None, auto: false, not_in_a_list: false, plan }
     }
 
-    /// An empty root of the first kind that is available: on Linux [`detached`](Root::Detached),
-    /// [`unlinked`](Root::Unlinked), [`failfs`](Root::Failfs), of which features leave out the first
-    /// and the last; elsewhere `unlinked`.
+    /// Describes an empty root of the first kind that is available. On Linux these are
+    /// [`detached`](Root::Detached), [`unlinked`](Root::Unlinked) and [`failfs`](Root::Failfs), as
+    /// far as the Cargo features are on. On other systems only `unlinked` is tried.
     pub const fn auto() -> Self {
         let mut jail = Self::of(Roots::AUTO);
         jail.auto = true;
@@ -263,8 +266,8 @@ impl<'a> Jail<'a> {
         self
     }
 
-    /// A directory that is made, opened and removed. It is empty and has no name, and nothing can
-    /// be created in it.
+    /// Describes a root that is made, opened and removed. It is empty and has no name, and nothing
+    /// can be created in it.
     ///
     /// It is made in the first of these that can be written: `$TMPDIR`, `/dev/shm`, `/run`, `/tmp`,
     /// `/var/tmp` and `/`. It has a name there for the time of two system calls. `$TMPDIR` requires
@@ -274,15 +277,14 @@ impl<'a> Jail<'a> {
         Self::of(Roots::one(Root::Unlinked))
     }
 
-    /// An [`unlinked`](Jail::unlinked) root that is made in `parent` and nowhere else.
+    /// Describes an [`unlinked`](Jail::unlinked) root that is made in `parent` and nowhere else.
     ///
     /// The path must be absolute. A parent that everyone can write to must be sticky, like `/tmp`.
     pub const fn unlinked_in(parent: &'a [u8]) -> Self {
         Self::unlinked().in_parent(parent)
     }
 
-    /// Makes the directory of an `unlinked` root, which must be among the
-    /// roots, in `parent`.
+    /// Makes the directory of an `unlinked` root, which must be among the roots, in `parent`.
     pub(crate) const fn in_parent(mut self, parent: &'a [u8]) -> Self {
         if self.auto {
             self.plan.roots = Roots::one(Root::Unlinked);
@@ -291,7 +293,7 @@ impl<'a> Jail<'a> {
         self
     }
 
-    /// This directory, as it is. The path must be absolute.
+    /// Uses this directory as the root, as it is. The path must be absolute.
     ///
     /// A [seal](crate::Jailed::seal) keeps everything beneath it accessible.
     pub const fn directory(path: &'a [u8]) -> Self {
@@ -307,7 +309,7 @@ impl<'a> Jail<'a> {
         jail
     }
 
-    /// No jail: [`enter`](Jail::enter) succeeds without a system call, and
+    /// Describes no jail: [`enter`](Jail::enter) succeeds without a system call, and
     /// [`Jailed::root`](crate::Jailed::root) returns [`Root::Unjailed`]. For programs whose
     /// administrator decides.
     pub const fn unjailed() -> Self {

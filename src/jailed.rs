@@ -20,9 +20,10 @@ pub(crate) mod linux;
 ///
 /// [`run_as`](Jailed::run_as) comes before [`seal`](Jailed::seal): a sealed jail has no `run_as`.
 ///
-/// Where a filter refuses `unshare`, it holds a descriptor of `/proc/self/stat`, with which new
-/// threads are found. A fork cannot use that descriptor, so `run_as` and `seal` refuse a fork
-/// there.
+/// Where a seccomp filter refuses `unshare`, a `Jailed` holds a descriptor of `/proc/self/stat`, to
+/// find new threads. In a fork this descriptor shows the parent, so `run_as` and `seal` fail there.
+///
+/// Methods that only return a fact make no system call.
 #[derive(Debug)]
 #[must_use = "it has run_as, seal and verify; without them the process is jailed, and no more"]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -56,35 +57,42 @@ impl Jailed {
         }
     }
 
-    /// Returns the directory in which the root was made, if the caller named none. Costs no system
-    /// call.
+    /// Returns the directory in which the root was made, if the caller named none.
     #[must_use]
     pub const fn parent(&self) -> Option<&'static str> {
         self.parent
     }
 
-    /// Returns the kind of root. Costs no system call.
+    /// Returns the kind of root.
     #[must_use]
     pub const fn root(&self) -> Root {
         self.place.root
     }
 
-    /// Returns the result of the check for open directories. Costs no system call.
+    /// Returns the result of the check for open directories.
     #[must_use]
     pub const fn open_directories(&self) -> OpenDirectories {
         self.directories
     }
 
     /// Checks once more that the jail holds, and returns the changes to the root that are still
-    /// possible.
+    /// possible. The checks change nothing, not even the times of the root.
     ///
-    /// - "/", ".." and the working directory are the root that was made.
-    /// - The root is empty and has no name.
-    /// - `mkdir` and `creat` fail in it.
+    /// - "/", ".." and the working directory are the root that was made. An unlinked root has no
+    ///   name.
+    /// - `mkdir` and `creat` fail in the root.
+    /// - The root is empty, or holds nothing except its files.
     ///
-    /// For a directory that the caller named, only "/" and ".." are checked. Without a jail,
-    /// nothing is. The check changes nothing, not even the times of the root. It costs at most 12
-    /// system calls.
+    /// Exceptions:
+    ///
+    /// - failfs: the check is that no path can be looked up.
+    /// - A root with a writable directory: only the first check runs.
+    /// - A directory that the caller named: only "/" and ".." are checked.
+    /// - No jail: nothing is checked.
+    ///
+    /// # Cost
+    ///
+    /// At most 12 system calls.
     ///
     /// # Errors
     ///

@@ -65,8 +65,8 @@ pub use {
     protection::{Protection, SessionKeyring},
 };
 
-/// What the launcher shares with the library, and no part of the API. The name is long, so that
-/// `use autochroot::*` hides no crate and no module of a program.
+/// Items that the launcher shares with the library. They are not part of the API. The name is long,
+/// so `use autochroot::*` does not shadow a crate or a module of a program.
 #[doc(hidden)]
 pub mod for_the_launcher {
     pub use crate::elf::EM_CURRENT;
@@ -81,7 +81,7 @@ pub mod for_the_launcher {
     pub use crate::text::{Named, decimal, number};
 }
 
-// Its programs are written with std.
+// The programs in the guide use std, so as doctests they need the feature.
 #[cfg(all(doc, any(not(doctest), feature = "std"), any(target_os = "linux", target_os = "android")))]
 #[doc = include_str!("guide.md")]
 pub mod guide {}

@@ -108,8 +108,8 @@ pub(crate) struct State {
 const NAMES: u8 = 16;
 
 impl State {
-    /// Returns the first state, for this number of parents, and for whether an entry by privilege
-    /// has to set `no_new_privs`. Without a jail the first state is also the last.
+    /// Returns the first state. With `sets_no_new_privs`, an entry by privilege has to set
+    /// `no_new_privs`. Without a jail the first state is also the last.
     pub(crate) fn start(plan: Plan, parents: usize, sets_no_new_privs: bool) -> State {
         let root = plan.roots.first();
         let now = match root {
@@ -275,7 +275,8 @@ impl State {
         self.back()
     }
 
-    /// Returns the next thing to undo, then what is tried again. A new root cannot be undone.
+    /// Returns the next action that undoes something or, if nothing is left to undo, the action to
+    /// try again. A new root cannot be undone.
     const fn back(&mut self) -> Action {
         let has = self.has;
         let returns = has.cwd && !has.root;

@@ -17,7 +17,7 @@ pub(crate) const fn listed(index: usize) -> &'static str {
 /// The index of the parent that the environment names.
 pub(crate) const TMPDIR: usize = 0;
 
-/// Returns the name of a parent.
+/// Returns the name of a parent, without the NUL.
 pub(crate) fn parent(index: usize) -> &'static str {
     let path = listed(index);
     path.get(..path.len() - 1).unwrap_or_default()

@@ -69,13 +69,13 @@ impl fmt::Display for Protection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionKeyring {
-    /// An empty one of its own: the keys of whoever started the process cannot be found, read or
-    /// cleared.
+    /// An empty keyring of its own: the keys of whoever started the process cannot be found, read
+    /// or cleared.
     Own,
     /// The keyring of whoever started the process. An entry by privilege keeps it until `run_as` or
     /// `seal`.
     Inherited,
-    /// The keyring of whoever started the process, because the kernel refused another one with this
+    /// The keyring of whoever started the process, because the kernel refused a new one with this
     /// errno. `ENOSYS`: the kernel has no keys. `EDQUOT`: a user may have 200. `EPERM`: a seccomp
     /// filter refuses it, as Docker's does.
     Refused(i32),
@@ -103,7 +103,7 @@ pub(crate) struct InForce {
     pub(crate) landlock: Option<i32>,
     pub(crate) seccomp: bool,
     pub(crate) keyring: SessionKeyring,
-    /// A protection is missing, and a filter was in force before the one of the seal.
+    /// A protection is missing, and a filter was in force before the seal's own.
     pub(crate) outer_filter: bool,
     /// `CAP_SETPCAP` was held before the seal dropped it.
     pub(crate) may_set_privileges: bool,

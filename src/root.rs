@@ -21,8 +21,8 @@ pub enum Root {
     Unjailed,
 }
 
-/// How the kinds of root differ. Whatever depends on the kind asks for one of these facts, or
-/// matches on the kind: a new one does not compile before each place has decided about it.
+/// How the kinds of root differ. Code that depends on the kind reads these facts or matches on the
+/// kind, so a new kind does not compile until each place handles it.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Facts {
     name: &'static str,
@@ -134,8 +134,8 @@ impl Roots {
         self.first
     }
 
-    /// Adds a kind at the end, unless it is there already. Returns `None` if it, or the first,
-    /// cannot be in a list.
+    /// Adds a kind at the end, unless it is there already. Returns `None` if this kind or the first
+    /// kind cannot be in a list.
     pub(crate) const fn or(mut self, root: Root) -> Option<Roots> {
         if !self.first.is_made() || !root.is_made() {
             return None;

@@ -23,18 +23,19 @@ pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// Not every file system here counts links as on Linux. That nothing can be created in the
-/// directory is checked anyway.
+/// Returns true: not every file system here counts links as on Linux. The check that nothing can be
+/// created in the directory runs anyway.
 pub(crate) const fn has_no_links(_: &Stat) -> bool {
     true
 }
 
-/// It cannot be known whether another thread changes the environment meanwhile.
+/// Fails: another thread might change the environment meanwhile.
 pub(crate) const fn open_tmpdir() -> Result<OwnedFd, Fault> {
     Err(Fault::Unset)
 }
 
-/// `rmdir` does not remove a directory that has entries, and without a name it takes none.
+/// Succeeds without a check: `rmdir` removes only an empty directory, and without a name it takes
+/// no entries.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
 pub(crate) const fn check_root_is_empty() -> Result<(), Fault> {
     Ok(())
@@ -51,7 +52,7 @@ pub(crate) const fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
     Ok(None)
 }
 
-/// Root always can.
+/// Returns true: root can always chroot here.
 pub(crate) const fn may_chroot_ever() -> bool {
     true
 }
@@ -73,7 +74,7 @@ pub(crate) const fn is_a_ring(_: i32) -> Result<Option<bool>, Errno> {
     Ok(Some(false))
 }
 
-/// Only Linux has them.
+/// Returns false: only Linux has nameless files.
 pub(crate) const fn takes_nameless_files() -> bool {
     false
 }
@@ -110,7 +111,7 @@ pub(crate) fn user() -> (Uid, bool) {
     (geteuid(), false)
 }
 
-/// No call reports it here.
+/// Succeeds without a check: `no_new_privs` is only set on FreeBSD, to be allowed to chroot.
 #[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
 pub(crate) const fn verify_no_new_privs() -> Result<(), Fault> {
     Ok(())
@@ -198,7 +199,7 @@ impl IdMaps {
     }
 }
 
-/// More than a set of signals of any system.
+/// Larger than the signal set of any system.
 type Signals = [u64; 16];
 
 unsafe extern "C" {
@@ -210,7 +211,7 @@ unsafe extern "C" {
     fn sigprocmask(how: c_int, set: *const Signals, before: *mut Signals) -> c_int;
 }
 
-/// Makes a copy of this process, in which `None` is returned.
+/// Makes a copy of this process. Returns the child's id, and `None` in the child.
 ///
 /// # Safety
 ///
@@ -234,7 +235,7 @@ pub(crate) fn wait_for(child: Pid) -> Option<WaitStatus> {
     }
 }
 
-/// Blocks every signal of this thread until it is dropped.
+/// Blocks every signal of this thread until the value is dropped.
 pub(crate) struct SignalsBlocked(Signals);
 
 const SIG_SETMASK: c_int = 3;

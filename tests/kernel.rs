@@ -488,8 +488,8 @@ fn the_tests_of_the_library_pass_on_every_kernel() {
 
 const NO_LANDLOCK: &str = "no: not in this kernel";
 
-/// `AUTOCHROOT_APPARMOR` names a directory with two compiled policies for `/autochroot`, and the one of
-/// the packages.
+/// `AUTOCHROOT_APPARMOR` names a directory with two compiled policies for `/autochroot`, and the
+/// one of the packages.
 #[test]
 fn apparmor_is_named_where_its_profile_refuses_the_user_namespace() {
     let Some((kernels, launcher)) = kernels_and_launcher() else { return };

@@ -36,7 +36,7 @@ impl fmt::Display for OpenDirectories {
 /// The result of the check of the open descriptors.
 pub(crate) struct Descriptors {
     pub(crate) directories: OpenDirectories,
-    /// No descriptor is an `io_uring`.
+    /// Every descriptor was checked for an `io_uring`.
     pub(crate) rings_checked: bool,
 }
 
@@ -44,7 +44,8 @@ impl Descriptors {
     pub(super) const NOT_CHECKED: Descriptors =
         Descriptors { directories: OpenDirectories::NotChecked, rings_checked: false };
 
-    /// Checks that no descriptor leads to a directory. Leaves the first that does in `number`.
+    /// Checks that no descriptor is a directory or an `io_uring`. Stores the one at fault in
+    /// `number`.
     pub(super) fn check(&mut self, threads: bool, number: &mut Option<i32>) -> Result<(), Fault> {
         if os::has_registered_ring() {
             return Err(Fault::RegisteredRing);
@@ -66,8 +67,8 @@ impl Descriptors {
         Ok(OpenDirectories::NoneBelow(limit))
     }
 
-    /// Checks that this descriptor leads to no directory, by `openat` or as an `io_uring`. Returns
-    /// whether it is open.
+    /// Checks that this descriptor is neither a directory nor an `io_uring`. Returns whether it is
+    /// open.
     fn is_no_directory(&mut self, fd: i32, number: &mut Option<i32>) -> Result<bool, Fault> {
         let seen = match leads_to(fd) {
             Ok(LeadsTo::Directory) => Err(Fault::OpenDirectory),
@@ -85,7 +86,7 @@ impl Descriptors {
     }
 }
 
-/// The other files that a process can open through a descriptor.
+/// What a descriptor leads to, apart from its own file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeadsTo {
     /// A directory or a mount, also if it is open with `O_PATH`.
@@ -95,7 +96,7 @@ pub enum LeadsTo {
     /// A descriptor without a file type, which may be an `io_uring`: a filter refuses the test, and
     /// `/proc` is missing.
     PerhapsARing,
-    /// None.
+    /// Neither a directory nor an `io_uring`.
     Neither,
 }
 

@@ -45,8 +45,8 @@ fn open_whole(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Errno> {
     opened
 }
 
-/// Opens a path whose components all belong to root, are writable by root only, and are no symbolic
-/// links.
+/// Opens a path whose components, except "/", all belong to root, are writable by root only, and
+/// are not symbolic links.
 fn open_safely(path: &[u8], number: &mut Option<i32>) -> Result<OwnedFd, Fault> {
     open_each(path, OFlags::NOFOLLOW, number, |stat| {
         if stat.st_uid != 0 || is_writable_by_others(stat) { Err(Fault::Unsafe) } else { Ok(()) }

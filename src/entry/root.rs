@@ -25,7 +25,7 @@ pub(crate) struct RootId {
 }
 
 impl RootId {
-    /// There is no jail.
+    /// The root of a process without a jail.
     pub(super) const ANYWHERE: RootId = RootId { root: Root::Unjailed, device: 0, inode: 0, contents: None };
 
     /// The root of failfs, of which there is only one.
@@ -36,7 +36,7 @@ impl RootId {
         RootId { root, device: stat.st_dev as u64, inode: stat.st_ino as u64, contents: None }
     }
 
-    /// The same with files.
+    /// Returns the same root with these contents.
     pub(super) const fn with(self, contents: Option<Contents>) -> RootId {
         RootId { contents, ..self }
     }
@@ -115,16 +115,19 @@ pub struct RootMutability {
 
 impl RootMutability {
     /// Returns whether nameless files can be created in the root, by `open(2)` with `O_TMPFILE`.
-    /// They take memory or disk space until they are closed. A process that keeps root's
-    /// capabilities can create them on a tmpfs, an ordinary user after a `chmod`. For a
-    /// caller's own directory this is always true.
+    /// They take memory or disk space until they are closed. On a tmpfs, a process that keeps
+    /// root's capabilities can create them. An ordinary user can after a `chmod`.
+    ///
+    /// Always true, without a check, in these cases: the caller named the directory, a directory of
+    /// the root is writable, or there is no jail.
     #[must_use]
     pub const fn takes_nameless_files(&self) -> bool {
         self.nameless_files
     }
 
     /// Returns whether the mode, times and extended attributes of the root can be changed, for
-    /// example by its owner. For a caller's own directory this is always true.
+    /// example by its owner. Always true, without a check, in the cases of
+    /// [`takes_nameless_files`](RootMutability::takes_nameless_files).
     #[must_use]
     pub const fn mode_can_change(&self) -> bool {
         self.mode

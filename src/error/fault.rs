@@ -28,7 +28,7 @@ macro_rules! answers {
         #[cfg_attr(not(feature = "files"), allow(dead_code, reason = "some are of files"))]
         enum Answer { $($name),* }
 
-        /// The texts, each before the NUL that ends it. Each as a `&str` would take 16 bytes more.
+        /// The texts, each ended by a NUL. As a `&str` each would take 16 bytes more.
         const ANSWERS: &str = concat!($($text, "\0"),*);
     };
 }
@@ -39,7 +39,7 @@ answers! {
     NotSticky => "everyone can write to it and it is not sticky",
     OtherOwner => "it belongs to another user: the file system gives it another owner, or somebody replaced it",
     Umask => "the umask takes away the right to read or search it",
-    /// The process may do what it takes without a user namespace.
+    /// The process holds the capability that the failed call requires, so a user namespace would not help.
     MayChroot => "chroot is permitted",
     Restricted => "AppArmor restricts it",
     StillLinked => "it still has a name or takes new entries",
@@ -118,24 +118,25 @@ impl Fault {
     pub(crate) const EXIST: Fault = Fault::of(Errno::EXIST);
     pub(crate) const ACCESS: Fault = Fault::of(Errno::ACCESS);
 
-    /// A system call failed with this errno. A seccomp filter may return any number up to 4095.
+    /// Returns the fault of a system call that failed with this errno. A seccomp filter may return
+    /// any number up to 4095.
     #[allow(clippy::cast_possible_truncation, reason = "an errno is at most 4095")]
     pub(crate) const fn of(errno: Errno) -> Fault {
         Fault::new(errno.raw_os_error() as i16)
     }
 
-    /// The capability with this number is not held.
+    /// Returns the fault of a capability that is not held.
     pub(crate) const fn not_held(number: u8) -> Fault {
         Fault::new(NOT_HELD - number as i16)
     }
 
-    /// The fork that tried to enter was killed by this signal before it had answered.
+    /// Returns the fault of a fork that was killed by this signal before it had answered.
     #[allow(clippy::cast_possible_truncation, reason = "there are 64 signals")]
     pub(crate) const fn killed(signal: i32) -> Fault {
         Fault::new(KILLED - signal as i16)
     }
 
-    /// A required protection is missing.
+    /// Returns the fault of a required protection that is missing.
     pub(crate) const fn missing(protection: Protection) -> Fault {
         Fault::new(MISSING - protection as i16)
     }

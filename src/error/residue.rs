@@ -28,19 +28,14 @@ residues! {
     /// A directory of ours that somebody moved or filled could not be removed, and another was made
     /// in its place.
     left => "a directory that somebody moved or filled may be left",
-    /// The working directory has changed.
     cwd => "the working directory has changed",
-    /// The process is in a new user namespace.
     user_namespace => "the process is in the new user namespace",
-    /// The process is in a new mount namespace.
     mount_namespace => "the process is in a new mount namespace",
     /// The process is also in an empty mount namespace, with another root and working directory.
     mounts => "and in an empty mount namespace, with another root",
     /// The process holds the capabilities that the user namespace gave.
     capabilities => "and holds its capabilities",
-    /// `no_new_privs` is set.
     no_new_privs => "no_new_privs is set",
-    /// The root directory has changed.
     root => "the process has the new root",
     /// The supplementary groups are those of the user.
     groups => "the supplementary groups have changed",
@@ -52,12 +47,11 @@ residues! {
     keep_caps => "the next change of the user id keeps the capabilities",
     /// Capabilities that the user should not have could not be dropped.
     held => "capabilities are still held",
-    /// The securebits are locked.
     securebits => "the securebits are locked",
     /// The process is dumpable and was not, or the other way round.
     dumpable => "whether the process is dumpable has changed",
     /// Other privileges were given up in the jail.
     privileges => "a part of the privileges is gone",
-    /// Only some of the ids are those of the user.
+    /// Groups or ids were changed, and then a step failed.
     half => "the process is neither user: end it",
 }

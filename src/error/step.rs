@@ -19,108 +19,111 @@ macro_rules! steps {
 }
 
 steps! {
-    /// Check that the options go with the root. This comes first, and costs no system call.
+    /// Checks that the options go with the root. This comes first, and costs no system call.
     Options => "use these options",
-    /// Linux: check that there is no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
+    /// Linux: checks that there is no other thread, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Threads => "rule out other threads",
-    /// Linux: stop sharing the root, the working directory and the descriptors with another
+    /// Linux: stops sharing the root, the working directory and the descriptors with another
     /// process, [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     Unshare => "unshare the root and the descriptors",
-    /// Check that no descriptor is open on a directory or an `io_uring`.
+    /// Checks that no descriptor is open on a directory or an `io_uring`.
     Descriptors => "accept the open descriptors",
-    /// Open the working directory, to come back to it after a refusal.
+    /// Opens the working directory, to come back to it after a refusal.
     WorkingDirectory => "save the working directory",
-    /// Open and check the directory in which the root is made.
+    /// Opens and checks the directory in which the root is made.
     Parent => "use the parent directory",
-    /// Make the directory, [`mkdirat(2)`](https://man7.org/linux/man-pages/man2/mkdirat.2.html).
+    /// Makes the directory, [`mkdirat(2)`](https://man7.org/linux/man-pages/man2/mkdirat.2.html).
     Mkdir => "create a directory in the parent directory",
-    /// Open the directory, and check that it is the one that was made.
+    /// Opens the directory, and checks that it is the one that was made.
     OpenRoot => "open the new directory",
-    /// Remove the name of the directory, [`unlinkat(2)`](https://man7.org/linux/man-pages/man2/unlinkat.2.html).
+    /// Removes the name of the directory, [`unlinkat(2)`](https://man7.org/linux/man-pages/man2/unlinkat.2.html).
     Unlink => "remove the new directory's name",
-    /// Check that the directory has no name, and that nothing can be created in it.
+    /// Checks that the directory has no name, and that nothing can be created in it.
     VerifyUnlinked => "see the new directory unlinked",
-    /// Linux: mount a tmpfs nowhere, [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html).
+    /// Linux: mounts a tmpfs nowhere, [`fsopen(2)`](https://man7.org/linux/man-pages/man2/fsopen.2.html).
     Mount => "mount a detached tmpfs",
-    /// Linux: create a mount namespace, where `CAP_SYS_ADMIN` does not count over the one that the
-    /// process is in, [`mount_namespaces(7)`](https://man7.org/linux/man-pages/man7/mount_namespaces.7.html).
+    /// Linux: creates a mount namespace, because `CAP_SYS_ADMIN` does not count in the current one,
+    /// [`mount_namespaces(7)`](https://man7.org/linux/man-pages/man7/mount_namespaces.7.html).
     NewMountNamespace => "create a mount namespace",
-    /// Open and check the files for the root.
+    /// Opens and checks the files for the root.
     Files => "open the files for the root",
-    /// Copy the files into the root, and make it read-only, except a directory that can be written.
+    /// Copies the files into the root, and makes it read-only, except a directory that can be written.
     Fill => "copy the files into the root",
-    /// Linux: check that the kernel has failfs, by an `fchroot` that changes nothing.
+    /// Linux: checks that the kernel has failfs, by an `fchroot` that changes nothing.
     Failfs => "use failfs",
-    /// Open and check the directory that becomes the root.
+    /// Opens and checks the directory that becomes the root.
     Directory => "use the directory",
-    /// Change into the directory, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
+    /// Changes into the directory, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
     Fchdir => "change into the new directory",
-    /// Make the directory the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html); for failfs, `fchroot`.
+    /// Makes the directory the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html); for failfs, `fchroot`.
     Chroot => "chroot",
-    /// Linux: open `/proc/self`, for the id maps.
+    /// Linux: opens `/proc/self`, for the id maps.
     Proc => "open /proc/self",
-    /// Linux: create a user namespace, [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
+    /// Linux: creates a user namespace, [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html).
     NewUserNamespace => "create a user namespace",
-    /// Linux: open `uid_map`, `setgroups` and `gid_map`.
+    /// Linux: opens `uid_map`, `setgroups` and `gid_map`.
     OpenMaps => "open the id maps",
-    /// Linux: write `/proc/self/uid_map`.
+    /// Linux: writes `/proc/self/uid_map`.
     MapUid => "write uid_map",
-    /// Linux: write "deny" to `/proc/self/setgroups`.
+    /// Linux: writes "deny" to `/proc/self/setgroups`.
     DenySetgroups => "write \"deny\" to setgroups",
-    /// Linux: write `/proc/self/gid_map`.
+    /// Linux: writes `/proc/self/gid_map`.
     MapGid => "write gid_map",
-    /// Change the working directory to the new "/".
+    /// Changes the working directory to the new "/".
     ChdirRoot => "change directory to the new root",
-    /// Linux: drop the capabilities that the user namespace gave,
+    /// Linux: drops the capabilities that the user namespace gave,
     /// [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html).
     DropNamespaceCapabilities => "drop the user namespace's capabilities",
-    /// Linux: replace the session keyring by an empty one, [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html).
+    /// Linux: replaces the session keyring by an empty one, [`keyrings(7)`](https://man7.org/linux/man-pages/man7/keyrings.7.html).
     Keyring => "replace the session keyring",
-    /// Check the result: "/" is the directory that was made, nothing can be created in it, and ids
+    /// Checks the result: "/" is the directory that was made, nothing can be created in it, and ids
     /// and capabilities are as asked for.
     Verify => "verify the jail",
-    /// Fork a process that tries to enter, for [`Jail::check`](crate::Jail::check).
+    /// Forks a process that tries to enter, for [`Jail::check`](crate::Jail::check).
     Fork => "try it in a process of its own",
-    /// Linux: check that the process can become the user.
+    /// Linux: checks that the process can become the user.
     CheckIds => "become that user",
     /// Linux: [`setgroups(2)`](https://man7.org/linux/man-pages/man2/setgroups.2.html).
     SetGroups => "set the supplementary groups",
     /// Linux: [`setresgid(2)`](https://man7.org/linux/man-pages/man2/setresgid.2.html).
     SetGid => "set the group id",
-    /// Linux: keep the capabilities while the user id is set,
+    /// Linux: keeps the capabilities while the user id is set,
     /// [`PR_SET_KEEPCAPS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_KEEPCAPS.2const.html).
     HoldCapabilities => "hold the capabilities while the user id is set",
     /// Linux: [`setresuid(2)`](https://man7.org/linux/man-pages/man2/setresuid.2.html).
     SetUid => "set the user id",
-    /// Linux: make the ruleset, [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html).
+    /// Linux: makes the ruleset, [`landlock(7)`](https://man7.org/linux/man-pages/man7/landlock.7.html).
     Ruleset => "make a Landlock ruleset",
-    /// Linux: check that the capabilities to keep are held.
+    /// Linux: checks that the capabilities to keep are held.
     CheckCapabilities => "keep the capabilities",
     /// Linux: [`PR_SET_NO_NEW_PRIVS(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html).
-    /// On the way in after `chroot`, unless the process is root for good; and in a seal.
-    /// FreeBSD: [`procctl(2)`](https://man.freebsd.org/cgi/man.cgi?procctl(2)), on the way in, if `chroot` failed with `EPERM`.
+    ///
+    /// - In an entry, after `chroot`, unless the real, effective and saved user ids are all 0.
+    /// - In an entry to failfs without privilege, once `chroot` has failed with `EPERM`.
+    /// - In a seal.
+    ///
+    /// FreeBSD: [`procctl(2)`](https://man.freebsd.org/cgi/man.cgi?procctl(2)), once `chroot` has failed with `EPERM`.
     NoNewPrivs => "set no_new_privs",
-    /// Linux: empty the bounding set.
+    /// Linux: empties the bounding set.
     BoundingSet => "empty the bounding set",
-    /// Linux: raise the ambient capabilities, which the next program keeps.
+    /// Linux: raises the ambient capabilities, which the next program keeps.
     Ambient => "raise the ambient capabilities",
-    /// Linux: set and lock the securebits.
+    /// Linux: sets and locks the securebits.
     Securebits => "lock the securebits",
-    /// Linux: drop all capabilities but those kept, [`capset(2)`](https://man7.org/linux/man-pages/man2/capset.2.html).
+    /// Linux: drops all capabilities except the kept ones, [`capset(2)`](https://man7.org/linux/man-pages/man2/capset.2.html).
     DropCapabilities => "drop the capabilities",
-    /// Linux: enforce the ruleset.
+    /// Linux: enforces the ruleset.
     Restrict => "enforce the Landlock ruleset",
-    /// Linux: check that the required protections can be put in force.
+    /// Linux: checks that the required protections can be put in force.
     Require => "put a required protection in force",
-    /// Linux: install the filter, [`seccomp(2)`](https://man7.org/linux/man-pages/man2/seccomp.2.html).
+    /// Linux: installs the filter, [`seccomp(2)`](https://man7.org/linux/man-pages/man2/seccomp.2.html).
     Filter => "install the seccomp filter",
-    /// Linux: set the parent-death signal again, which a change of ids clears,
+    /// Linux: sets the parent-death signal again, which a change of ids clears,
     /// [`PR_SET_PDEATHSIG(2const)`](https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html).
     DeathSignal => "set the parent-death signal",
 }
 
-/// Defines what a part of the library does one after the other, each with the step that an error
-/// names.
+/// Defines the actions of a part of the library, each with the step that an error names.
 macro_rules! actions {
     ($(#[$doc:meta])* enum $name:ident { $($(#[$of:meta])* $action:ident => $step:ident,)* }) => {
         $(#[$doc])*

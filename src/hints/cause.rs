@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 
 use crate::capabilities::{Capabilities, InCapitals};
 
-/// Defines the causes: first those that have more to say, then the others with their texts.
+/// Defines the causes: first those with data, then the others with their texts.
 macro_rules! causes {
     ({ $($(#[$more:meta])* $name:ident($type:ty),)* } $($(#[$doc:meta])* $cause:ident => $text:literal,)*) => {
         /// The reason why the kernel refused a step, from [`Error::known_cause`](crate::Error::known_cause)
@@ -22,7 +22,7 @@ macro_rules! causes {
         /// | `NoDescriptors` | `EMFILE` |
         /// | `NoPrivilege` | `EPERM`, the capability is not held, and user namespaces are forbidden |
         /// | `MissingCapabilities` | `EPERM`, and they are not held |
-        /// | `NoParent`, `NoParentOfList` | each parent has a reason of its own |
+        /// | `NoParent`, `NoParentOfList` | each parent of the list failed, or the named one with `EROFS`, `ENOENT`, `ENOTDIR` or `ENOSPC` |
         /// | `Seccomp` | even `unshare(0)` fails |
         /// | `SeccompPerhaps` | `EPERM`, `EACCES` or `ENOSYS`; `prctl(PR_GET_SECCOMP)` returns 2 |
         /// | `UnprivilegedUsernsClone` | `EPERM`; the sysctl is 0 |
@@ -30,12 +30,12 @@ macro_rules! causes {
         /// | `UnmappedId` | `EPERM`; the id is not in the map |
         /// | `UnmappedUser`, `SetgroupsDenied` | `EINVAL`; `EPERM` with the capability held |
         /// | `NoMoreUserNamespaces`, `NoMoreMountNamespaces` | `ENOSPC`; the sysctl is 0 |
-        /// | `UserNamespaceLimit` | `ENOSPC` or `EUSERS`; neither is 0 |
+        /// | `UserNamespaceLimit` | `ENOSPC` or `EUSERS`; neither sysctl is 0 |
         /// | `NoUserNamespaces` | `/proc/self/ns/user` is missing |
         /// | `NoUsers` | `ENOSYS`; `capget` fails with `ENOSYS` too, and no filter is in force |
         /// | `AppArmor` | the sysctl is 1, and no filter is in force |
         /// | `AppArmorProfile` | `EACCES`; `/proc/self/attr/current` ends with "(enforce)", and no filter is in force |
-        /// | `SeLinux` | `EACCES`; it is enforcing, and no filter is in force |
+        /// | `SeLinux` | `EACCES`; SELinux is enforcing, and no filter is in force |
         /// | `NoProc`, `ReadOnlyProc` | `ENOENT`; the mount is read-only |
         /// | `NoThreadCount` | `unshare(CLONE_VM)` fails with `EPERM`, `EACCES` or `ENOSYS`; `/proc/self/stat` is missing |
         /// | `NotDumpable` | `prctl(PR_GET_DUMPABLE)` |
@@ -92,7 +92,8 @@ causes! {
     OpenRing => "close the io_uring: the process could open files through a directory that is registered in it",
     /// `RLIMIT_FSIZE` is smaller than a file for the root.
     FileSizeLimit => "a file is larger than the limit of file sizes: raise it (ulimit -f, LimitFSIZE= in systemd)",
-    /// The process may read every file, and something else refuses it.
+    /// The process holds the capabilities to read every file, but a mount or a security module refuses
+    /// this one.
     RefusedToRoot => "a mount that root may not read (FUSE, NFS), or a security module, refuses it: start as the owner, or copy it elsewhere",
     /// Devices are made by root alone, outside a user namespace.
     NoDevice => "start as root, with --user or enter_as for another user, or name a directory with the device as the root (--root DIR)",
@@ -116,7 +117,7 @@ causes! {
     Chrooted => "already in a chroot, where no user namespace can be created: run as root, or outside the chroot",
     /// The process' own user or group id is not mapped in the user namespace that it is in.
     UnmappedId => "the user or group id is not mapped in this user namespace: map it in uid_map and gid_map",
-    /// An id to become is not mapped in the user namespace that the process is in.
+    /// An id of the user to become is not mapped in the user namespace that the process is in.
     UnmappedUser => "the id is not mapped in this user namespace: map it in uid_map and gid_map",
     /// The user namespace that the process is in denies `setgroups`.
     SetgroupsDenied => "this user namespace denies setgroups: start with the user's groups",

@@ -29,7 +29,7 @@ impl Error {
     /// # Source
     ///
     /// [`user_namespaces(7)`](https://man7.org/linux/man-pages/man7/user_namespaces.7.html),
-    /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html); of `AppArmor`'s sysctl
+    /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html); about `AppArmor`'s sysctl:
     /// [Ubuntu's specification](https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626)
     #[must_use]
     pub const fn known_cause(&self) -> Option<Cause> {
@@ -120,7 +120,8 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
             Step::OpenMaps | Step::MapUid | Step::DenySetgroups | Step::MapGid | Step::Chroot | Step::Mount,
             Some(Errno::PERM | Errno::ACCESS),
         ) => filter_or_apparmor(fault.errno()),
-        // Without a filter these have no reason to fail so, unlike steps that open files.
+        // Only a filter makes these steps fail with these errnos. Steps that open files have other
+        // reasons.
         (
             Step::CheckIds
             | Step::CheckCapabilities
@@ -148,7 +149,7 @@ fn threads() -> Cause {
     if names.0.iter().any(|name| name.starts_with(b"qemu-")) { Cause::Emulator } else { Cause::Threads(names) }
 }
 
-/// Returns whether no mode of a file keeps this process from reading it.
+/// Returns whether this process may read every file, whatever the mode.
 fn may_read_all() -> bool {
     missing(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH).is_none()
 }
@@ -205,9 +206,13 @@ fn filter_or_apparmor(errno: Option<Errno>) -> Option<Cause> {
 }
 
 impl Protection {
-    /// Returns why this process cannot have the protection, if that can be known. After a seal,
-    /// [`Sealed::cause`](crate::Sealed::cause) also knows of filters. Costs up to one system call.
-    /// Without the feature `hints` it is always `None`.
+    /// Returns why this process cannot have the protection, if that can be known. Without the
+    /// feature `hints` it is always `None`. After a seal, [`Sealed::cause`](crate::Sealed::cause)
+    /// also recognises filters.
+    ///
+    /// # Cost
+    ///
+    /// One or two system calls.
     #[must_use]
     pub fn cause(self) -> Option<Cause> {
         self.cause_with(false, missing(CapabilitySet::SETPCAP).is_none())

@@ -12,28 +12,27 @@ use crate::protection::{InForce, Protection, SessionKeyring};
 
 /// Linux only.
 impl Jailed {
-    /// Returns how the jail was entered. Costs no system call.
+    /// Returns how the jail was entered.
     #[must_use]
     pub const fn entered(&self) -> Entered {
         self.entered
     }
 
     /// Returns whether the process still shows the ids that it had before. False only in a user
-    /// namespace with `IdMap::None`. Costs no system call.
+    /// namespace with `IdMap::None`.
     #[must_use]
     pub const fn ids_kept(&self) -> bool {
         self.ids_kept
     }
 
-    /// Returns the session keyring that the process has. Costs no system call.
+    /// Returns the session keyring that the process has.
     #[must_use]
     pub const fn session_keyring(&self) -> SessionKeyring {
         self.keyring
     }
 
     /// Returns whether all descriptors were checked for an `io_uring`. False if open directories
-    /// are allowed, or if a filter refuses `io_uring_enter` and `/proc` is missing. Costs no system
-    /// call.
+    /// are allowed, or if a filter refuses `io_uring_enter` and `/proc` is missing.
     #[must_use]
     pub const fn rings_checked(&self) -> bool {
         self.rings_checked
@@ -41,7 +40,7 @@ impl Jailed {
 
     /// Returns whether it is certain that no other process shares the root, the working directory
     /// or the descriptors. Such a process could move the working directory out of the jail. False
-    /// if threads are allowed, or if a filter refuses `unshare`. Costs no system call.
+    /// if threads are allowed, or if a filter refuses `unshare`.
     #[must_use]
     pub const fn is_unshared(&self) -> bool {
         self.unshared
@@ -80,7 +79,7 @@ impl Jailed {
     /// - [`Step::Verify`]: ids, groups or capabilities differ from what was asked for, or the old
     ///   ids can be set again.
     ///
-    /// If the change fails half way, the text names what has changed, and ends with "the process is
+    /// If the change fails half way, the text names what has changed, and contains "the process is
     /// neither user: end it". What was set to hold the capabilities is put back, and after the
     /// change of the user id no capability is left.
     ///
@@ -91,8 +90,8 @@ impl Jailed {
         self.run_as_keeping(user, Capabilities::NONE)
     }
 
-    /// [`run_as`](Jailed::run_as), but keeps these capabilities, also through an `execve`
-    /// ([`Seal::allow_execute`]). Example: a daemon that binds port 443 later.
+    /// Becomes this user like [`run_as`](Jailed::run_as), but keeps these capabilities, also
+    /// through an `execve` ([`Seal::allow_execute`]). Example: a daemon that binds port 443 later.
     ///
     /// # Cost
     ///
@@ -101,8 +100,8 @@ impl Jailed {
     /// # Errors
     ///
     /// - Those of `run_as`.
-    /// - [`Step::CheckCapabilities`]: a capability is not held, or the securebits forbid to keep it.
-    ///   Nothing has changed since the entry.
+    /// - [`Step::CheckCapabilities`]: a capability is not held, or the securebits forbid keeping
+    ///   it. Nothing has changed since the entry.
     /// - [`Step::CheckIds`]: the user is root, which keeps all capabilities until a [`Seal`] drops
     ///   them. Nothing has changed since the entry.
     pub fn run_as_keeping(self, user: &User<'_>, keep: Capabilities) -> Result<Jailed, Error> {
@@ -127,8 +126,8 @@ impl Jailed {
         Ok(Jailed { keyring, kept: keep, ..self })
     }
 
-    /// Gives up everything, except the capabilities that [`run_as_keeping`](Jailed::run_as_keeping)
-    /// kept: [`seal_with`](Jailed::seal_with) the default [`Seal`].
+    /// Calls [`seal_with`](Jailed::seal_with) with the default [`Seal`], which gives up everything
+    /// except the capabilities that [`run_as_keeping`](Jailed::run_as_keeping) kept.
     ///
     /// # Errors
     ///
@@ -160,8 +159,8 @@ impl Jailed {
     ///   `F_SETSIG` or `F_NOTIFY`, and `ioctl` with `TIOCSTI` or `TIOCLINUX`.
     /// - Without Landlock also: all of `ptrace`, `process_vm_readv`, `process_vm_writev` and
     ///   `pidfd_getfd`.
-    /// - Unless [`Seal::allow_execute`] was called, a file of the root is executable, or the root is
-    ///   a directory or none: `execve` and `execveat`.
+    /// - `execve` and `execveat`, except in these cases: [`Seal::allow_execute`] was called, a file
+    ///   of the root is executable, the root is a directory of the caller, or there is no jail.
     /// - Without a jail also: `unshare` and `clone` with `CLONE_NEWUSER`. `clone3` fails with
     ///   `ENOSYS`.
     ///
@@ -179,20 +178,27 @@ impl Jailed {
     ///
     /// # Cost
     ///
-    /// 21 system calls and two for each capability that the kernel knows, after
-    /// [`run_as`](Jailed::run_as) 17 and one for each, in a user namespace 17, and one for each if
-    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) was asked for. The filter
-    /// takes two thirds of the time, because the kernel tries each call once. Later it adds some
-    /// nanoseconds to each call of the process.
+    /// - After an entry by privilege: 21 system calls, and two for each capability that the kernel
+    ///   knows.
+    /// - After [`run_as`](Jailed::run_as): 17, and one for each capability.
+    /// - In a user namespace: 17. With
+    ///   [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set) also one for each
+    ///   capability.
+    ///
+    /// The filter takes two thirds of the time, because the kernel tries each call once. Later it
+    /// adds some nanoseconds to each call of the process.
     ///
     /// # Errors
     ///
     /// Before anything has changed since the entry:
     ///
     /// - [`Step::Threads`]: see `run_as`.
-    /// - [`Step::CheckCapabilities`]: a capability to keep is not held.
-    /// - [`Step::Ruleset`]: no descriptor is left.
-    /// - [`Step::Require`]: a required protection is missing.
+    /// - [`Step::CheckCapabilities`]: a capability to keep is not held, or the securebits forbid
+    ///   keeping it.
+    /// - [`Step::Ruleset`]: no descriptor is left, the descriptor to execute is not open, or
+    ///   [`Seal::log_denials`] requires a newer kernel.
+    /// - [`Step::Require`]: a required protection is missing, or [`Seal::no_connect`] is not
+    ///   possible.
     ///
     /// Later, when a part is given up:
     ///
@@ -228,7 +234,7 @@ pub struct Sealed {
     kept: Capabilities,
 }
 
-/// No method costs a system call.
+/// Except [`cause`](Sealed::cause), no method makes a system call.
 impl Sealed {
     /// Returns the proof of entry.
     pub const fn jailed(&self) -> &Jailed {
@@ -288,8 +294,8 @@ impl Sealed {
         self.in_force.no_execute
     }
 
-    /// Returns the version of Landlock in force, at most 9, or `None` if the kernel has none. From
-    /// version 6 on it also restricts signals and abstract Unix sockets.
+    /// Returns the version of Landlock in force, at most 9, or `None` if Landlock is not in force.
+    /// From version 6 on it also restricts signals and abstract Unix sockets.
     #[must_use]
     pub const fn landlock(&self) -> Option<i32> {
         self.in_force.landlock

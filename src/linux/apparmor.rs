@@ -12,7 +12,8 @@ pub(crate) fn confines_this_process() -> bool {
     text(c"/proc/self/attr/current", &mut [0; 256]).is_some_and(|name| name.trim_ascii_end().ends_with(b" (enforce)"))
 }
 
-/// Returns whether user namespaces are restricted for this process, which has no profile.
+/// Returns whether user namespaces are restricted, and this process has no profile that could allow
+/// them.
 pub(crate) fn restricts_this_process() -> bool {
     restricts_user_namespaces()
         && text(c"/proc/self/attr/current", &mut [0; 32]).is_some_and(|name| name.starts_with(b"unconfined"))

@@ -13,14 +13,16 @@ use crate::linux::proc;
 use crate::linux::syscall::{call, soft_limit};
 use crate::text::{c_str, digits, number};
 
-/// `io_uring/tctx.h`, and `linux/io_uring.h`, whose constants linux-raw-sys has with one more
+/// From `io_uring/tctx.h` and `linux/io_uring.h`. linux-raw-sys has the second only with another
 /// feature.
 const IO_RINGFD_REG_MAX: usize = 16;
 const IORING_ENTER_REGISTERED_RING: u32 = 1 << 4;
 
-/// Calls `each` with every number that may be an open descriptor, until `each` fails: with 0, 1, 2
-/// and so on, until as many are open as `/proc` counts. If that does not find all, with the numbers
-/// that `/proc` lists. `each` returns whether the descriptor is open. False without `/proc`.
+/// Calls `each` with the number of every open descriptor, until `each` fails. `each` returns
+/// whether the descriptor is open. Returns false if there is no `/proc`.
+///
+/// Tries 0, 1, 2 and so on, until as many are open as `/proc` counts. If that does not find all,
+/// goes through the list in `/proc`.
 ///
 /// `/proc/self` shows the first thread. Another thread may have other descriptors.
 pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
@@ -42,9 +44,9 @@ pub(crate) fn each_open(threads: bool, each: &mut impl FnMut(i32) -> Result<bool
     Ok(true)
 }
 
-/// Returns whether as many descriptors were found as `/proc` counts, before and after. From Linux
-/// 6.2 on the size of /proc/self/fd is that number. False on an older kernel, if the numbers are
-/// far apart, and if a signal handler or a thread opened or closed a descriptor meanwhile.
+/// Returns whether `each` found as many descriptors as `/proc` counts, before and after. The size
+/// of /proc/self/fd is that count (Linux 6.2). Returns false on an older kernel, if the numbers are
+/// far apart, or if a signal handler or a thread opened or closed a descriptor meanwhile.
 fn as_many_as_there_are(descriptors: &CStr, each: &mut impl FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
     let count = || stat(descriptors).map_or(0, |proc| i32::try_from(proc.st_size).unwrap_or(0));
     let counted = count();
@@ -93,7 +95,7 @@ pub(crate) fn has_registered_ring() -> bool {
         // SAFETY: without an entry to submit, the call takes no pointer.
         match unsafe { call(__NR_io_uring_enter, [index, 0, 0, IORING_ENTER_REGISTERED_RING as usize]) } {
             Err(Errno::BADF) => {}
-            // The ring is disabled, or the kernel's thread of it has ended.
+            // EBADFD: the ring is disabled. EOWNERDEAD: its kernel thread has ended.
             Ok(_) | Err(Errno::BADFD | Errno::OWNERDEAD) => return true,
             Err(_) => return false,
         }

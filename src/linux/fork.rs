@@ -1,4 +1,4 @@
-//! A child that nothing of the caller's notices (Linux).
+//! A fork that runs no handler of the caller (Linux).
 #![allow(unsafe_code, reason = "rustix has neither fork nor signal masks")]
 
 use core::ptr;
@@ -9,9 +9,9 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
 use crate::linux::syscall::call;
 
-/// Makes a copy of this process, in which `None` is returned. No handler of `pthread_atfork` runs,
-/// and the parent gets no signal when the child ends: a handler of `SIGCHLD` does not run, and if
-/// `SIGCHLD` is ignored, the parent can still wait for the child.
+/// Makes a copy of this process. Returns the child's id, and `None` in the child. No handler of
+/// `pthread_atfork` runs, and the parent gets no signal when the child ends: a handler of `SIGCHLD`
+/// does not run, and if `SIGCHLD` is ignored, the parent can still wait for the child.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn wait_for(child: Pid) -> Option<WaitStatus> {
 /// A set of signals, as the kernel has it.
 type Signals = [u8; size_of::<kernel_sigset_t>()];
 
-/// Blocks every signal of this thread until it is dropped.
+/// Blocks every signal of this thread until the value is dropped.
 pub(crate) struct SignalsBlocked(Signals);
 
 impl SignalsBlocked {

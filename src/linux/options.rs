@@ -14,8 +14,8 @@ use crate::root::Roots;
 
 /// Linux only.
 impl Jail<'_> {
-    /// A read-only tmpfs that is mounted nowhere. It is empty and never has a name, and creating
-    /// files fails with `EROFS`.
+    /// Describes a read-only tmpfs that is mounted nowhere. It is empty and never has a name, and
+    /// creating files fails with `EROFS`.
     ///
     /// It needs no parent. In a user namespace it needs a mount namespace too. Before Linux 7.1
     /// that is a copy, whose cost grows with the number of mounts.
@@ -29,8 +29,8 @@ impl Jail<'_> {
         Jail::of(Roots::one(Root::Detached))
     }
 
-    /// The empty root of the kernel itself (Linux 7.3): every path fails with `EOPNOTSUPP`, also
-    /// "/", "." and "..".
+    /// Describes the empty root of the kernel itself (Linux 7.3): every path fails with
+    /// `EOPNOTSUPP`, also "/", "." and "..".
     ///
     /// It needs neither a parent nor a user namespace. Without `CAP_SYS_CHROOT` it sets
     /// `no_new_privs`, which cannot be undone: if the entry fails later, the error names it. musl's
@@ -101,31 +101,31 @@ impl<'a> Jail<'a> {
     /// Puts copies of these files, and nothing else, into a [`detached`](Jail::detached) root.
     /// Example: `/etc/resolv.conf`.
     ///
-    /// - Of a list with a detached root, such as [`auto`](Jail::auto), only that root remains.
+    /// - A list with a detached root, such as [`auto`](Jail::auto), loses all other roots.
     /// - The sources are opened first, with the rights that the process has then. Later changes to
     ///   them are not seen inside.
-    /// - Every user can read the copies: files have the mode 0444, executable ones 0555, directories
-    ///   0555. The root is read-only, except with [`writable`](Jail::writable).
-    /// - A copy is executable if its source has an execute bit. So a dynamically linked program runs
-    ///   if its loader and libraries are given. This is about `execve`: a loader that is given maps
-    ///   whatever it can read, also what is not executable.
-    /// - A process outside that may trace this one, for example one of the same user, reads them
-    ///   through `/proc/PID/root`, also a copy of what only root can read. A user of its own for
-    ///   each service keeps others out.
-    /// - The copies are not swapped to a disk, if the kernel can do that (Linux 6.4) and the process
-    ///   does not enter through a user namespace.
-    /// - A source that changes while it is copied is an error, as far as its size and times show:
-    ///   a file that is written through `mmap` may be copied in a mixture.
+    /// - Every user can read the copies: files have the mode 0444, executable ones 0555,
+    ///   directories 0555. The root is read-only, except with [`writable`](Jail::writable).
+    /// - A copy is executable if its source has an execute bit. A dynamically linked program runs
+    ///   if its loader and libraries are among the files. The bit counts for `execve` alone: a
+    ///   loader maps every file that it can read.
+    /// - A process outside that may trace this one, for example a process of the same user, can
+    ///   read the copies through `/proc/PID/root`, even if only root can read the source. Run each
+    ///   service as a user of its own to keep others out.
+    /// - The copies are not swapped to a disk, if the kernel can do that (Linux 6.4) and the
+    ///   process does not enter through a user namespace.
+    /// - A source that changes while it is copied is an error, as far as its size and times show: a
+    ///   file that is written through `mmap` may be copied in a mixture.
     /// - In a [seal](crate::Seal) the files can be read and listed. Devices can also be written to.
     /// - At most 128 files of at most 64 MiB each, and 1 GiB together. The same source to the same
-    ///   path twice is one file. A path is absolute, has at most 255 bytes, and no
-    ///   empty name, "." or "..".
+    ///   path twice is one file. A path is absolute, has at most 255 bytes, and no empty name, "."
+    ///   or "..".
     /// - Files of an earlier call are replaced.
     ///
     /// # Cost
     ///
-    /// Eleven system calls; eleven for each file of up to 8 KiB, and three for each directory. The
-    /// module `audit` lists them.
+    /// Fourteen system calls, eleven for each file of up to 8 KiB, and seven for each directory.
+    /// The module `audit` lists them.
     ///
     /// # Errors
     ///
@@ -160,20 +160,21 @@ impl<'a> Jail<'a> {
     /// Gives a [`detached`](Jail::detached) root the directory `/tmp`, which everyone can write to.
     /// `bytes` are free after the files.
     ///
-    /// - Of a list with a detached root, such as [`auto`](Jail::auto), only that root remains.
+    /// - A list with a detached root, such as [`auto`](Jail::auto), loses all other roots.
     /// - The directory is a part of the tmpfs that is the root: it counts for the memory of the
     ///   process' control group, and is gone with the last process and descriptor that holds it.
     /// - There is room for a file for each 4 KiB. Set-id programs give nothing there, and devices
     ///   cannot be used unless [`files`](Jail::files) has some.
-    /// - In a [seal](crate::Seal) with Landlock, nothing beneath it can be executed by `execve` (a
-    ///   loader that is given can map it), no device can be made there, and the content of everything
-    ///   else in the root stays as it is. A process that owns the files, which it does unless
-    ///   [`enter_as`](Jail::enter_as) changes the user, can change their modes, times and attributes.
-    ///   Without Landlock the modes are all that protects the rest: a process that owns an executable
+    /// - In a [seal](crate::Seal) with Landlock, `execve` refuses everything beneath the directory,
+    ///   no device can be made there, and the content of all other files stays as it is. A loader
+    ///   among the files can still map what is in the directory.
+    /// - A process that owns the files can change their modes, times and attributes. It owns them
+    ///   unless [`enter_as`](Jail::enter_as) changes the user.
+    /// - Without Landlock only the modes protect the other files: a process that owns an executable
     ///   file could replace it.
     /// - Before Linux 6.2 (version 3 of Landlock) the filter refuses `truncate` by path.
-    /// - With version 1 of Landlock (before Linux 5.19), renaming from one directory to another fails
-    ///   with `EXDEV`.
+    /// - With version 1 of Landlock (before Linux 5.19), renaming from one directory to another
+    ///   fails with `EXDEV`.
     ///
     /// # Errors
     ///
@@ -183,9 +184,10 @@ impl<'a> Jail<'a> {
         self.with_writable(bytes, None)
     }
 
-    /// [`writable`](Jail::writable) with the directory `path`, which only the user can use that the
-    /// process is after [`enter`](Jail::enter) or [`enter_as`](Jail::enter_as), for which the latter
-    /// requires `CAP_CHOWN`.
+    /// Works like [`writable`](Jail::writable), with the directory `path` instead of `/tmp`. Only
+    /// the user that the process is after [`enter`](Jail::enter) or [`enter_as`](Jail::enter_as)
+    /// can use the directory. If `enter_as` changes the user after the entry, that requires
+    /// `CAP_CHOWN`.
     pub const fn writable_at(self, bytes: u64, path: &'a [u8]) -> Self {
         self.with_writable(bytes, Some(path))
     }

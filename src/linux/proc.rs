@@ -11,12 +11,12 @@ use rustix::io::{Errno, pread, read};
 use crate::error::Fault;
 use crate::text::number;
 
-/// Opens a directory.
+/// Opens a directory of procfs.
 pub(crate) fn open_directory(from: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     open(from, path, OFlags::DIRECTORY)
 }
 
-/// Opens a directory or a file.
+/// Opens a directory or a file. Fails with `EIO` if it is not on procfs.
 pub(crate) fn open(from: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let file = openat(from, path, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty())?;
     if is_procfs(&fstatfs(&file)?) { Ok(file) } else { Err(Errno::IO) }
@@ -58,7 +58,7 @@ pub(crate) fn number_in(path: &CStr) -> Option<u32> {
     number(text(path, &mut [0; 32])?.trim_ascii())
 }
 
-/// Returns the first bytes of a file.
+/// Returns the first bytes of a file. Does not check that it is on procfs.
 pub(crate) fn text<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let length = read(&file, &mut *buffer).ok()?;

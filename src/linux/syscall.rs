@@ -75,14 +75,14 @@ pub(crate) unsafe fn variable<'e>(name: &CStr) -> Option<&'e CStr> {
 ///
 /// # Errors
 ///
-/// `EINVAL`: there are more than the list, which is not empty, has places for.
+/// `EINVAL`: the list is not empty, and too short.
 pub(crate) fn supplementary_groups(list: &mut [Gid]) -> Result<usize, Errno> {
     // SAFETY: the size that is passed is that of the list.
     let count = unsafe { getgroups(c_int::try_from(list.len()).unwrap_or(c_int::MAX), list.as_mut_ptr()) };
     usize::try_from(count).map_err(|_| errno())
 }
 
-/// An id that is not known. It is no root's, and no file belongs to it.
+/// Stands for an id that is not known. It is not root's, and no file belongs to it.
 const UNKNOWN: u32 = u32::MAX - 1;
 
 /// Returns the real, effective and saved user ids.

@@ -90,9 +90,9 @@ pub(crate) fn other_threads() -> ThreadNames {
     names
 }
 
-/// Returns whether the thread with this directory is not about to end. A join returns when the
-/// kernel has set `PF_EXITING`; the state of the thread may still be anything. A thread without a
-/// file has ended.
+/// Returns whether the thread with this directory of `/proc` is not about to end. When a join
+/// returns, the kernel has set `PF_EXITING`, but the state of the thread may still be anything. A
+/// thread without a `stat` has ended.
 fn lives(task: BorrowedFd<'_>) -> bool {
     const PF_EXITING: u32 = 4; // linux/sched.h
     let stat = proc::open(task, c"stat", OFlags::empty());

@@ -136,7 +136,7 @@ impl IdMaps {
     }
 }
 
-/// Returns whether a kind that comes after this one can be entered with `no_new_privs`.
+/// Returns whether a later kind of root in the list can be entered with `no_new_privs`.
 pub(crate) fn no_new_privs_will_do(plan: Plan, root: Root) -> bool {
     plan.root_after(root).is_some_and(|next| next.facts().takes_no_new_privs || no_new_privs_will_do(plan, next))
 }
@@ -169,7 +169,8 @@ pub(crate) fn new(to_mount: bool) -> Result<bool, Fault> {
     }
 }
 
-/// Fails as the creation of a user namespace by an ordinary user would, if that is known.
+/// Fails with the errno with which an ordinary user would fail to create a user namespace, if that
+/// is known in advance.
 pub(crate) fn known_to_fail() -> Result<(), Errno> {
     unshare(Share::Nothing)?;
     if number_in(c"/proc/sys/user/max_user_namespaces") == Some(0) {
@@ -193,9 +194,9 @@ pub(crate) fn new_mount_namespace() -> Result<(), Errno> {
     unshare(Share::MountNamespace)
 }
 
-/// Drops the capabilities that the user namespace gave. Its bounding set stays full, so an `execve`
+/// Drops the capabilities that the user namespace gave. While its bounding set is full, an `execve`
 /// of a program with file capabilities, or of any program by uid 0, could give them back.
-/// `no_new_privs` prevents both, in one call. On the way back from a refusal nothing else changes.
+/// `no_new_privs` prevents both. After a refusal only the capabilities are dropped.
 pub(crate) fn drop_capabilities(plan: Plan, is_refused: bool) -> Result<(), Fault> {
     if is_refused {
         return Ok(set_capabilities(None, NOTHING)?);

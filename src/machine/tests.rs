@@ -1,4 +1,5 @@
-//! The machine on a system that fails where a test wants, and that reports at the end what was left.
+//! The machine on a system that fails where a test wants, and that reports at the end what was
+//! left.
 
 use rustix::io::Errno;
 
@@ -23,8 +24,8 @@ const AS_ROOT: Plan = Plan {
 const PERM: Fault = Fault::of(Errno::PERM);
 const IO: Fault = Fault::of(Errno::IO);
 
-/// A system of its own: what an entry changes in it is counted from the calls alone, not from what
-/// the machine reports.
+/// A model of the system. It derives what an entry changes from the calls alone, not from what the
+/// machine reports.
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct World {
@@ -85,7 +86,7 @@ impl World {
         Ok(())
     }
 
-    /// What somebody else must have done for a call to fail like that.
+    /// Does what somebody else must have done for a call to fail like that.
     fn somebody_did(&mut self, action: Action, fault: Fault) {
         let moved = match (action, fault) {
             (VerifyUnlinked, Fault::StillLinked) => true,
@@ -104,7 +105,7 @@ impl World {
         self.named || self.elsewhere > 0
     }
 
-    /// The machine reports everything that is left, and nothing else.
+    /// Returns whether the machine reports everything that is left, and nothing else.
     fn agrees(&self, has: Residue) -> bool {
         let told = [has.cwd, has.user_namespace, has.capabilities, has.root, has.no_new_privs, has.user];
         let left = [self.cwd, self.user_namespace, self.capabilities, self.root, self.no_new_privs, self.user];
@@ -114,7 +115,7 @@ impl World {
             && !has.privileges
     }
 
-    /// The last state of an entry into this world.
+    /// Enters this world, and returns the last state.
     fn enter(&mut self, plan: Plan, parents: usize) -> State {
         State::start(plan, parents, self.sets_no_new_privs).run(plan, |state| self.perform(state))
     }
@@ -127,7 +128,7 @@ fn world(may_chroot: bool, faults: &[(usize, Fault)]) -> World {
 /// The kinds of root that are entered. Together they lead the machine through all steps.
 const ROOTS: [Root; 4] = [Root::Unlinked, Root::Detached, Root::Failfs, Root::Directory];
 
-/// Every plan, with and without the privilege, as far as it leads inside.
+/// Returns every plan that leads inside, with and without privilege, and its actions.
 fn ways_in() -> impl Iterator<Item = (Plan, bool, Vec<Action>)> {
     let plans = ROOTS.into_iter().flat_map(|root| {
         [UserNamespace::Auto, UserNamespace::Never, UserNamespace::Always].into_iter().flat_map(move |user_namespace| {
@@ -343,7 +344,7 @@ fn a_detached_root_is_mounted_and_entered_in_that_order() {
             Verify
         ]
     );
-    // One who may mount but not chroot does not mount twice.
+    // A process that may mount but not chroot does not mount twice.
     let mut half = world(true, &[(5, PERM)]);
     assert_eq!(half.enter(plan, 1).now, Inside);
     assert_eq!(half.asked.iter().filter(|now| **now == Mount).count(), 1);
@@ -417,7 +418,7 @@ fn root_of_a_user_namespace_mounts_in_a_mount_namespace_of_its_own() {
         let end = foreign(&[(4 + detour, PERM)]).enter(plan, 1);
         assert_eq!((end.now, end.root, end.has.mount_namespace), (Inside, Root::Unlinked, false));
         assert_eq!(end.attempts, [Some((Root::Detached, Mount, PERM)), None]);
-        // It cannot be left: a refusal says so.
+        // The mount namespace cannot be left, so a refusal reports it.
         let end = foreign(&[(5 + detour, PERM)]).enter(Plan { roots: Roots::one(Root::Detached), ..plan }, 1);
         assert_eq!((end.now, end.refused, end.has.mount_namespace), (Refused, Some((Mount, PERM)), true));
     }
@@ -445,7 +446,7 @@ fn a_parent_that_changes_owners_is_followed_by_the_next() {
     assert_eq!(squashed.asked[4..9], [Mkdir, OpenRoot, Discard, Mkdir, OpenRoot]);
 }
 
-/// FreeBSD's way, which the same machine goes.
+/// FreeBSD enters this way, through the same machine.
 #[test]
 fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made() {
     let plan = Plan { no_new_privs_helps: true, user_namespace: UserNamespace::Never, ..AS_ROOT };
@@ -461,8 +462,8 @@ fn where_no_new_privs_helps_it_is_set_after_eperm_and_no_user_namespace_is_made(
     assert_eq!((end.now, end.has.no_new_privs), (Inside, false));
 }
 
-/// Linux, by privilege without being root: after chroot, which may be refused, and never in a user
-/// namespace, where `DropNamespaceCapabilities` does it.
+/// On Linux, a process with privilege that is not root sets `no_new_privs` after chroot. In a user
+/// namespace `DropNamespaceCapabilities` does it.
 #[test]
 fn whoever_is_not_root_for_good_sets_no_new_privs_in_the_new_root() {
     for root in ROOTS {
@@ -492,7 +493,7 @@ fn unjailed_asks_for_nothing() {
     assert!(world.asked.is_empty() && world.agrees(Residue::default()));
 }
 
-/// However long it goes on, and whichever call shows it.
+/// Tries each call that can show the loss, with one parent and with three.
 #[test]
 fn a_directory_that_is_left_behind_is_not_forgotten_when_no_name_may_be_tried_any_more() {
     for (step, fault) in [(Unlink, Fault::of(Errno::NOENT)), (VerifyUnlinked, Fault::StillLinked)] {

@@ -120,8 +120,8 @@ pub fn have_target(target: &str) -> bool {
     output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
 }
 
-/// A path at which all can execute the program, and that goes when the test ends: a link if that will
-/// do, else a copy.
+/// A path at which all can execute the program, and that goes when the test ends: a link if that
+/// will do, else a copy.
 pub fn reachable(program: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     static DIRECTORY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();

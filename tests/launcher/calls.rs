@@ -115,10 +115,9 @@ fn the_documents_give_the_same_numbers() {
     let inside = text(include_str!("../../src/jailed/linux.rs"));
     for part in [
         format!("{RUN_AS} system calls and one for each capability"),
-        format!("{SEAL} system calls and two for each capability"),
-        format!(
-            "after [`run_as`](Jailed::run_as) {SEAL_LATER} and one for each, in a user namespace {SEAL_LATER}, and one"
-        ),
+        format!("After an entry by privilege: {SEAL} system calls, and two for each capability"),
+        format!("After [`run_as`](Jailed::run_as): {SEAL_LATER}, and one for each capability."),
+        format!("In a user namespace: {SEAL_LATER}."),
     ] {
         assert!(inside.contains(&part), "{part}");
     }

@@ -155,7 +155,8 @@ fn the_root_is_seen_from_outside_as_the_readme_says() {
     }
 }
 
-/// The long and short names of the options in the order of the parser's table, which `--help` prints.
+/// The long and short names of the options in the order of the parser's table, which `--help`
+/// prints.
 fn options() -> Vec<(String, Option<String>)> {
     let help = command(launcher()).arg("--help").output().unwrap();
     let help = text(&help.stdout);

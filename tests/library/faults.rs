@@ -191,8 +191,8 @@ fn root_in(kind: &str, parent: &Scratch) -> String {
     if kind == "unlinked" { format!("unlinked {}", parent.0.display()) } else { kind.to_owned() }
 }
 
-/// Fails each call of `subject` once with each of several errnos, or with one of them if the trial is
-/// not long, and has `judge` say whether what came of it will do.
+/// Fails each call of `subject` once with each of several errnos, or with one of them if the trial
+/// is not long, and has `judge` say whether what came of it will do.
 fn fail_each_call(subject: Subject, judge: impl Fn(&Output) -> bool) {
     const SEED: u64 = 0x2545_f491_4f6c_dd1d;
     let mut injected = 0;

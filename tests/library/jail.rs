@@ -682,8 +682,8 @@ fn an_option_that_does_not_go_with_the_root_is_an_error() {
     });
 }
 
-/// A kernel without users (`CONFIG_MULTIUSER`) has no such call, and a filter may refuse it: that does
-/// not make the new directory somebody else's.
+/// A kernel without users (`CONFIG_MULTIUSER`) has no such call, and a filter may refuse it: that
+/// does not make the new directory somebody else's.
 #[test]
 fn without_getresuid_the_parent_is_not_blamed() {
     own_process!();

@@ -1080,7 +1080,8 @@ fn no_connect_refuses_every_new_connection_and_nothing_else() {
     });
 }
 
-/// Version 2 of Landlock does not see `truncate`, so the filter refuses it where files can be changed.
+/// Version 2 of Landlock does not see `truncate`, so the filter refuses it where files can be
+/// changed.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn truncating_a_given_file_is_refused_whatever_landlock_sees() {
@@ -1090,7 +1091,8 @@ fn truncating_a_given_file_is_refused_whatever_landlock_sees() {
     let files = [autochroot::NamedFile::write(b"some text", b"/file")];
     as_each_user(|_| {
         let jailed = Jail::auto().files(&files).writable(1 << 20).enter().unwrap();
-        // As on a kernel without Landlock at all, where modes alone protect the file, and root owns it.
+        // As on a kernel without Landlock at all, where modes alone protect the file, and root owns
+        // it.
         fake(CREATE, Errno::NOSYS);
         let sealed = jailed.seal().unwrap();
         assert_eq!(sealed.landlock(), None);

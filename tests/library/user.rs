@@ -578,8 +578,8 @@ fn what_is_missing_to_keep_a_capability_is_named() {
     });
 }
 
-/// A filter that refuses to read the ids does not make the process somebody else. The saved id is not
-/// known, so all three are set.
+/// A filter that refuses to read the ids does not make the process somebody else. The saved id is
+/// not known, so all three are set.
 #[test]
 fn without_getresgid_the_process_is_still_that_user() {
     own_process!();

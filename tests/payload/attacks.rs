@@ -91,8 +91,8 @@ pub struct Outside {
     pub socket: std::os::unix::net::UnixStream,
     /// A process of the same user, and an abstract socket that it listens on.
     pub pid: c_int,
-    /// A socket that has that process as its owner for signals, its peer, and one that is closed when
-    /// the process ends.
+    /// A socket that has that process as its owner for signals, its peer, and one that is closed
+    /// when the process ends.
     pub owned: c_int,
     pub peer: c_int,
     pub alive: c_int,

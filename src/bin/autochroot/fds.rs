@@ -16,7 +16,7 @@ use crate::options::List;
 use crate::os::{NULL_DEVICE, close_one_by_one, close_range, foreign_owner, placeholder};
 use crate::output::{self, fail};
 
-/// The descriptors to keep, except `All` as ranges.
+/// The descriptors that PROGRAM keeps.
 pub(crate) enum Kept {
     All,
     Listed(List),
@@ -25,8 +25,8 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    /// By default the standard descriptors and those of socket activation, `sd_listen_fds(3)`, if
-    /// they are for this process.
+    /// Returns the descriptors of `--keep-fds`. By default these are the standard descriptors and,
+    /// if they are for this process, the descriptors of socket activation, `sd_listen_fds(3)`.
     pub(crate) fn of(list: &List, environment: &Strings) -> Result<Kept, c_int> {
         if list.is(b"all")? {
             return Ok(Kept::All);
@@ -59,8 +59,9 @@ impl Kept {
         }
     }
 
-    /// Checks that the descriptors are open, before the launcher opens any, and that none is a
-    /// directory. `All` is not for here: the jail looks at every descriptor then.
+    /// Checks the descriptors to keep, before the launcher opens any. Each that was named must be
+    /// open, and none may be a directory, an `io_uring`, or signal another process. For `All`, the
+    /// jail looks for directories and rings itself.
     pub(crate) fn check(&self) -> Result<(), c_int> {
         if let Kept::Listed(list) = self {
             for fd in list.parts().filter_map(descriptor) {
@@ -117,8 +118,8 @@ impl Kept {
     }
 
     /// Puts /dev/null in the place of each standard descriptor that is closed or not kept: what
-    /// PROGRAM opens first must not become its standard output. Our own descriptors are above then.
-    /// `check` prints to the standard output in any case.
+    /// PROGRAM opens first must not become its standard output. The launcher's own descriptors are
+    /// then above 2. `check` prints to the standard output in any case.
     pub(crate) fn fill_standard(&self, check: bool) -> Result<(), c_int> {
         if is_open(2) && !self.keeps(2) {
             // SAFETY: it is open, and borrowed for this call.
@@ -158,8 +159,8 @@ impl Kept {
                 .chain(ours.into_iter().flatten().chain(files.descriptors()).filter(|fd| *fd >= least))
                 .min()
         };
-        // A filter may fake success. A descriptor that is open shows it.
-        // SAFETY: it is borrowed for this call.
+        // A filter may fake the success of close_range. A probe that is still open afterwards shows
+        // it. SAFETY: it is borrowed for this call.
         let probe = fcntl_dupfd_cloexec(unsafe { BorrowedFd::borrow_raw(0) }, 3).ok().map(IntoRawFd::into_raw_fd);
         let mut least = 3;
         loop {

@@ -17,8 +17,8 @@ use crate::{FAILED, NONE};
 const MOST: usize = NamedFile::MOST;
 const _: () = assert!(MOST == 128, "a message has the number");
 
-/// Returns whether a path leads to what `/proc` has about the process that opens it. Its
-/// descriptors are whatever the caller gave.
+/// Returns whether a path of `/proc` is about the launcher itself. `/proc/self/fd` is allowed: the
+/// caller gave those descriptors.
 fn is_of_the_launcher(path: &[u8]) -> bool {
     let mut names = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     path.starts_with(b"/")
@@ -40,12 +40,12 @@ pub(crate) struct Files<'m> {
 /// A writable directory: its size, and its path unless it is `/tmp`.
 type Writable = (u64, Option<&'static [u8]>);
 
-/// What comes after the words are checked.
+/// The rest of the launch, which runs once the options are checked.
 type Rest<'r> = dyn FnMut(&mut Files<'_>) -> Result<c_int, c_int> + 'r;
 
 impl Files<'_> {
-    /// Checks what the options say of the files, opens nothing, and goes on. A launch without files
-    /// does not touch the memory for them.
+    /// Checks the options about files without opening any, then calls `rest`. A launch without
+    /// files does not touch the memory for files.
     pub(crate) fn with(options: &Options, rest: &mut Rest<'_>) -> Result<c_int, c_int> {
         let writable = writable(options)?;
         if options.file.is_given() {
@@ -84,7 +84,7 @@ impl Files<'_> {
         rest(&mut files)
     }
 
-    /// Opens the files.
+    /// Opens the sources, before any privilege is dropped.
     pub(crate) fn open(&mut self) -> Result<(), c_int> {
         for ((file, place), text) in self.named.iter_mut().zip(&mut *self.opened).zip(&*self.texts).take(self.count) {
             let (source, path) = source_and_path(text);
@@ -131,7 +131,7 @@ impl Files<'_> {
         self.texts.iter().take(self.count).any(|text| source_and_path(text).1 == path)
     }
 
-    /// The open files, whose descriptors are all above the standard ones.
+    /// Returns the descriptors of the open files, all of which are above 2.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = c_int> {
         self.opened.iter().flatten().map(AsRawFd::as_raw_fd)
     }

@@ -252,7 +252,7 @@ fn holds(needed: CapabilitySet) -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
-/// Returns whether no mode of a file keeps this process from reading it.
+/// Returns whether this process may read every file, whatever the mode.
 pub(crate) fn may_read_all() -> bool {
     holds(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH)
 }
@@ -274,8 +274,8 @@ pub(crate) fn hint(error: &Error, stream: &mut Stream) {
     }
 }
 
-/// Returns whether the launcher has capabilities from its own file. Ambient ones are from whoever
-/// starts it.
+/// Returns whether the launcher has capabilities from its own file. Ambient capabilities come from
+/// whoever starts it.
 pub(crate) fn has_capabilities_from_the_file() -> bool {
     let permitted = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted);
     let is_from_the_file = |one: u32| {
@@ -285,8 +285,8 @@ pub(crate) fn has_capabilities_from_the_file() -> bool {
     syscall::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
 }
 
-/// Returns whether this path leads to a file with that directory as the root, or whether that cannot
-/// be known (before Linux 5.6).
+/// Returns whether this path leads to a file with that directory as the root, or whether that
+/// cannot be known (before Linux 5.6).
 pub(crate) fn is_in(directory: &[u8], path: &[u8]) -> bool {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let Ok(directory) = openat(CWD, directory, flags | OFlags::DIRECTORY, Mode::empty()) else { return true };
@@ -299,8 +299,8 @@ pub(crate) fn open_to_execute(path: &CStr) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Returns the process, or the process group, that the kernel signals for this descriptor, unless it
-/// is this process.
+/// Returns the process, or the process group, that the kernel signals for this descriptor, unless
+/// it is this process.
 pub(crate) fn foreign_owner(fd: c_int) -> Option<u32> {
     /// `struct f_owner_ex`.
     #[repr(C)]
@@ -317,7 +317,7 @@ pub(crate) fn foreign_owner(fd: c_int) -> Option<u32> {
         .then_some(owner.id.unsigned_abs())
 }
 
-/// Opens something that only holds its number until PROGRAM is executed.
+/// Opens a file that only occupies a descriptor number until PROGRAM is executed.
 pub(crate) fn placeholder() -> Result<OwnedFd, Errno> {
     memfd_create(c"", MemfdFlags::CLOEXEC)
 }

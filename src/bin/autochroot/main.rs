@@ -70,7 +70,7 @@ unsafe extern "C" fn main(_: c_int, args: *const *const c_char, environment: *co
     launch(&mut args, &environment).unwrap_or_else(|status| status)
 }
 
-/// Returns the exit status of success and failure.
+/// Runs the launcher. Returns the exit status, as an `Err` if it failed.
 fn launch(args: &mut Strings, environment: &Strings) -> Result<c_int, c_int> {
     let options = Options::parse(args)?;
     let kept = Kept::of(&options.keep_fds, environment)?;
@@ -261,7 +261,7 @@ fn say_why(options: &Options, files: &Files, part: Part, error: &Error) -> c_int
         (_, Step::CheckCapabilities) => ("caps", shown(options.caps.given())),
         (_, Step::CheckIds | Step::SetGroups | Step::SetGid | Step::SetUid) => ("user", shown(options.user.as_ref())),
         (Part::Seal, Step::Require) => ("require", shown(options.require.given())),
-        // The rest of the seal is about no option.
+        // No option is about the other steps of the seal.
         (Part::Seal, _) => ("", None),
         (Part::Entry, _) if file.is_some() => ("file", shown(file.as_ref())),
         (Part::Entry, Step::Files) if options.writable.is_some() => ("writable", shown(options.writable.as_ref())),

@@ -10,7 +10,7 @@ use crate::output::Stream;
 /// There are none.
 pub(crate) struct Files;
 
-/// What comes after the words are checked.
+/// The rest of the launch, which runs once the options are checked.
 type Rest<'r> = dyn FnMut(&mut Files) -> Result<c_int, c_int> + 'r;
 
 #[allow(clippy::unused_self, reason = "the other build needs it")]

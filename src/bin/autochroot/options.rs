@@ -312,7 +312,7 @@ impl List {
         self.values().flat_map(|value| value.split(|&byte| byte == b','))
     }
 
-    /// Returns whether the list is this word, which stands alone.
+    /// Returns whether the list consists of this word. Fails if the word stands beside others.
     pub(crate) fn is(&self, word: &'static [u8]) -> Result<bool, c_int> {
         let is_it = self.parts().any(|part| part == word);
         match &self.0 {
@@ -387,7 +387,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Sets what an option is for. `before` gives this option and those after it.
+    /// Stores the value of an option. `before` gives this option and the options after it.
     fn set(&mut self, row: &'static Row, value: &'static [u8], before: Given) -> Result<(), c_int> {
         if row.in_ != In::Every && !LINUX {
             fail!(FAILED, "--% is an option on Linux only", row.name);

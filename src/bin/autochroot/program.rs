@@ -12,7 +12,7 @@ use crate::unfit;
 /// Where a name without a slash is looked up if there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
-/// Check access by the effective ids. Android has no such flag; the launcher is not set-id, so the
+/// Checks access by the effective ids. Android has no such flag; the launcher is not set-id, so the
 /// real ids are the same.
 #[cfg(not(target_os = "android"))]
 const EFFECTIVE: AtFlags = AtFlags::EACCESS;
@@ -63,7 +63,8 @@ fn join<'b>(directory: &[u8], name: &CStr, buffer: &'b mut [u8]) -> Option<&'b C
     CStr::from_bytes_with_nul(buffer.get(..length)?).ok()
 }
 
-/// A FIFO must not block the launcher, and a terminal must not become its own.
+/// Opens the file of a program. The flags keep a FIFO from blocking the launcher, and a terminal
+/// from becoming its controlling terminal.
 fn open_file(path: &CStr) -> Result<OwnedFd, Unfit> {
     let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match openat(CWD, path, OFlags::RDONLY | flags, Mode::empty()) {

@@ -1,5 +1,5 @@
-//! `--check PROGRAM`: executes PROGRAM in a child that can do nothing, and checks whether that works
-//! (Linux).
+//! `--check PROGRAM`: executes PROGRAM in a child that can do nothing, and checks whether that
+//! works (Linux).
 #![allow(unsafe_code, reason = "rustix has no fork, no filters and no execveat")]
 
 use core::ffi::{c_int, c_long};
@@ -74,8 +74,8 @@ pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &St
     }
 }
 
-/// Restricts this process to executing a program, which is killed by its first system call, or after
-/// a second without one. No core is dumped.
+/// Restricts this process to executing a program, which is killed by its first system call, or
+/// after a second without one. No core is dumped.
 fn limit() -> Result<(), Errno> {
     const SECCOMP_SET_MODE_FILTER: usize = 1;
     for limit in [RLIMIT_CORE, RLIMIT_CPU] {

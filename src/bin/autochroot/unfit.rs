@@ -73,15 +73,15 @@ fn may_not_execute(program: &OwnedFd) -> bool {
     })
 }
 
-/// What the file of a program is.
+/// The kind of file that a program is.
 enum Content {
     Script,
-    /// An ELF file that names an interpreter, which is its dynamic loader: where its path is.
+    /// An ELF file that names a dynamic loader. The fields give the place of the loader's path.
     Dynamic {
         offset: u64,
         length: u64,
     },
-    /// An ELF file that names none.
+    /// An ELF file without a dynamic loader.
     Static,
     Other,
     /// The file may be executed but not read.

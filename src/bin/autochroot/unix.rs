@@ -18,7 +18,7 @@ use crate::program::Unfit;
 
 pub(crate) const LINUX: bool = false;
 
-/// Its numbers differ.
+/// The numbers of `/dev/null` differ between systems.
 pub(crate) const NULL_DEVICE: Option<(u32, u32)> = None;
 
 /// There is no `--user`.
@@ -52,17 +52,17 @@ pub(crate) fn enter(
     jail.enter().map(Inside).map_err(|error| refused(Part::Entry, error))
 }
 
-/// Returns whether no mode of a file keeps this process from reading it.
+/// Returns whether this process may read every file, whatever the mode.
 pub(crate) fn may_read_all() -> bool {
     geteuid().is_root()
 }
 
-/// Not every system reports it.
+/// Returns false: not every system reports the mount option.
 pub(crate) const fn is_noexec(_: &OwnedFd) -> bool {
     false
 }
 
-/// Only Linux has them.
+/// Returns false: only Linux has file capabilities.
 pub(crate) const fn has_file_capabilities(_: &OwnedFd) -> bool {
     false
 }
@@ -74,7 +74,7 @@ pub(crate) const fn has_capabilities_from_the_file() -> bool {
     false
 }
 
-/// It is not looked up.
+/// Returns true: the path is not looked up here.
 pub(crate) const fn is_in(_: &[u8], _: &[u8]) -> bool {
     true
 }

@@ -24,11 +24,12 @@ pub(crate) fn mount() -> Result<OwnedFd, Fault> {
 }
 
 /// Mounts a tmpfs nowhere that can be filled with this many bytes. Returns the descriptor that
-/// makes it read-only, and the one of its root.
+/// makes it read-only, and the descriptor of its root.
 pub(crate) fn mount_to_fill(bytes: u32, devices: bool, executables: bool) -> Result<(OwnedFd, OwnedFd), Fault> {
     let tmpfs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&tmpfs, c"size", c_str(digits(bytes).trim_ascii_start(), &mut [0; 12])?)?;
-    // What is secret is not swapped to a disk: Linux 6.4, not in a user namespace.
+    // Keeps secrets from being swapped to disk. Requires Linux 6.4, and is refused in a user
+    // namespace.
     match fsconfig_set_flag(&tmpfs, c"noswap") {
         Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ACCESS | Errno::NOSYS) => {}
         Err(errno) => return Err(errno.into()),

@@ -11,8 +11,8 @@ use crate::linux::syscall::call;
 /// The number that stands for the root of failfs in place of a descriptor, see `linux/fcntl.h`.
 const FD_FAILFS_ROOT: usize = usize::MAX - 10003; // -10004
 
-/// The number of the call is as far above `close_range` on every architecture as on x86-64, where
-/// it is 472.
+/// `fchroot` is call 472 on x86-64. On every architecture it is as far above `close_range` as
+/// there.
 const NR_FCHROOT: u32 = __NR_close_range + 36;
 
 /// Checks that the kernel has `fchroot`, which refuses unknown flags with `EINVAL`. Changes

@@ -126,8 +126,8 @@ fn fill(sources: &mut Sources, files: Files<'_>, number: &mut Option<i32>) -> Re
     Ok((root, Contents { inodes: filled?, devices, executables, writable: files.writable.is_some() }))
 }
 
-/// Copies the files, makes the file system read-only, checks that it holds nothing else, and returns
-/// the number of its inodes.
+/// Copies the files, makes the file system read-only, checks that it holds nothing else, and
+/// returns the number of its inodes.
 fn copy_all(
     sources: &Sources,
     tmpfs: &OwnedFd,
@@ -141,7 +141,7 @@ fn copy_all(
         *number = i32::try_from(nth).ok();
         count += 1;
         mkdirat(root, directory, Mode::RWXU)?;
-        // The umask may have taken a part of it.
+        // The umask may have removed a part of the mode.
         Ok(chmodat(root, directory, Mode::RWXU, AtFlags::empty())?)
     })?;
     for ((nth, file), opened) in (0..).zip(files).zip(&sources.opened) {
@@ -179,8 +179,8 @@ fn copy_all(
     Ok(inodes(&fstatfs(root)?))
 }
 
-/// Makes the directory that can be written, and prepares the bounds of the file system, which count
-/// from what is in it now.
+/// Makes the directory that can be written, and sets the limits of the file system: what it holds
+/// now, and the room that the caller wants.
 fn make_writable(tmpfs: &OwnedFd, root: BorrowedFd<'_>, writable: Writable<'_>) -> Result<(), Fault> {
     const ROOM: u64 = 16;
     let path = writable.path();
@@ -320,7 +320,7 @@ fn create(root: BorrowedFd<'_>, path: &CStr, executable: bool) -> Result<OwnedFd
     let mode = Mode::from_raw_mode(if executable { 0o555 } else { 0o444 });
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = openat(root, path, flags, mode)?;
-    // The umask may have taken a part of it.
+    // The umask may have removed a part of the mode.
     fchmod(&file, mode)?;
     Ok(file)
 }
@@ -357,7 +357,7 @@ fn each_directory(
     Ok(())
 }
 
-/// The first bytes of an absolute path, without the slash at its beginning.
+/// Returns the first bytes of an absolute path, without the slash at its beginning.
 fn relative<'b>(path: &[u8], end: usize, buffer: &'b mut [u8; 256]) -> Result<&'b CStr, Errno> {
     c_str(path.get(1..end).unwrap_or_default(), buffer)
 }

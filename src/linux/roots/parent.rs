@@ -10,8 +10,8 @@ use crate::error::Fault;
 use crate::linux::roots::checks::PATH_DIRECTORY;
 use crate::linux::syscall::{is_secure_execution, variable};
 
-/// `GRND_INSECURE` (Linux 5.6) does not wait for the entropy pool, so that an `/init` is not held
-/// up.
+/// Fills the buffer with random bytes. `GRND_INSECURE` (Linux 5.6) does not wait for the entropy
+/// pool, so an `/init` is not held up.
 pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     let length = getrandom(&mut *bytes, GetRandomFlags::INSECURE)
         .or_else(|_| getrandom(&mut *bytes, GetRandomFlags::NONBLOCK))?;

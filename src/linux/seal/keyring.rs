@@ -1,4 +1,5 @@
-//! The session keyring, which a program shares with whoever started it, and all keys in it (Linux).
+//! The session keyring (Linux). A program shares it, with all its keys, with whoever started the
+//! program.
 #![allow(unsafe_code, reason = "a call that rustix does not have")]
 
 use linux_raw_sys::general::__NR_keyctl;
@@ -19,7 +20,7 @@ pub(crate) fn join() -> SessionKeyring {
     }
 }
 
-/// Returns whether the kernel has keyrings, and no filter refuses them, by the number of the
+/// Returns whether the kernel has keyrings and no filter refuses them. Only reads the number of the
 /// keyring in use.
 pub(crate) fn is_available() -> bool {
     const KEYCTL_GET_KEYRING_ID: usize = 0;

@@ -89,7 +89,7 @@ pub(crate) fn allow_execute(ruleset: &OwnedFd, fd: c_int) -> Result<(), Errno> {
     }
 }
 
-/// Allows to list an empty root, because some programs fail if they cannot. If the root has files,
+/// Allows listing an empty root, because some programs fail if they cannot. If the root has files,
 /// they can be read, devices written to, and executable files executed.
 pub(crate) fn allow_contents(
     ruleset: &OwnedFd,
@@ -107,7 +107,8 @@ pub(crate) fn allow_contents(
     }
 }
 
-/// Allows what each file and directory beneath this directory is for, which its type and mode tell.
+/// Allows, for each file and directory beneath this directory, the accesses that suit its type and
+/// mode.
 /// Each level of directories takes 1.5 KiB of stack.
 fn allow_each(ruleset: &OwnedFd, directory: BorrowedFd<'_>, abi: c_int) -> Result<(), Errno> {
     const NOT_WRITABLE: u32 = LANDLOCK_ACCESS_FS_EXECUTE

@@ -48,7 +48,8 @@ pub struct Seal<'fd> {
     pub(crate) execute: Option<i32>,
     pub(crate) rings: bool,
     pub(crate) log: bool,
-    /// Installs the second filter. Here, so that a program without it is linked without it: 700 bytes.
+    /// Installs the second filter. A pointer, so that programs that never call `no_connect` are
+    /// linked without that filter, which is 700 bytes.
     no_connect: Option<fn() -> Result<bool, Fault>>,
     /// A bit for each protection.
     required: u8,
@@ -69,16 +70,17 @@ impl Seal<'_> {
         }
     }
 
-    /// Keeps these capabilities and no others. `run_as` and `enter_as` drop all that they are not
-    /// given to keep, so this only helps after [`enter`](crate::Jail::enter). With
+    /// Keeps these capabilities and no others. `run_as` and `enter_as` have already dropped those
+    /// that they were not to keep, so this only helps after [`enter`](crate::Jail::enter). With
     /// [`allow_execute`](Seal::allow_execute) the program keeps them too.
     pub const fn keep(mut self, capabilities: Capabilities) -> Self {
         self.keep = Some(capabilities);
         self
     }
 
-    /// [`allow_execute`](Seal::allow_execute) without `std`. The descriptor must be open until the
-    /// seal is made. A closed one is an error of [`Step::Ruleset`](crate::Step::Ruleset).
+    /// Works like [`allow_execute`](Seal::allow_execute), without `std`. The descriptor must be
+    /// open until the seal is made. A closed one is an error of
+    /// [`Step::Ruleset`](crate::Step::Ruleset).
     pub const fn allow_execute_raw(mut self, fd: i32) -> Self {
         self.execute = Some(fd);
         self
@@ -98,13 +100,16 @@ impl Seal<'_> {
         self
     }
 
-    /// Refuses new sockets and outgoing connections, by a second filter: `socket`, `connect`,
-    /// `socketpair` of anything but Unix streams and sequences of packets, and `sendto`, `sendmsg`
-    /// and `sendmmsg` with `MSG_FASTOPEN`, which connects. They fail with `EPERM`. Without these an
-    /// accepted or a listening socket could be connected anew.
+    /// Refuses new sockets and outgoing connections, by a second filter. These calls fail with
+    /// `EPERM`:
     ///
-    /// Sockets that are open, received or accepted listen, accept, read and write. An open UDP
-    /// or SCTP socket still sends anywhere. On 32-bit x86, `socketcall` with `MSG_FASTOPEN` stays open,
+    /// - `socket` and `connect`;
+    /// - `socketpair`, except for Unix sockets of the types stream and seqpacket;
+    /// - `sendto`, `sendmsg` and `sendmmsg` with `MSG_FASTOPEN`, which connects.
+    ///
+    /// Otherwise an accepted or a listening socket could be connected anew. Sockets that are
+    /// already open, received or accepted still listen, accept, read and write. An open UDP or SCTP
+    /// socket still sends anywhere. On 32-bit x86, `socketcall` with `MSG_FASTOPEN` stays open,
     /// because its arguments are in memory. A program that resolves a name fails at once.
     ///
     /// The seal fails if the filter cannot be installed, and together with
@@ -126,15 +131,15 @@ impl Seal<'_> {
     }
 }
 
-/// Descriptors as `std` has them.
+/// Methods that take descriptors of `std`.
 #[cfg(feature = "std")]
 impl<'fd> Seal<'fd> {
     /// Allows the process to execute the program that this descriptor is open on. A descriptor
     /// opened with `O_PATH` suffices.
     ///
-    /// Landlock refuses every other file of a mounted file system. A process can then execute what it
-    /// puts into a `memfd_create`; where nothing may be executed, the filter refuses `execve` and
-    /// `execveat` altogether.
+    /// Landlock refuses to execute other files of a mounted file system, but it does not see a
+    /// `memfd_create`: the process can execute what it writes there. Only a seal that allows no
+    /// execution refuses `execve` and `execveat` altogether.
     pub fn allow_execute(self, fd: BorrowedFd<'fd>) -> Self {
         self.allow_execute_raw(fd.as_raw_fd())
     }
@@ -177,8 +182,8 @@ impl<'s> Sealing<'s> {
     /// The checks, which change nothing.
     pub(crate) const CHECKS: &'static [Give] = &[Give::Threads, Give::Keep, Give::Ruleset, Give::Require];
 
-    /// The changes after the checks. The first change is one system call: if it fails, nothing has changed.
-    /// The filter comes last: it refuses calls that the steps before it make.
+    /// The changes after the checks. The first change is one system call: if it fails, nothing has
+    /// changed. The filter comes last: it refuses calls that the steps before it make.
     pub(crate) const CHANGES: &'static [Give] = &[
         Give::NoNewPrivs,
         Give::BoundingSet,
@@ -222,7 +227,7 @@ impl<'s> Sealing<'s> {
             Give::NoNewPrivs => Ok(set_no_new_privs()?),
             Give::BoundingSet if self.in_force.may_set_privileges => empty_bounding_set(self.keep),
             Give::Securebits if self.in_force.may_set_privileges => lock_securebits(),
-            // They stay as they are, and the proof reports it.
+            // Without CAP_SETPCAP they stay as they are, and `Sealed` reports that.
             Give::BoundingSet | Give::Securebits => Ok(()),
             Give::Ambient => raise_ambient(self.through_exec()),
             Give::DropCapabilities => Ok(hold_only(self.keep, self.through_exec())?),
@@ -238,13 +243,14 @@ impl<'s> Sealing<'s> {
         }
     }
 
-    /// Returns the capabilities that the next program gets: none, if none may be executed.
+    /// Returns the capabilities that the next program gets: none, unless the caller named the
+    /// program.
     const fn through_exec(&self) -> Capabilities {
         if self.seal.execute.is_some() { self.keep } else { Capabilities::NONE }
     }
 
-    /// Returns whether anything may be executed: what the caller named, executable files of the root,
-    /// or what is in a directory of the caller's.
+    /// Returns whether anything may be executed: a program that the caller named, executable files
+    /// of the root, or, if the root was not made for the jail, anything in it.
     const fn may_execute(&self) -> bool {
         self.seal.execute.is_some()
             || !self.root.is_made()
@@ -271,7 +277,8 @@ impl<'s> Sealing<'s> {
             Root::Directory | Root::Unjailed => landlock::allow_beneath(&ruleset, open_root()?.as_raw_fd(), abi),
         };
         match allowed {
-            // A filter refuses rules. Then there is no Landlock, as where a filter refuses it altogether.
+            // A filter refuses the rules, so there is no Landlock, as if the filter refused all of
+            // it.
             Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => return Ok(()),
             allowed => allowed?,
         }

@@ -14,10 +14,10 @@ use crate::capabilities::Capabilities;
 use crate::error::Fault;
 use crate::linux::syscall::user_ids;
 
-/// `NOROOT`, `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, not `KEEP_CAPS`, and the lock of each.
+/// `NOROOT`, `NO_SETUID_FIXUP`, `NO_CAP_AMBIENT_RAISE`, and all four locks. `KEEP_CAPS` stays 0.
 const SECUREBITS: u32 = 0b1110_1111;
 
-/// The bits among them that are no locks.
+/// The four bits that are not locks, `KEEP_CAPS` included.
 const SECUREBITS_SET: u32 = 0b0101_0101;
 
 /// Returns the effective and permitted capabilities.
@@ -81,7 +81,7 @@ pub(crate) fn use_permitted() -> Result<bool, Errno> {
     Ok(now.permitted.contains(CapabilitySet::SETPCAP))
 }
 
-/// Raises the ambient capabilities, which a program keeps that is executed.
+/// Raises the ambient capabilities, which an executed program keeps.
 pub(crate) fn raise_ambient(keep: Capabilities) -> Result<(), Fault> {
     if keep == Capabilities::NONE {
         return Ok(());
@@ -141,8 +141,8 @@ pub fn bounding_set() -> Result<Capabilities, Errno> {
     Ok(bounding_set)
 }
 
-/// A capability that every supported kernel knows. Where a lower one is unknown, a filter has
-/// answered.
+/// The newest capability that every supported kernel knows. If a call does not know this one or a
+/// lower one, a filter has answered.
 const NEWEST_EVERYWHERE: Capabilities = Capabilities::AUDIT_READ;
 
 fn every_capability() -> impl Iterator<Item = Capabilities> {
@@ -174,7 +174,7 @@ pub(crate) fn set_no_new_privs() -> Result<(), Errno> {
     rustix::thread::set_no_new_privs(true)
 }
 
-/// Makes the process dumpable or not, as it was before. `changed` becomes whether that failed.
+/// Makes the process dumpable or not, as it was before. Sets `changed` to whether that failed.
 pub(crate) fn restore_dumpable(before: DumpableBehavior, changed: &mut bool) -> Result<(), Errno> {
     let restored = set_dumpable_behavior(before);
     *changed = restored.is_err();

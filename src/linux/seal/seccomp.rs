@@ -14,7 +14,7 @@ use crate::linux::syscall::call;
 use calls::Answer;
 use program::{ALLOW, LENGTH, MISSING, NO_CONNECT, PROGRAM, REFUSE};
 
-/// What a filter allows.
+/// What the filter of a seal still allows.
 #[derive(Clone, Copy)]
 #[allow(clippy::struct_excessive_bools, reason = "independent permissions")]
 pub(crate) struct Leave {
@@ -64,8 +64,8 @@ pub(crate) fn install_no_connect() -> Result<bool, Fault> {
 
 fn install_program(code: &[sock_filter]) -> Result<bool, Fault> {
     const SECCOMP_SET_MODE_FILTER: usize = 1;
-    /// Without it, kernels before 5.16 slow the whole program down, against attacks on its
-    /// speculation (Linux 4.17).
+    /// Without this flag (Linux 4.17), kernels before 5.16 turn on protections against speculation
+    /// attacks, which slow the whole program down.
     const SECCOMP_FILTER_FLAG_SPEC_ALLOW: usize = 4;
     #[allow(clippy::cast_possible_truncation, reason = "it is not that long")]
     let program = sock_fprog { len: code.len() as u16, filter: code.as_ptr().cast_mut() };
@@ -88,8 +88,8 @@ pub(crate) fn verify_no_connect() -> Result<(), Fault> {
     verify_refused(__NR_socket)
 }
 
-/// Checks that a filter refuses a call, by one that has no effect: there is no descriptor -1, and no
-/// socket family -1.
+/// Checks that the filter refuses this call. Without a filter the call has no effect: there is no
+/// descriptor -1, and no socket family -1.
 fn verify_refused(number: u32) -> Result<(), Fault> {
     // SAFETY: neither call takes a pointer.
     match unsafe { call(number, [usize::MAX, 0, 0, 0]) } {

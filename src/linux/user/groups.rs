@@ -27,7 +27,8 @@ pub(crate) fn with_both(others: &[Gid], see: &mut dyn FnMut(&[Gid], &[Gid])) -> 
     }
     let count = supplementary_groups(&mut [])? + others.len();
     let length = count * size_of::<Gid>();
-    // SAFETY: a new mapping, which nothing else uses, aligned for any type. Its zeros are valid ids.
+    // SAFETY: a new mapping, which nothing else uses, aligned for any type. Its zeros are valid
+    // ids.
     let (memory, room) = unsafe {
         let memory = mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
         (memory, core::slice::from_raw_parts_mut(memory.cast::<Gid>(), count))

@@ -154,7 +154,8 @@ impl fmt::Debug for User<'_> {
     }
 }
 
-/// The reason why a user was not found (Linux). It does not keep the name: print that with it.
+/// The reason why a user was not found (Linux). The error does not contain the name: add it to your
+/// message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UserError {
@@ -337,7 +338,7 @@ impl Found<'_> {
     }
 }
 
-/// Sorts, as a heap: `sort_unstable` adds 3 KB more to a program.
+/// Sorts the list by heapsort: `sort_unstable` would make a program 3 KB larger.
 pub(crate) fn sort(list: &mut [Gid]) {
     if list.is_sorted() {
         return; // as the kernel's lists are

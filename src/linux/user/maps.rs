@@ -5,15 +5,15 @@ use core::ffi::CStr;
 use crate::linux::proc::{number_in, text as read};
 use crate::text::number;
 
-/// Which ids.
+/// The kind of ids that a map is for.
 #[derive(Clone, Copy)]
 pub(crate) enum Of {
     Users,
     Groups,
 }
 
-/// Whether an id that the process shows is really this id. An id that is not mapped shows as the
-/// overflow id, which is a sysctl.
+/// Describes whether an id that the process shows is really this id. An id that is not mapped shows
+/// as the overflow id, which is a sysctl.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mapped {
     Yes,

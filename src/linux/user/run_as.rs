@@ -39,10 +39,10 @@ actions! {
         Keep => CheckCapabilities,
         SetGroups => SetGroups,
         SetGid => SetGid,
-        /// So that the steps after `SetUid` have them.
+        /// Keeps the capabilities through `SetUid`, for the steps after it.
         HoldCapabilities => HoldCapabilities,
         SetUid => SetUid,
-        /// `setresuid` takes the effective ones.
+        /// Makes the capabilities effective again: `setresuid` has cleared the effective set.
         UseCapabilities => HoldCapabilities,
         BoundingSet => BoundingSet,
         Ambient => Ambient,
@@ -69,7 +69,7 @@ pub(crate) struct Before<'a> {
     pub(crate) stat: Option<&'a (Pid, OwnedFd)>,
 }
 
-/// Becoming a user.
+/// A change to a user, in progress.
 pub(crate) struct RunAs<'a> {
     before: Before<'a>,
     user: &'a User<'a>,
@@ -149,7 +149,7 @@ impl<'a> RunAs<'a> {
                 Ok(set_thread_res_gid(gid, gid, gid)?)
             }
             Become::BoundingSet if self.may_set_privileges => empty_bounding_set(self.keep),
-            Become::BoundingSet => Ok(()), // it stays as it is, and the proof reports it
+            Become::BoundingSet => Ok(()), // it stays as it is, and a later seal reports that
             Become::Ambient => raise_ambient(self.keep),
             Become::Securebits if self.may_set_privileges => lock_securebits(),
             Become::Securebits => Ok(Self::hold_no_more()?),
@@ -187,8 +187,8 @@ impl<'a> RunAs<'a> {
         Ok(())
     }
 
-    /// Has the kernel keep the permitted capabilities when the user id changes. Where `KEEP_CAPS` is
-    /// locked off, another securebit does the same.
+    /// Has the kernel keep the permitted capabilities when the user id changes. Where `KEEP_CAPS`
+    /// is locked off, another securebit does the same.
     fn hold_capabilities(&mut self) -> Result<(), Fault> {
         self.securebits = capabilities_secure_bits()?;
         match set_keep_capabilities(true) {
@@ -203,8 +203,8 @@ impl<'a> RunAs<'a> {
         }
     }
 
-    /// Without `CAP_SETPCAP` the securebits stay as they are, except the one that `hold_capabilities`
-    /// has set.
+    /// Clears `KEEP_CAPS`, which `hold_capabilities` has set. Without `CAP_SETPCAP` the other
+    /// securebits stay as they are.
     fn hold_no_more() -> Result<(), Errno> {
         match set_keep_capabilities(false) {
             Err(Errno::PERM) => Ok(()), // it is locked
@@ -212,8 +212,8 @@ impl<'a> RunAs<'a> {
         }
     }
 
-    /// Returns what these changes, and the step that failed after them, leave, and undoes what it
-    /// can: a process that has changed its user must not keep the capabilities of root.
+    /// Undoes what it can of these changes, and returns what they and the failed step leave. A
+    /// process that has changed its user must not keep the capabilities of root.
     pub(crate) fn remains(&self, changes: &[Become], failed: Become, mut remains: Residue) -> Residue {
         let made = |change: Become| changes.contains(&change);
         remains.groups = made(Become::SetGroups);

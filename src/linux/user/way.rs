@@ -23,8 +23,8 @@ pub(crate) struct Way {
 impl Way {
     /// Returns what has to be set, or fails if the process cannot become the user.
     ///
-    /// A process that has the ids of the user may lack groups of the user. Groups that the user is
-    /// not in must be left.
+    /// A process that has the ids of the user may lack groups of the user. It must leave all groups
+    /// that the user is not in.
     pub(crate) fn find(user: &User<'_>) -> Result<Way, Error> {
         let (uids, gids) = (user_ids(), group_ids());
         let (uid, gid) = (user.uid().as_raw(), user.gid().as_raw());
@@ -82,7 +82,7 @@ fn compare(own: &[Gid], gid: Gid, users: &[Gid], map: &Map) -> (Option<u32>, boo
 }
 
 /// Tries to set the ids that the process seems to have. Without privilege that succeeds only if the
-/// real, effective or saved id is really this id. Afterwards all three are.
+/// real, effective or saved id is really this id. Afterwards all three are this id.
 fn has_ids(uid: u32, gid: u32) -> bool {
     let (uid, gid) = (RawUid::from_raw(uid), RawGid::from_raw(gid));
     set_thread_res_gid(gid, gid, gid).is_ok() && set_thread_res_uid(uid, uid, uid).is_ok()

@@ -1,5 +1,5 @@
-//! All that can happen: every call of every way fails with every errno, once and twice, and every
-//! state there is.
+//! Makes every call of every plan fail with every errno, and a later call with one of seven faults.
+//! Visits every state that can be reached.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -45,7 +45,7 @@ const ERRNOS: [Errno; 35] = [
     Errno::from_raw_os_error(999),
 ];
 
-/// Answers that are no errno, but not the right ones.
+/// Answers of our own, which are not errnos.
 const ANSWERS: [Fault; 5] =
     [Fault::OtherOwner, Fault::StillLinked, Fault::NotTheRoot, Fault::Capabilities, Fault::OpenDirectory];
 
@@ -53,7 +53,7 @@ fn faults() -> impl Iterator<Item = Fault> {
     ERRNOS.into_iter().map(Fault::of).chain(ANSWERS)
 }
 
-/// Those that the machine treats in different ways.
+/// Returns the faults that the machine treats in different ways.
 fn second_faults() -> [Fault; 7] {
     [PERM, IO, Fault::StillLinked]
         .into_iter()
@@ -63,7 +63,7 @@ fn second_faults() -> [Fault; 7] {
         .unwrap()
 }
 
-/// Every plan there is, except the demands on a directory, which the machine does not look at.
+/// Returns plans with every option that the machine looks at, for each root and for two lists.
 fn plans() -> Vec<Plan> {
     let mut plans = vec![Plan { roots: Roots::one(Root::Unjailed), ..AS_ROOT }];
     let made = [Root::Unlinked, Root::Detached, Root::Failfs];
@@ -169,10 +169,10 @@ struct Transition<'a> {
 /// Calls `see` with every transition that can be reached, and checks that every path ends. Returns
 /// the number of states.
 fn each_transition(see: &mut dyn FnMut(&Transition<'_>)) -> usize {
-    /// Whether the states on the way from here are known to end.
+    /// Stores for each state whether every path from it is known to end.
     type Known = HashMap<String, bool>;
     fn walk(plan: Plan, from: State, known: &mut Known, see: &mut dyn FnMut(&Transition<'_>)) {
-        // Why it is refused changes nothing in where it goes.
+        // The reason of a refusal does not change where the machine goes.
         let refused = from.refused.map(|_| (Verify, IO));
         let attempts = from.attempts.map(|attempt| attempt.map(|(root, ..)| (root, Verify, IO)));
         let key = format!("{plan:?} {:?}", State { attempts, refused, ..from });

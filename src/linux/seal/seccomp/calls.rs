@@ -40,15 +40,16 @@ pub(crate) enum Rule {
     /// `ptrace`: the request to be traced is refused, because it stops the process for its parent,
     /// which may take it for ended. Other requests get this answer.
     Trace(Answer),
-    /// `socketpair` of anything but Unix streams and sequences of packets, which can be connected to
-    /// nothing else.
+    /// `socketpair` of anything but Unix streams and sequences of packets, which can be connected
+    /// to nothing else.
     Pairs,
     /// `MSG_FASTOPEN`, which connects, in the argument with this number.
     FastOpen {
         flags: u32,
     },
-    /// `socketcall`: the calls that make sockets and connect. Its arguments are in memory, so in an
-    /// ABI that is not the native one all of it is refused.
+    /// `socketcall`: refuses the calls that make sockets and connect. The filter cannot see
+    /// `MSG_FASTOPEN`, which is in memory, so all of `socketcall` is refused in every ABI except
+    /// the native one.
     SocketCall,
     /// A new user namespace, in the argument with this number.
     NewUser {
@@ -100,8 +101,8 @@ pub(crate) struct Table<const N: usize> {
     arm: [u32; N],
 }
 
-/// Defines the calls that a filter knows: the native number, those on `x86_64`, i386, aarch64 and
-/// ARM, since a 64-bit kernel runs 32-bit programs too, and what is refused.
+/// Defines the calls that a filter knows. Each line has the native number, the numbers on `x86_64`,
+/// i386, aarch64 and ARM, and the rule. A 64-bit kernel also runs 32-bit programs.
 macro_rules! calls {
     (
         $(#[$doc:meta])*
@@ -176,7 +177,7 @@ pub(crate) struct Abi {
     pub(crate) processor: Processor,
 }
 
-/// Whose numbers an ABI has.
+/// The processor whose numbers an ABI has.
 #[derive(Clone, Copy)]
 #[allow(dead_code, reason = "each processor has one or two of them")]
 pub(crate) enum Processor {
@@ -190,7 +191,7 @@ pub(crate) enum Processor {
 const WIDE: u32 = 0x8000_0000;
 const LITTLE_ENDIAN: u32 = 0x4000_0000;
 
-/// This machine and this ABI. The kernel calls aarch64 and ARM little-endian in either byte order.
+/// The ABI of this build. The kernel calls aarch64 and ARM little-endian in either byte order.
 #[allow(clippy::panic, reason = "at compile time")]
 const NATIVE_AUDIT_ARCH: u32 = match EM_CURRENT {
     Some(machine) => machine,

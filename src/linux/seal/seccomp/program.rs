@@ -216,7 +216,7 @@ pub(crate) const LENGTH: usize = MOST - assemble(&SEAL, MISSING).start;
 
 pub(crate) static PROGRAM: [sock_filter; LENGTH] = cut(&assemble(&SEAL, MISSING));
 
-/// The filter of every seal answers for unknown ABIs.
+/// `CONNECT` allows unknown ABIs, because the filter of every seal already refuses them.
 const CONNECT_LENGTH: usize = MOST - assemble(&CONNECT, ALLOW).start;
 
 pub(crate) static NO_CONNECT: [sock_filter; CONNECT_LENGTH] = cut(&assemble(&CONNECT, ALLOW));

@@ -6,7 +6,8 @@ use crate::linux::seal::seccomp::calls::{NATIVE_FOR_TESTS as NATIVE, OTHER_FOR_T
 /// A system call: the ABI, the number and the arguments.
 type Call = (u32, u32, [u32; 4]);
 
-/// Runs a program as the kernel does. `None`: it leaves the program, or is no instruction.
+/// Runs a program as the kernel does. Returns `None` if it runs past its end, or an instruction is
+/// invalid.
 fn run(program: &[sock_filter], (abi, number, args): Call) -> Option<u32> {
     let (mut at, mut value) = (0_usize, 0_u32);
     loop {
@@ -51,8 +52,9 @@ fn calls() -> impl Iterator<Item = Call> {
 /// What the filter of every seal answers on x86-64, by numbers that were looked up by hand.
 fn expected((abi, number, args): Call) -> u32 {
     let refuse = |is_refused: bool| if is_refused { REFUSE } else { ALLOW };
-    // In the order: add_key, bpf, execve, execveat, fanotify_init, io_uring (three), keyctl, mq_open, mq_unlink,
-    // open_by_handle_at, perf_event_open, pidfd_getfd, process_vm (two), request_key, setns, syslog, userfaultfd, clone3.
+    // In the order: add_key, bpf, execve, execveat, fanotify_init, io_uring (three), keyctl,
+    // mq_open, mq_unlink, open_by_handle_at, perf_event_open, pidfd_getfd, process_vm (two),
+    // request_key, setns, syslog, userfaultfd, clone3, truncate (i386: also truncate64).
     let (always, clone, unshare, ioctl, fcntl, prlimit, ptrace): (&[u32], _, _, _, &[u32], _, _) = match abi {
         abi if abi == NATIVE => (
             &[
@@ -94,7 +96,7 @@ fn expected((abi, number, args): Call) -> u32 {
     }
 }
 
-/// The same of `no_connect`.
+/// Returns what the filter of `no_connect` answers.
 fn expected_no_connect((abi, number, args): Call) -> u32 {
     let refuse = |is_refused: bool| if is_refused { REFUSE } else { ALLOW };
     let fast = |nth: usize| refuse(args[nth] & 0x2000_0000 != 0);
@@ -114,7 +116,8 @@ fn expected_no_connect((abi, number, args): Call) -> u32 {
     }
 }
 
-/// Every instruction dropped, every jump moved by one, and every constant changed by one.
+/// Returns the mutants: every jump moved by one, every constant changed by one, and the two jumps
+/// of every test swapped.
 fn mutants(program: &[sock_filter]) -> Vec<(usize, &'static str, Vec<sock_filter>)> {
     let mut all = vec![];
     for at in 0..program.len() {
@@ -176,8 +179,8 @@ fn each_program_answers_every_call_as_it_should_and_few_mutants_do() {
         [("seal", &PROGRAM[..], expected as fn(Call) -> u32), ("no_connect", &NO_CONNECT, expected_no_connect)]
     {
         let (count, alive) = check(program, expected);
-        // Many of those that live change nothing: a bound between two calls, a jump to an equal answer,
-        // an instruction that nothing reaches. They were not looked at one by one.
+        // Many of those that live change nothing: a bound between two calls, a jump to an equal
+        // answer, an instruction that nothing reaches. They were not looked at one by one.
         println!("figure: of {count} mutants of the filter of {name}, {} live", alive.len());
         assert!(alive.len() * 5 < count, "{alive:?}");
     }
