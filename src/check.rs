@@ -18,7 +18,7 @@ use crate::os::{SignalsBlocked, explain, fork, may_chroot_ever, only_thread, wai
 use crate::root::Root;
 
 unsafe extern "C" {
-    fn _exit(status: c_int) -> !;
+    safe fn _exit(status: c_int) -> !;
 }
 
 /// How a jail would be entered, from [`Jail::check`].
@@ -137,8 +137,7 @@ struct Exit;
 
 impl Drop for Exit {
     fn drop(&mut self) {
-        // SAFETY: the call takes a number and does not return.
-        unsafe { _exit(0) }
+        _exit(0)
     }
 }
 

@@ -15,6 +15,7 @@ actions! {
         // The steps on the way in.
         Threads => Threads,
         Unshare => Unshare,
+        /// Before the entry opens descriptors of its own.
         Descriptors => Descriptors,
         WorkingDirectory => WorkingDirectory,
         Parent => Parent,
@@ -30,15 +31,20 @@ actions! {
         Fill => Fill,
         Failfs => Failfs,
         Directory => Directory,
+        /// So that `chroot(".")` takes the directory that was checked, and looks up no path.
         Fchdir => Fchdir,
         Chroot => Chroot,
+        /// It cannot be undone, so it comes as late as possible.
         NoNewPrivs => NoNewPrivs,
+        /// There is no `/proc` in the new root, so it is opened before.
         Proc => Proc,
         NewUserNamespace => NewUserNamespace,
         OpenMaps => OpenMaps,
         MapUid => MapUid,
+        /// Without it, the kernel lets no ordinary user write `gid_map`.
         DenySetgroups => DenySetgroups,
         MapGid => MapGid,
+        /// Until then the working directory can lead out of the root.
         ChdirRoot => ChdirRoot,
         /// Also taken on the way back.
         DropNamespaceCapabilities => DropNamespaceCapabilities,

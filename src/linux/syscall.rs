@@ -13,7 +13,7 @@ use crate::linux::user::ids::Gid;
 
 unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;
-    fn getauxval(kind: c_ulong) -> c_ulong;
+    safe fn getauxval(kind: c_ulong) -> c_ulong;
     fn getenv(name: *const c_char) -> *const c_char;
     fn getgroups(size: c_int, list: *mut Gid) -> c_int;
     fn getresuid(real: *mut u32, effective: *mut u32, saved: *mut u32) -> c_int;
@@ -55,8 +55,7 @@ pub(crate) fn soft_limit(resource: u32) -> Result<u64, Errno> {
 #[must_use]
 pub fn is_secure_execution() -> bool {
     const AT_SECURE: c_ulong = 23;
-    // SAFETY: the call takes any number, and returns 0 for one that it does not know.
-    unsafe { getauxval(AT_SECURE) != 0 }
+    getauxval(AT_SECURE) != 0 // 0 also for a number that it does not know
 }
 
 /// Returns the value of this environment variable.

@@ -48,8 +48,14 @@ pub type Stand = fn(usize, [usize; 4]) -> i64;
 /// From here on `stand` is called in the place of the system call `number`, which it must not make
 /// itself.
 #[cfg(target_arch = "x86_64")]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_ptr_alignment, reason = "registers")]
 pub fn stand_in(number: libc::c_long, stand: Stand) {
+    stand_in_where(number, None, stand);
+}
+
+/// The same where the argument with this number, counted from 0, is this one.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_ptr_alignment, reason = "registers")]
+pub fn stand_in_where(number: libc::c_long, argument: Option<(u32, u32)>, stand: Stand) {
     static STANDS: Mutex<Vec<(libc::c_long, Stand, usize)>> = Mutex::new(vec![]);
     extern "C" fn handler(_: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
         // SAFETY: the kernel gives a context of that type, and in `si_syscall` the number.
@@ -75,7 +81,7 @@ pub fn stand_in(number: libc::c_long, stand: Stand) {
         action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
         assert_eq!(libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()), 0);
     }
-    filter_where(number, None, libc::SECCOMP_RET_TRAP);
+    filter_argument(number, argument, libc::SECCOMP_RET_TRAP);
 }
 
 /// What a call of the C library returned, as the kernel returns it.

@@ -42,6 +42,8 @@ fn bad_options_are_refused_with_125() {
             (&["-cx"], "unknown option -c (see --help)"),
             (&["-qx"], "unknown option -x (see --help)"),
             (&["-qvp"], "-p needs a value"),
+            (&["-r=var"], "--root \"var\": neither auto, unlinked, detached, failfs, / nor an absolute path"),
+            (&["-r="], "--root \"\": empty: auto, unlinked, detached, failfs, / or an absolute path is needed"),
             (&["--check=yes"], "--check takes no value"),
             (&["--parent"], "--parent needs a value"),
             (&["-p"], "-p needs a value"),

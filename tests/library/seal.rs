@@ -471,8 +471,6 @@ fn a_required_protection_without_its_capability_is_refused_before_anything_has_c
     assert_eq!(Protection::named(b"Seccomp"), None);
 }
 
-/// Each version of Landlock has its own set of accesses and size of structure, and a kernel refuses
-/// a newer one.
 #[test]
 fn landlock_handles_what_the_kernel_knows() {
     own_process!();
@@ -484,6 +482,39 @@ fn landlock_handles_what_the_kernel_knows() {
         assert_eq!(unsafe { libc::fchdir(raw(&directory)) }, 0);
         assert_eq!(fs::read_dir(".").unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
     });
+}
+
+/// Each version has its own set of accesses, and a rule may only allow what the ruleset handles. So
+/// every version up to the kernel's is used, with a root that has rules of every kind.
+#[cfg(all(target_arch = "x86_64", feature = "files"))]
+#[test]
+fn every_version_of_landlock_up_to_the_kernels_is_used_without_an_error() {
+    use autochroot::NamedFile;
+
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    static ABI: AtomicI64 = AtomicI64::new(0);
+    own_process!();
+    let Some(newest) = landlock_abi() else { return skipped("this kernel has no Landlock") };
+    for abi in 1..=newest {
+        ABI.store(abi.into(), Ordering::Relaxed);
+        as_each_user(|user| {
+            // Only the question for the version is answered, whose flags are 1.
+            stand_in_where(libc::SYS_landlock_create_ruleset, Some((2, 1)), |_, _| ABI.load(Ordering::Relaxed));
+            let program = NamedFile::write(b"#!", b"/bin/program").executable();
+            let files = [NamedFile::write(b"text", b"/file"), program, NamedFile::copy(b"/dev/null", b"/null")];
+            let files = if user == User::Root { &files[..] } else { &files[..2] };
+            let sealed = Jail::auto().files(files).writable(1 << 20).enter().unwrap().seal().unwrap();
+            assert_eq!(sealed.landlock(), Some(abi));
+            assert_eq!(fs::read("/file").unwrap(), b"text");
+            fs::write("/tmp/file", "text").unwrap();
+            fs::create_dir("/tmp/directory").unwrap();
+            let renamed = fs::rename("/tmp/file", "/tmp/directory/file");
+            assert_eq!(renamed.is_ok(), abi > 1, "{abi} {renamed:?}");
+            assert!(fs::write("/other", "").is_err() && fs::write("/file", "").is_err());
+            assert!(user != User::Root || fs::write("/null", "text").is_ok());
+        });
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ unsafe extern "C" {
     #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
     fn fexecve(fd: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int;
     #[cfg(not(feature = "std"))]
-    fn abort() -> !;
+    safe fn abort() -> !;
 }
 
 /// The rest of an array of C strings that ends with a null pointer: the arguments or the
@@ -87,6 +87,5 @@ const extern "C" fn rust_eh_personality() {}
 #[cfg(not(feature = "std"))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // SAFETY: it takes nothing and does not return.
-    unsafe { abort() }
+    abort()
 }

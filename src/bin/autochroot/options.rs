@@ -249,7 +249,8 @@ impl Given {
         if row.value.is_empty() {
             return Ok(Some((row, NONE)));
         }
-        let inline = Some(mem::take(&mut self.letters)).filter(|value| !value.is_empty());
+        let rest = mem::take(&mut self.letters);
+        let inline = Some(rest.strip_prefix(b"=").unwrap_or(rest)).filter(|_| !rest.is_empty());
         self.value(row, inline, ("-", letter)).map(Some)
     }
 

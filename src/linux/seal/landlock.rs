@@ -7,10 +7,10 @@ use core::mem::{MaybeUninit, offset_of};
 use linux_raw_sys::general::{__NR_landlock_add_rule, __NR_landlock_create_ruleset, __NR_landlock_restrict_self};
 use linux_raw_sys::landlock::{
     LANDLOCK_ACCESS_FS_EXECUTE, LANDLOCK_ACCESS_FS_IOCTL_DEV, LANDLOCK_ACCESS_FS_MAKE_BLOCK,
-    LANDLOCK_ACCESS_FS_MAKE_CHAR, LANDLOCK_ACCESS_FS_READ_DIR, LANDLOCK_ACCESS_FS_READ_FILE,
-    LANDLOCK_ACCESS_FS_WRITE_FILE, LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON,
-    LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL, landlock_path_beneath_attr, landlock_rule_type,
-    landlock_ruleset_attr,
+    LANDLOCK_ACCESS_FS_MAKE_CHAR, LANDLOCK_ACCESS_FS_MAKE_SYM, LANDLOCK_ACCESS_FS_READ_DIR,
+    LANDLOCK_ACCESS_FS_READ_FILE, LANDLOCK_ACCESS_FS_REFER, LANDLOCK_ACCESS_FS_TRUNCATE, LANDLOCK_ACCESS_FS_WRITE_FILE,
+    LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET,
+    LANDLOCK_SCOPE_SIGNAL, landlock_path_beneath_attr, landlock_rule_type,
 };
 use rustix::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, RawDir, fstat, openat};
@@ -19,11 +19,9 @@ use rustix::io::Errno;
 use crate::files::Contents;
 use crate::linux::syscall::call;
 
-// The layout of the structures, on every processor.
-const _: () = {
-    assert!(size_of::<landlock_ruleset_attr>() == 24);
+// The layout of the structure, on every processor.
+const _: () =
     assert!(size_of::<landlock_path_beneath_attr>() == 12 && offset_of!(landlock_path_beneath_attr, parent_fd) == 8);
-};
 
 /// The newest version that is used. What later versions add is not requested, and not reported.
 const NEWEST: c_int = 9;
@@ -58,6 +56,16 @@ const fn accesses(abi: c_int) -> u64 {
     (1 << count) - 1
 }
 
+// A wrong line would protect too little without an error.
+const _: () = {
+    assert!(accesses(1) == 2 * LANDLOCK_ACCESS_FS_MAKE_SYM as u64 - 1);
+    assert!(accesses(2) == accesses(1) | LANDLOCK_ACCESS_FS_REFER as u64);
+    assert!(accesses(3) == accesses(2) | LANDLOCK_ACCESS_FS_TRUNCATE as u64 && accesses(4) == accesses(3));
+    assert!(accesses(5) == accesses(4) | LANDLOCK_ACCESS_FS_IOCTL_DEV as u64 && accesses(8) == accesses(5));
+    assert!(accesses(9) == accesses(8) | 1 << 16);
+    assert!(scopes(5) == 0 && scopes(6) == 3);
+};
+
 const fn scopes(abi: c_int) -> u64 {
     if abi < 6 { 0 } else { (LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL) as u64 }
 }
@@ -65,18 +73,13 @@ const fn scopes(abi: c_int) -> u64 {
 /// Makes a ruleset that refuses every access to the file system that version `abi` knows, and
 /// signals and abstract sockets to processes outside. The network is not restricted.
 pub(crate) fn deny_all(abi: c_int) -> Result<OwnedFd, Errno> {
-    let ruleset =
-        landlock_ruleset_attr { handled_access_fs: accesses(abi), handled_access_net: 0, scoped: scopes(abi) };
-    // A kernel refuses a size with fields that it does not know.
-    let size = match abi {
-        ..=3 => offset_of!(landlock_ruleset_attr, handled_access_net),
-        4 | 5 => offset_of!(landlock_ruleset_attr, scoped),
-        6.. => size_of::<landlock_ruleset_attr>(),
-    };
-    // SAFETY: `ruleset` is at least `size` long. What is returned is a new descriptor,
-    // close-on-exec.
+    // `struct landlock_ruleset_attr`: accesses to files, to the network, scopes. A kernel accepts fields
+    // that it does not know if they are 0.
+    let ruleset = [accesses(abi), 0, scopes(abi)];
+    // SAFETY: the size is that of the structure. What is returned is a new descriptor, close-on-exec.
     unsafe {
-        call(__NR_landlock_create_ruleset, [&raw const ruleset as usize, size, 0, 0]).map(|fd| OwnedFd::from_raw_fd(fd))
+        call(__NR_landlock_create_ruleset, [&raw const ruleset as usize, size_of_val(&ruleset), 0, 0])
+            .map(|fd| OwnedFd::from_raw_fd(fd))
     }
 }
 

@@ -152,9 +152,13 @@ actions! {
         Keep => CheckCapabilities,
         Ruleset => Ruleset,
         Require => Require,
+        /// Landlock and the filter require it.
         NoNewPrivs => NoNewPrivs,
+        /// It requires `CAP_SETPCAP`, so it comes before the capabilities are dropped.
         BoundingSet => BoundingSet,
+        /// A securebit that is locked next forbids it.
         Ambient => Ambient,
+        /// It requires `CAP_SETPCAP` too.
         Securebits => Securebits,
         DropCapabilities => DropCapabilities,
         Keyring => Keyring,
