@@ -11,6 +11,7 @@ mod common;
 mod calls;
 mod descriptors;
 mod documents;
+mod dynamic;
 mod files;
 mod hints;
 mod options;

@@ -1,7 +1,7 @@
 //! How PROGRAM is found and run.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::FromRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -475,4 +475,55 @@ fn a_program_in_memory_runs() {
         let output = with_files(user, &[raw(&readable)]).args(["/proc/self/fd/3", "exit=5"]).output().unwrap();
         assert_eq!((text(&output.stderr), output.status.code()), ("", Some(5)), "{user:?}");
     }
+}
+
+/// The kernel reports the stop of a traced child to any `waitpid`. A supervisor takes it for the end, and starts
+/// another copy: so did runsv with the launcher before version 0.3.
+#[test]
+fn a_supervisor_does_not_take_a_stop_for_an_end() {
+    own_process!();
+    for user in users() {
+        for (seal, traced) in [(None, false), (Some("--no-seal"), true)] {
+            let mut child = autochroot(user);
+            let mut child =
+                child.args(seal).arg("-q").arg(payload()).arg("stop").stdout(Stdio::piped()).spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+            let (pid, mut status) = (libc::pid_t::try_from(child.id()).unwrap(), 0);
+            assert_eq!(lines.find(|line| line.starts_with("traced: ")), Some(format!("traced: {traced}")));
+            let state = || {
+                let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+                stat.rsplit_once(") ").unwrap().1.chars().next()
+            };
+            wait_until("the stop", || matches!(state(), Some('T' | 't')));
+            let reported = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+            assert_eq!((reported, libc::WIFSTOPPED(status)), if traced { (pid, true) } else { (0, false) });
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+/// In four seconds runsv started four copies with the launcher of version 0.2.
+#[test]
+fn runsv_starts_a_program_that_stops_once() {
+    own_process!();
+    root_only!();
+    if !have("runsv") {
+        return skipped("no runsv");
+    }
+    let scratch = Scratch::new();
+    let script = scratch.0.join("run");
+    fs::write(&script, format!("#!/bin/sh\nexec {} -u 7:8 {} stop\n", launcher().display(), payload().display()))
+        .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut runsv = command(Path::new("runsv")).arg(&scratch.0).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(runsv.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.find(|line| line.starts_with("traced: ")).as_deref(), Some("traced: false"));
+    // runsv waits a second before it starts another copy.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let copy: libc::pid_t = fs::read_to_string(scratch.0.join("supervise/pid")).unwrap().trim().parse().unwrap();
+    runsv.kill().unwrap();
+    runsv.wait().unwrap();
+    unsafe { libc::kill(copy, libc::SIGKILL) };
+    assert_eq!(lines.find(|line| line.starts_with("traced: ")), None);
 }

@@ -76,6 +76,10 @@ fn main() {
             // Exits with a bit for each standard descriptor that is /dev/null.
             "null-exit" => std::process::exit((0..3).filter(|fd| is_null(*fd)).map(|fd| 1 << fd).sum()),
             "abort" => std::process::abort(),
+            "stop" => unsafe {
+                println!("traced: {}", ptrace(0, 0, 0, 0) == 0); // PTRACE_TRACEME
+                raise(if cfg!(target_arch = "mips") { 23 } else { 19 }); // SIGSTOP
+            },
             arg if arg.starts_with("has=") => println!("{arg}: {}", std::path::Path::new(&arg["has=".len()..]).exists()),
             arg if arg.starts_with("attack=") => attack(&arg["attack=".len()..]),
             arg => match arg.strip_prefix("exit=") {
@@ -113,6 +117,8 @@ unsafe extern "C" {
     fn geteuid() -> u32;
     fn localtime_r(time: *const i64, parts: *mut i64) -> *mut i64;
     fn prctl(option: i32, ...) -> i32;
+    fn ptrace(request: i32, ...) -> isize;
+    fn raise(signal: i32) -> i32;
     fn fcntl(fd: i32, command: i32, ...) -> i32;
     fn capget(header: *mut [u32; 2], data: *mut [u32; 6]) -> i32;
 }
