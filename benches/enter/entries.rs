@@ -11,53 +11,57 @@ use crate::table::{Row, group, row};
 const TMPFS: &str = "/dev/shm";
 const DISK: &str = "/var/tmp";
 
-/// An entry in the parent that is the default where there is one.
-const JAIL: Jail<'static> = Jail::unlinked_in(TMPFS.as_bytes());
+/// The special case that has the same calls in C.
+const UNLINKED: Jail<'static> = Jail::unlinked_in(TMPFS.as_bytes());
 
 fn enter(jail: Jail<'_>) -> Result<Jailed, String> {
     jail.enter().map_err(|error| error.to_string())
 }
 
-/// The row of C that makes the same calls.
-const C: usize = 6;
+/// Returns a row for an entry, compared with the row `beside`.
+fn entry<'r>(user: User, name: &str, beside: usize, jail: Jail<'static>) -> Row<'r> {
+    row(name, beside, move || time(user, || (), || enter(jail).map(drop)))
+}
 
-pub fn entries(user: User, c: Option<&ByHand>) {
-    let rust =
-        |name, beside, jail: Jail<'static>| row(name, beside, move || time(user, || (), || enter(jail).map(drop)));
-    let then = |name, then: fn(Jailed) -> Result<(), autochroot::Error>| {
-        row(name, 0, move || time(user, || (), || then(enter(JAIL)?).map_err(|error| error.to_string())))
+/// The default, and what the README's example does.
+pub fn entries(user: User) {
+    let then = |name, then: fn() -> Result<(), autochroot::Error>| {
+        row(name, 0, move || time(user, || (), || then().map_err(|error| error.to_string())))
     };
     let mut rows = vec![
-        rust("enter", if c.is_some() { C } else { 0 }, JAIL),
-        rust("enter, parent on a disk", 0, Jail::unlinked_in(DISK.as_bytes())),
-        rust("enter, detached", 0, Jail::detached()),
-        rust("enter, without the look for open directories", 0, JAIL.allow_open_directories()),
-        then("enter and seal", |jailed| jailed.seal().map(drop)),
+        entry(user, "enter", 0, Jail::auto()),
+        then("enter and seal", || Jail::auto().enter()?.seal().map(drop)),
+        entry(user, "enter, open directories allowed", 0, Jail::auto().allow_open_directories()),
     ];
     if user == Some(0) {
-        rows.push(then("enter and run_as", |jailed| {
-            jailed.run_as(&autochroot::User::new(Uid::from_raw(7), Gid::from_raw(7), &[])).map(drop)
+        rows.push(then("enter_as and seal, the README's example", || {
+            Jail::auto().enter_as(&autochroot::User::new(Uid::from_raw(7), Gid::from_raw(7), &[]))?.seal().map(drop)
         }));
     } else {
-        rows.push(rust("enter, without id maps", 0, JAIL.id_map(IdMap::None)));
+        rows.push(entry(user, "enter, without id maps", 0, Jail::auto().id_map(IdMap::None)));
     }
-    if let Some(c) = c {
-        let (same, fewest, haproxy) = (c.same, c.fewest, c.haproxy);
-        assert_eq!(rows.len(), C);
-        rows.push(row("C: the same calls", C, move || time(user, || (), || same.enter(TMPFS, 0))));
-        for (flag, what) in WITHOUT {
-            if user != Some(0) || what != "the id maps" {
-                let name = format!("C: the same, without {what}");
-                rows.push(row(name, C, move || time(user, || (), || same.enter(TMPFS, flag))));
-            }
-        }
-        rows.push(row("C: the fewest calls", C, move || time(user, || (), || fewest.enter(TMPFS, 0))));
-        rows.push(row("C: HAProxy's calls, on a disk", rows.len(), move || {
-            time(user, || (), || haproxy.enter("/tmp", 0))
-        }));
-        rows.push(rust("enter", rows.len() - 1, JAIL));
-    }
+    rows.push(entry(user, "enter, unlinked in /dev/shm", 0, UNLINKED));
+    rows.push(entry(user, "enter, unlinked on a disk", 0, Jail::unlinked_in(DISK.as_bytes())));
     group(&format!("an entry, {}", name(user)), 1000, &rows);
+}
+
+/// An unlinked root, compared with C.
+pub fn compared_with_c(user: User, c: &ByHand) {
+    let (same, fewest, haproxy) = (c.same, c.fewest, c.haproxy);
+    let mut rows = vec![
+        row("C: the same calls", 0, move || time(user, || (), || same.enter(TMPFS, 0))),
+        entry(user, "enter, unlinked in /dev/shm", 0, UNLINKED),
+    ];
+    for (flag, what) in WITHOUT {
+        if user != Some(0) || what != "the id maps" {
+            let name = format!("C: the same, without {what}");
+            rows.push(row(name, 0, move || time(user, || (), || same.enter(TMPFS, flag))));
+        }
+    }
+    rows.push(row("C: the fewest calls", 0, move || time(user, || (), || fewest.enter(TMPFS, 0))));
+    rows.push(row("C: HAProxy's calls, on a disk", rows.len(), move || time(user, || (), || haproxy.enter("/tmp", 0))));
+    rows.push(entry(user, "enter", rows.len() - 1, Jail::auto()));
+    group(&format!("an entry and the same calls in C, {}", name(user)), 1000, &rows);
 }
 
 /// As a program's configuration, its certificate and the resolver's.
@@ -113,10 +117,12 @@ pub const fn name(user: User) -> &'static str {
 pub fn growth(users: &[User]) {
     let user = users[0];
     let most = 100_000.min(limit() - 100);
-    let more = [0, 10, 1000, most].map(|files| (format!("enter, with {files} more descriptors"), JAIL, files, None));
-    let far = [1000, most].map(|at| (format!("enter, with one descriptor more, number {at}"), JAIL, 0, Some(at)));
-    let threads =
-        [0, 1000].map(|files| (format!("enter, threads allowed, {files} more"), JAIL.allow_threads(), files, None));
+    let more =
+        [0, 10, 1000, most].map(|files| (format!("enter, with {files} more descriptors"), Jail::auto(), files, None));
+    let far =
+        [1000, most].map(|at| (format!("enter, with one descriptor more, number {at}"), Jail::auto(), 0, Some(at)));
+    let threads = [0, 1000]
+        .map(|files| (format!("enter, threads allowed, {files} more"), Jail::auto().allow_threads(), files, None));
     let rows: Vec<_> = more
         .into_iter()
         .chain(far)
@@ -129,7 +135,7 @@ pub fn growth(users: &[User]) {
             .into_iter()
             .map(|count| {
                 row(format!("{count} enter at once, for each"), 0, move || {
-                    time_at_once(user, count, || enter(JAIL).map(drop))
+                    time_at_once(user, count, || enter(Jail::auto()).map(drop))
                 })
             })
             .collect();
@@ -141,7 +147,7 @@ pub fn growth_with_mounts(users: &[User], scratch: &Path) {
     if let &[Some(0), user] = users {
         let rows: Vec<Row> = [0, 100, 1000]
             .into_iter()
-            .flat_map(|mounts| [("enter", JAIL, mounts), ("enter, detached", Jail::detached(), mounts)])
+            .flat_map(|mounts| [("enter, unlinked", UNLINKED, mounts), ("enter", Jail::auto(), mounts)])
             .enumerate()
             .map(|(n, (what, jail, mounts))| {
                 row(format!("{what}, with {mounts} more mounts"), n % 2, move || {

@@ -2,8 +2,10 @@
 //!
 //! Each entry has a fresh fork, and the rows of a group take turns, so that what disturbs one
 //! disturbs all. The hand-written C that they are measured against is `c.c`, compiled by `cc` if
-//! there is one. `AUTOCHROOT_STATIC` names a small static launcher. `cargo bench -- roots` compares
-//! the roots only.
+//! there is one. `AUTOCHROOT_STATIC` names a small static launcher, `AUTOCHROOT_PEERS` a directory
+//! with programs of others that were built static, and `AUTOCHROOT_SERVER` a server of Redis'
+//! protocol. `cargo bench -- entries` prints that part alone; so do `roots`, `parts`, `launch` and
+//! `steady`.
 #![allow(missing_docs, unsafe_code, reason = "a program; fork and what goes with it")]
 
 #[cfg(target_os = "linux")]
@@ -16,6 +18,10 @@ mod fork;
 mod instructions;
 #[cfg(target_os = "linux")]
 mod launchers;
+#[cfg(target_os = "linux")]
+mod parts;
+#[cfg(target_os = "linux")]
+mod steady;
 #[cfg(target_os = "linux")]
 mod table;
 
@@ -46,16 +52,29 @@ fn main() {
         return std::fs::remove_dir_all(scratch).unwrap();
     }
     let c = by_hand::compile(&scratch);
+    let only = std::env::args().find(|arg| ["entries", "launch", "parts", "steady"].contains(&&**arg));
+    let wanted = |part: &str| only.as_ref().is_none_or(|only| only == part);
     table::head();
-    for &user in &users {
-        entries::entries(user, c.as_ref());
+    for &user in users.iter().filter(|_| wanted("entries")) {
+        entries::entries(user);
+        if let Some(c) = &c {
+            entries::compared_with_c(user, c);
+        }
         entries::roots(user);
     }
-    entries::growth(&users);
-    entries::growth_with_mounts(&users, &scratch);
-    for &user in &users {
+    for &user in users.iter().filter(|_| wanted("parts")) {
+        parts::parts(user);
+    }
+    for &user in users.iter().filter(|_| wanted("launch")) {
         launchers::launchers(user, &scratch);
     }
-    instructions::instructions(c.as_ref());
+    if wanted("steady") {
+        steady::steady();
+    }
+    if only.is_none() {
+        entries::growth(&users);
+        entries::growth_with_mounts(&users, &scratch);
+        instructions::instructions(c.as_ref());
+    }
     std::fs::remove_dir_all(scratch).unwrap();
 }

@@ -13,10 +13,10 @@ pub fn row<'r>(name: impl Into<String>, beside: usize, run: impl Fn() -> u32 + '
 }
 
 pub fn head() {
-    println!("| what | us | times | beside |\n| --- | --- | --- | --- |");
+    println!("| what | us | times as long | as |\n| --- | --- | --- | --- |");
 }
 
-/// Each row once in each turn, in an order that changes. A ratio is that of two runs of the same
+/// Runs each row once in each turn, in an order that changes. A ratio is that of two runs of the same
 /// turn.
 pub fn group(title: &str, rounds: usize, rows: &[Row]) {
     let mut times: Vec<Vec<u32>> = rows.iter().map(|_| Vec::with_capacity(rounds)).collect();
@@ -37,6 +37,10 @@ pub fn group(title: &str, rounds: usize, rows: &[Row]) {
         let us = own.iter().map(|&time| f64::from(time) / 1000.0).collect();
         let ratios = own.iter().zip(beside).map(|(&own, &beside)| f64::from(own) / f64::from(beside)).collect();
         let [_, median, _] = spread(us);
+        if std::ptr::eq(own, beside) {
+            println!("| {} | {median:.0} | | |", row.name);
+            continue;
+        }
         let [low, ratio, high] = spread(ratios);
         println!("| {} | {median:.0} | {ratio:.2} ({low:.2} to {high:.2}) | {} |", row.name, rows[row.beside].name);
     }
