@@ -175,12 +175,16 @@ fn a_standard_descriptor_that_is_closed_or_not_kept_is_dev_null() {
         }
         // A refusal is told on the standard error that the launcher was started with.
         let output = autochroot(user).args(["--keep-fds=0,1", "--root=/nowhere", "true"]).output().unwrap();
-        let message = "cannot use the directory: /nowhere: ENOENT (no such file or directory) (--root /nowhere)";
-        assert_fails(&output, 125, message);
+        let message_of_nowhere =
+            "cannot use the directory: /nowhere: ENOENT (no such file or directory) (--root /nowhere)";
+        assert_fails(&output, 125, message_of_nowhere);
         let output = autochroot(user).args(["--keep-fds=0,1", "/nowhere"]).output().unwrap();
         assert_fails(&output, 127, "/nowhere: not found");
         let output = autochroot(user).args(["-q", "--keep-fds=0,1", "/bin/ls"]).output().unwrap();
         assert!(text(&output.stderr).starts_with("autochroot: /bin/ls: is not static"), "{output:?}");
+        // Also if the standard input is closed, whose number it could take.
+        let output = closing(user, &[0]).args(["--keep-fds=1", "--root=/nowhere", "true"]).output().unwrap();
+        assert_fails(&output, 125, message_of_nowhere);
         // What is printed by --check is not lost.
         let output = autochroot(user).args(["--keep-fds=0", "--check"]).output().unwrap();
         assert!(text(&output.stdout).ends_with("\njailed: yes\n"), "{output:?}");
@@ -282,6 +286,37 @@ fn a_descriptor_that_is_not_open_cannot_be_kept() {
                 .arg(payload());
             let message = format!("LISTEN_FDS: \"{bad}\" is not a number of descriptors");
             assert_fails(&shell.output().unwrap(), 125, &message);
+        }
+    }
+}
+
+/// One of the two variables alone means nothing.
+#[test]
+fn without_both_variables_nothing_is_passed_on() {
+    own_process!();
+    let file = fs::File::open("/etc/passwd").unwrap();
+    let copy = unsafe { libc::fcntl(raw(&file), libc::F_DUPFD_CLOEXEC, 100) };
+    for user in users() {
+        for (variables, fds) in [
+            ("LISTEN_PID=$$", "[0, 1, 2]"),
+            ("LISTEN_FDS=1", "[0, 1, 2]"),
+            ("LISTEN_PID= LISTEN_FDS=1", "[0, 1, 2]"),
+            ("LISTEN_PID=$$ LISTEN_FDS=0", "[0, 1, 2]"),
+            ("LISTEN_PID=$$ LISTEN_FDS=1", "[0, 1, 2, 3]"),
+        ] {
+            let mut shell = command(Path::new("/bin/sh"));
+            shell.args(["-c", &format!("{variables} exec \"$0\" \"$@\"")]).arg(launcher()).arg(payload()).arg("fds");
+            shell.env_remove("LISTEN_PID").env_remove("LISTEN_FDS").current_dir("/").stdin(Stdio::null());
+            start_as(&mut shell, user);
+            // SAFETY: the call is safe in a fork.
+            unsafe {
+                shell.pre_exec(move || {
+                    libc::dup2(copy, 3);
+                    Ok(())
+                });
+            }
+            let output = shell.output().unwrap();
+            assert!(text(&output.stdout).ends_with(&format!("\nfds: {fds}\n")), "{user:?} {variables}: {output:?}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -45,6 +46,93 @@ fn a_program_reads_the_files_that_are_named_and_no_others() {
         let said = said(&output);
         let expected = "text\nLinux\nhas=/etc/passwd: true\nhas=/etc/group: false\nhas=/proc: false\n";
         assert_eq!((said, text(&output.stderr)), (expected, ""), "{user:?} {options:?}");
+    }
+}
+
+/// The last `=/` is the one before PATH, and letters may stand before `-f`.
+#[test]
+fn a_source_may_have_the_same_signs_as_the_option() {
+    own_process!();
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.0.join("a=")).unwrap();
+    fs::set_permissions(scratch.0.join("a="), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(scratch.0.join("a=/b"), "text\n").unwrap();
+    fs::set_permissions(scratch.0.join("a=/b"), fs::Permissions::from_mode(0o644)).unwrap();
+    let source = scratch.0.join("a=/b").display().to_string();
+    for (user, options) in ways() {
+        for letters in ["-f", "-qf", "-qqf"] {
+            let output = autochroot(user)
+                .args(options)
+                .arg(format!("{letters}{source}=/etc/c"))
+                .args(["-f/etc/passwd", payload().to_str().unwrap(), "cat=/etc/c", "has=/etc/passwd", "has=/b"])
+                .output()
+                .unwrap();
+            let expected = "text\nhas=/etc/passwd: true\nhas=/b: false\n";
+            assert_eq!((said(&output), text(&output.stderr)), (expected, ""), "{user:?} {options:?} {letters}");
+        }
+    }
+}
+
+/// The launcher opens the files before it looks at the standard descriptors.
+#[test]
+fn a_file_does_not_take_the_number_of_a_standard_descriptor() {
+    own_process!();
+    for (user, options) in ways() {
+        for closed in [&[0][..], &[1], &[2], &[0, 2], &[0, 1, 2]] {
+            let mut command = autochroot(user);
+            // SAFETY: it is the child's.
+            unsafe {
+                command.pre_exec(move || {
+                    for fd in closed {
+                        libc::close(*fd);
+                    }
+                    Ok(())
+                });
+            }
+            let files = ["-f/etc/passwd=/a", "-f/etc/passwd=/b", "-f/etc/passwd=/c"];
+            let output = command.args(options).args(files).arg(payload()).arg("null-exit").output().unwrap();
+            // A bit for each that is /dev/null: the standard input always is, in this test.
+            let expected = closed.iter().fold(1, |all, fd| all | 1 << fd);
+            assert_eq!(output.status.code(), Some(expected), "{user:?} {options:?} {closed:?}: {output:?}");
+        }
+        let mut command = autochroot(user);
+        // SAFETY: it is the child's.
+        unsafe {
+            command.pre_exec(|| {
+                libc::close(0);
+                Ok(())
+            });
+        }
+        let output = command.args(options).arg("-f/proc/version").arg(payload()).args(["cat=/proc/version", "fds"]);
+        let expected = format!("{}fds: [0, 1, 2]\n", fs::read_to_string("/proc/version").unwrap());
+        assert_eq!(said(&output.output().unwrap()), expected, "{user:?} {options:?}");
+    }
+}
+
+/// In bytes, and in the units of 1024 each.
+#[test]
+fn a_writable_directory_has_the_size_that_is_asked_for() {
+    own_process!();
+    let Some(busybox) = crate::busybox() else { return skipped("no static busybox") };
+    for (size, bytes) in [
+        ("65536", 65536),
+        ("200K", 200 << 10),
+        ("200k", 200 << 10),
+        ("3M", 3 << 20),
+        ("3m", 3 << 20),
+        ("2G", 2_u64 << 30),
+        ("2g", 2 << 30),
+    ] {
+        let output = autochroot(plain())
+            .args([&format!("--writable={size}=/var/x"), busybox, "stat", "-f", "-c", "%a %S", "/var/x"])
+            .output()
+            .unwrap();
+        let free: Vec<u64> = text(&output.stdout).split_whitespace().map(|number| number.parse().unwrap()).collect();
+        assert!((bytes..bytes + 65536).contains(&(free[0] * free[1])), "{size}: {output:?}");
+    }
+    for size in ["", "K", "1T", "1KM", "-1", "0x1", "1 ", "18014398509481984K", "18446744073709551616"] {
+        let message = format!("--writable: \"{size}\" is not a size: a number, which may have K, M or G after it");
+        assert_fails(&run(plain(), [&format!("--writable={size}"), "true"]), 125, &message);
     }
 }
 

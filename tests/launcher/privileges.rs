@@ -73,6 +73,63 @@ fn a_launcher_with_privilege_from_its_file_refuses_to_run() {
     assert!(text(&output.stdout).contains("\nentered: privilege\n"), "{output:?}");
 }
 
+/// A security module may ask every program that it confines to distrust the environment, as `AppArmor`
+/// does for `Px`: `AT_SECURE` is set then, though the file grants nothing.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn ambient_capabilities_are_not_taken_for_those_of_the_file() {
+    use rustix::thread::{CapabilitySet, CapabilitySets, configure_capability_in_ambient_set};
+    use std::os::unix::fs::FileExt;
+    own_process!();
+    root_only!();
+    const AT_SECURE: u64 = 23;
+    let chroot = CapabilitySet::SYS_CHROOT;
+    for permitted in [chroot, CapabilitySet::empty()] {
+        let mut command = command(launcher());
+        // SAFETY: it is the child's.
+        unsafe {
+            command.pre_exec(move || {
+                rustix::thread::set_keep_capabilities(true)?;
+                set_groups(&[]);
+                assert_eq!((libc::setresgid(12345, 12345, 12345), libc::setresuid(12345, 12345, 12345)), (0, 0));
+                let sets = CapabilitySets { effective: permitted, permitted, inheritable: permitted };
+                rustix::thread::set_capabilities(None, sets)?;
+                if permitted == chroot {
+                    configure_capability_in_ambient_set(chroot, true)?;
+                }
+                assert_eq!(libc::ptrace(libc::PTRACE_TRACEME), 0);
+                Ok(())
+            });
+        }
+        command.arg("--check").current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        // It has stopped at its first instruction. On the stack are the arguments, the environment and the
+        // auxiliary vector, as pairs of words; the first two end with a zero.
+        let memory = fs::File::options().read(true).write(true).open(format!("/proc/{pid}/mem")).unwrap();
+        unsafe {
+            let (mut status, mut registers) = (0, std::mem::zeroed::<libc::user_regs_struct>());
+            assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+            assert!(libc::WIFSTOPPED(status), "{status:#x}");
+            assert_eq!(libc::ptrace(libc::PTRACE_GETREGS, pid, 0, &raw mut registers), 0);
+            let word = |at: u64| {
+                let mut word = [0; 8];
+                memory.read_exact_at(&mut word, at).unwrap();
+                u64::from_ne_bytes(word)
+            };
+            let past_zero = |at: u64| (0..1 << 20).map(|nth| at + 8 * nth).find(|at| word(*at) == 0).unwrap() + 8;
+            let vector = past_zero(past_zero(registers.rsp + 8));
+            let place = (0..1000).map(|nth| vector + 16 * nth).find(|at| word(*at) == AT_SECURE).unwrap();
+            assert_eq!(word(place + 8), 0);
+            memory.write_all_at(&1_u64.to_ne_bytes(), place + 8).unwrap();
+            assert_eq!(libc::ptrace(libc::PTRACE_DETACH, pid, 0, 0), 0);
+        }
+        let output = child.wait_with_output().unwrap();
+        let entered = if permitted == chroot { "privilege" } else { "user namespace" };
+        assert!(text(&output.stdout).contains(&format!("\nentered: {entered}\n")), "{output:?}");
+    }
+}
+
 /// The right of an ordinary user to chroot would let a set-id program load his own library.
 #[test]
 fn a_set_id_program_gains_nothing_from_a_user_who_may_chroot() {
@@ -199,6 +256,11 @@ fn the_program_holds_no_capability_unless_named() {
         [(None, "[0, 0, 0]"), (Some("--caps=net_bind_service"), "[400, 400, 400]"), (Some("--caps=none"), "[0, 0, 0]")]
     {
         let output = autochroot(User::Root).args(caps).arg(payload()).arg("capabilities").output().unwrap();
+        assert!(text(&output.stdout).ends_with(&format!("\n{held}\n")), "{caps:?}: {output:?}");
+    }
+    // Root that becomes root too.
+    for (caps, held) in [("--caps=net_bind_service", "[400, 400, 400]"), ("--caps=none", "[0, 0, 0]")] {
+        let output = autochroot(User::Root).args(["-u0:0", caps]).arg(payload()).arg("capabilities").output().unwrap();
         assert!(text(&output.stdout).ends_with(&format!("\n{held}\n")), "{caps:?}: {output:?}");
     }
     let all = format!("\n[{0:x}, {0:x}, {0:x}]\n", held());

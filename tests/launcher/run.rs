@@ -436,6 +436,20 @@ fn path_is_searched_as_a_shell_does() {
     );
 }
 
+/// As a shell that nobody has given one.
+#[test]
+fn without_path_the_usual_directories_are_searched() {
+    own_process!();
+    let Some(busybox) = busybox() else { return skipped("no static busybox") };
+    let (_, name) = busybox.rsplit_once('/').unwrap();
+    for user in users() {
+        let output = autochroot(user).env_remove("PATH").args([name, "echo", "here"]).output().unwrap();
+        assert_eq!((text(&output.stdout), text(&output.stderr)), ("here\n", ""), "{user:?}");
+        let output = autochroot(user).env("PATH", "/nonexistent").args([name, "echo", "here"]).output().unwrap();
+        assert_fails(&output, 127, &format!("{name}: not found"));
+    }
+}
+
 #[test]
 fn a_program_that_only_root_may_execute_is_not_run_as_another_user() {
     own_process!();
@@ -447,6 +461,13 @@ fn a_program_that_only_root_may_execute_is_not_run_as_another_user() {
     assert_fails(&output, 126, &format!("{}: may not be executed by that user", program.display()));
     let output = run(User::Root, [program.to_str().unwrap(), "exit=3"]);
     assert_eq!(output.status.code(), Some(3));
+    // Of the three parts of the mode one counts, also if another one permits it.
+    for (owner, mode) in [((12345, 0), 0o077), ((0, 12345), 0o707)] {
+        std::os::unix::fs::chown(&program, Some(owner.0), Some(owner.1)).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+        let output = run(User::Root, ["--user=12345:12345".as_ref(), program.as_os_str()]);
+        assert_fails(&output, 126, &format!("{}: may not be executed by that user", program.display()));
+    }
 }
 
 #[test]

@@ -824,6 +824,31 @@ fn a_ring_without_a_descriptor_is_found() {
     });
 }
 
+/// Whoever has registered it can enable it later.
+#[test]
+fn a_disabled_ring_without_a_descriptor_is_found() {
+    own_process!();
+    const IORING_SETUP_R_DISABLED: u32 = 1 << 6;
+    const IORING_REGISTER_RING_FDS: usize = 20;
+    as_each_user(|_| {
+        let mut parameters = [0_u32; 30];
+        parameters[2] = IORING_SETUP_R_DISABLED;
+        let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) };
+        let Ok(ring @ 0..) = i32::try_from(ring) else { return skipped("this kernel has no io_uring") };
+        let mut update = [u64::from(u32::MAX), ring.unsigned_abs().into()]; // at any index
+        let registered = unsafe {
+            libc::syscall(libc::SYS_io_uring_register, ring, IORING_REGISTER_RING_FDS, update.as_mut_ptr(), 1)
+        };
+        if registered != 1 {
+            return skipped("this kernel registers no rings");
+        }
+        close_range(ring, ring, 0);
+        let error = Jail::auto().enter().unwrap_err();
+        assert_eq!((error.step(), error.fd(), error.is_partial()), (Step::Descriptors, None, false), "{error}");
+        assert!(error.to_string().contains("an io_uring without a descriptor"), "{error}");
+    });
+}
+
 /// The launcher's payload makes the same attacks, with what the launcher lets it have: by privilege
 /// as root and as another user, and by a user namespace.
 #[test]

@@ -41,6 +41,12 @@ fn source(scratch: &Scratch, name: &str, content: &[u8]) -> Vec<u8> {
     path(scratch, name)
 }
 
+/// The payload, of which no other test makes a link meanwhile: that would be a change.
+fn own_payload(scratch: &Scratch) -> Vec<u8> {
+    copy_program(payload(), &scratch.0.join("program"), 0o755);
+    path(scratch, "program")
+}
+
 #[test]
 fn the_files_are_there_to_be_read_and_nothing_else_is() {
     own_process!();
@@ -205,6 +211,29 @@ fn a_device_is_that_device_or_an_error() {
     });
 }
 
+/// What else has the major number 1 leads to the memory, the ports and the log of the machine, and
+/// the same minor numbers are terminals elsewhere.
+#[test]
+fn only_the_five_devices_are_devices() {
+    own_process!();
+    root_only!();
+    let scratch = Scratch::new();
+    for (major, minor) in [(1, 1), (1, 2), (1, 4), (1, 6), (1, 10), (1, 11), (1, 12), (4, 5), (5, 3), (0, 9)] {
+        let node = path(&scratch, &format!("{major}-{minor}"));
+        let name = std::ffi::CString::new(&*node).unwrap();
+        let device = libc::makedev(major, minor);
+        assert_eq!(errno(unsafe { libc::mknod(name.as_ptr(), libc::S_IFCHR | 0o666, device) }), 0);
+        as_user(User::Root, || {
+            let opened = unsafe { libc::open(name.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
+            for file in [NamedFile::copy(&node, b"/x"), NamedFile::raw_descriptor(opened, b"/x")] {
+                let error = Jail::detached().files(&[file]).enter().unwrap_err();
+                assert_eq!((error.step(), error.file(), error.is_partial()), (Step::Files, Some(0), false), "{error}");
+                assert!(error.to_string().contains("it is neither a file nor one of the devices"), "{error}");
+            }
+        });
+    }
+}
+
 #[test]
 fn what_cannot_be_copied_is_named_before_anything_has_changed() {
     own_process!();
@@ -337,6 +366,200 @@ fn a_file_that_changes_while_it_is_copied_is_an_error() {
     }
 }
 
+/// Also if it is as long as before.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "registers")]
+#[test]
+fn a_file_that_is_overwritten_while_it_is_copied_is_an_error() {
+    own_process!();
+    static WRITER: std::sync::Mutex<Option<fs::File>> = std::sync::Mutex::new(None);
+    let scratch = Scratch::new();
+    let source = source(&scratch, "file", &vec![b'a'; 20_000]);
+    fs::set_permissions(scratch.0.join("file"), fs::Permissions::from_mode(0o666)).unwrap();
+    as_each_user(|_| {
+        let files = [NamedFile::copy(&source, b"/file")];
+        *WRITER.lock().unwrap() = Some(fs::File::options().write(true).open(scratch.0.join("file")).unwrap());
+        stand_in(libc::SYS_pread64, |nth, [fd, buffer, length, at]| {
+            if nth == 1 {
+                // Older kernels have times of a few milliseconds.
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                WRITER.lock().unwrap().as_mut().unwrap().write_all(&vec![b'b'; 20_000]).unwrap();
+            }
+            let mut part = libc::iovec { iov_base: buffer as *mut libc::c_void, iov_len: length };
+            answer(unsafe { libc::preadv(fd as i32, &raw mut part, 1, at as libc::off_t) } as i64)
+        });
+        let error = Jail::detached().files(&files).enter().unwrap_err();
+        assert_eq!((error.step(), error.file()), (Step::Fill, Some(0)), "{error}");
+        assert!(error.to_string().contains("it changed while it was copied"), "{error}");
+    });
+}
+
+/// A file without a size may have no end.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_file_without_an_end_is_an_error() {
+    own_process!();
+    as_each_user(|user| {
+        // 8 bytes for each page that there could be.
+        let files = [NamedFile::copy(b"/proc/self/pagemap", b"/x")];
+        let error = Jail::detached().files(&files).enter().unwrap_err();
+        assert_eq!((error.step(), error.file(), error.is_partial()), (Step::Fill, Some(0), user != User::Root));
+        assert!(error.to_string().contains("it is larger than 64 MiB"), "{error}");
+    });
+}
+
+/// No part of a file is there twice, or missing.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn an_interrupted_copy_is_an_error_or_whole() {
+    own_process!();
+    root_only!();
+    fn interrupted_read(nth: usize, [fd, buffer, length, at]: [usize; 4]) -> i64 {
+        let part = [buffer, length];
+        if nth == 1 {
+            return -i64::from(libc::EINTR);
+        }
+        answer(unsafe { libc::syscall(libc::SYS_preadv, fd, part.as_ptr(), 1, at, 0) })
+    }
+    fn interrupted_write(nth: usize, [fd, buffer, length, _]: [usize; 4]) -> i64 {
+        let part = [buffer, if nth == 0 { length / 2 } else { length }];
+        if nth == 1 {
+            return -i64::from(libc::EINTR);
+        }
+        answer(unsafe { libc::syscall(libc::SYS_writev, fd, part.as_ptr(), 1) })
+    }
+    let scratch = Scratch::new();
+    let content: Vec<u8> = (0..20_000_u32).map(|n| (n % 251) as u8).collect();
+    let source = source(&scratch, "file", &content);
+    for file in [NamedFile::copy(&source, b"/file"), NamedFile::write(&content, b"/file")] {
+        for (number, stand) in [(libc::SYS_pread64, interrupted_read as Stand), (libc::SYS_write, interrupted_write)] {
+            as_user(User::Root, || {
+                stand_in(number, stand);
+                match Jail::detached().files(&[file]).enter() {
+                    Ok(_) => assert!(fs::read("/file").unwrap() == content, "{number}"),
+                    Err(error) => {
+                        assert_eq!((error.step(), error.is_partial()), (Step::Fill, false), "{error}");
+                        assert_eq!(error.raw_os_error(), Some(libc::EINTR), "{error}");
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// A file that is a FIFO by the time that it is opened is not waited for.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_file_that_becomes_a_fifo_is_an_error() {
+    own_process!();
+    static PATH: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+    let scratch = Scratch::new();
+    let _ = PATH.set(scratch.0.join("file"));
+    as_each_user(|user| {
+        let source = source(&scratch, "file", b"text");
+        stand_in(libc::SYS_newfstatat, |_, [_, path, status, _]| {
+            let done = answer(unsafe { libc::syscall(libc::SYS_stat, path, status) });
+            // SAFETY: it is the path that the call was given.
+            let name = unsafe { std::ffi::CStr::from_ptr(path as *const libc::c_char) };
+            if name.to_bytes() == PATH.get().unwrap().as_os_str().as_encoded_bytes() {
+                fs::remove_file(PATH.get().unwrap()).unwrap();
+                assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o666) }, 0);
+            }
+            done
+        });
+        unsafe { libc::alarm(60) }; // nobody writes to it
+        let error = Jail::detached().files(&[NamedFile::copy(&source, b"/x")]).enter().unwrap_err();
+        assert_eq!((error.step(), error.file(), error.is_partial()), (Step::Fill, Some(0), user != User::Root));
+        assert!(error.to_string().contains("it is neither a file nor one of the devices"), "{error}");
+        fs::remove_file(PATH.get().unwrap()).unwrap();
+    });
+}
+
+/// What another process could have put between them before the file system is read-only.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "registers")]
+#[test]
+fn a_file_that_is_not_named_is_found() {
+    own_process!();
+    static OTHER: std::sync::Mutex<&std::ffi::CStr> = std::sync::Mutex::new(c"");
+    // The first directory is there by then.
+    fn and_another(nth: usize, [root, path, mode, _]: [usize; 4]) -> i64 {
+        let root = root as i32;
+        unsafe {
+            if nth == 0 {
+                let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC;
+                assert_eq!(libc::close(libc::openat(root, OTHER.lock().unwrap().as_ptr(), flags, 0o444)), 0);
+            }
+            let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+            let directory = libc::openat(root, path as *const libc::c_char, flags);
+            let changed = answer(libc::fchmod(directory, mode as libc::mode_t).into());
+            libc::close(directory);
+            changed
+        }
+    }
+    for other in [c"other", c"etc/other"] {
+        *OTHER.lock().unwrap() = other;
+        as_each_user(|user| {
+            stand_in(libc::SYS_fchmodat, and_another);
+            let error = Jail::detached().files(&[GREETING]).enter().unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::Fill, user != User::Root), "{error}");
+            assert!(error.to_string().contains("the root holds other files"), "{error}");
+        });
+    }
+}
+
+/// And what could have been put there between the copy and the entry, where the names are not read
+/// again.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "registers")]
+#[test]
+fn a_file_that_comes_after_the_copy_is_found() {
+    own_process!();
+    root_only!();
+    fn make_it(root: i32, flag: &std::ffi::CStr) {
+        const EMPTY_PATH: libc::c_int = 8;
+        const SET_FLAG: libc::c_int = 0;
+        const RECONFIGURE: libc::c_int = 7;
+        unsafe {
+            let tmpfs = libc::syscall(libc::SYS_fspick, root, c"".as_ptr(), EMPTY_PATH);
+            assert!(tmpfs >= 0);
+            assert_eq!(libc::syscall(libc::SYS_fsconfig, tmpfs, SET_FLAG, flag.as_ptr(), 0_usize, 0), 0);
+            assert_eq!(libc::syscall(libc::SYS_fsconfig, tmpfs, RECONFIGURE, 0_usize, 0_usize, 0), 0);
+            libc::close(tmpfs as i32);
+        }
+    }
+    fn and_another(nth: usize, [root, ..]: [usize; 4]) -> i64 {
+        let root = root as i32;
+        if nth == 0 {
+            make_it(root, c"rw");
+            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC;
+            unsafe { assert_eq!(libc::close(libc::openat(root, c"other".as_ptr(), flags, 0o444)), 0) };
+            make_it(root, c"ro");
+        }
+        let path = std::ffi::CString::new(format!("/proc/self/fd/{root}")).unwrap();
+        answer(unsafe { libc::chdir(path.as_ptr()) }.into())
+    }
+    as_user(User::Root, || {
+        stand_in(libc::SYS_fchdir, and_another);
+        let error = Jail::detached().files(&[GREETING]).enter().unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::Verify, true), "{error}");
+        assert!(error.to_string().contains("the root holds other files"), "{error}");
+        assert_eq!(tree(Path::new("/")), ["/etc/", "/etc/greeting", "/other"]);
+    });
+    // And after the entry.
+    as_user(User::Root, || {
+        let jailed = Jail::detached().files(&[GREETING]).enter().unwrap();
+        jailed.verify().unwrap();
+        let root = fs::File::open("/").unwrap();
+        make_it(raw(&root), c"rw");
+        fs::write("/etc/other", "").unwrap();
+        make_it(raw(&root), c"ro");
+        let error = jailed.verify().unwrap_err();
+        assert_eq!(error.step(), Step::Verify, "{error}");
+        assert!(error.to_string().contains("the root holds other files"), "{error}");
+    });
+}
+
 /// The tmpfs is made for what was there when it was looked at.
 #[cfg(target_arch = "x86_64")]
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "registers")]
@@ -418,6 +641,36 @@ fn a_limit_of_file_sizes_is_an_error() {
         assert!(error.to_string().starts_with(text), "{error}");
         assert_eq!((error.step(), error.is_partial()), (Step::Fill, user != User::Root));
     });
+    // Also if the first part of a file is within the limit.
+    let scratch = Scratch::new();
+    let source = source(&scratch, "file", &vec![b'a'; 20_000]);
+    as_each_user(|user| {
+        let limit = libc::rlimit { rlim_cur: 10_000, rlim_max: 10_000 };
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+        let error = Jail::detached().files(&[NamedFile::copy(&source, b"/x")]).enter().unwrap_err();
+        assert_eq!((error.step(), error.raw_os_error()), (Step::Fill, Some(libc::EFBIG)), "{error}");
+        assert_eq!(error.is_partial(), user != User::Root);
+    });
+}
+
+/// While files are copied nobody may look; then it is as before.
+#[test]
+fn whether_the_process_is_dumpable_stays_as_it_was() {
+    own_process!();
+    root_only!();
+    let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    for dumpable in [0, 1] {
+        for enters in [true, false] {
+            as_user(User::Root, || {
+                assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, dumpable) }, 0);
+                if !enters {
+                    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+                }
+                assert_eq!(Jail::detached().files(&[GREETING]).enter().is_ok(), enters);
+                assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, dumpable, "enters: {enters}");
+            });
+        }
+    }
 }
 
 #[test]
@@ -451,6 +704,40 @@ fn files_without_a_size_are_copied_whole() {
     });
 }
 
+/// Whatever follows it in the list.
+#[test]
+fn a_file_without_a_size_has_room_wherever_it_is() {
+    own_process!();
+    as_each_user(|_| {
+        // A line for each mapping, as long as two neighbours differ.
+        for nth in 0..8000 {
+            let protection = if nth % 2 == 0 { libc::PROT_NONE } else { libc::PROT_READ };
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 1, protection, flags, -1, 0) };
+            assert_ne!(mapped, libc::MAP_FAILED);
+        }
+        let maps = NamedFile::copy(b"/proc/self/maps", b"/maps");
+        let _jailed = Jail::detached().files(&[maps, GREETING]).enter().unwrap();
+        let copied = fs::read_to_string("/maps").unwrap();
+        assert!(copied.len() > 200_000 && copied.ends_with('\n'), "{}", copied.len());
+    });
+}
+
+/// Whoever the bit is for.
+#[test]
+fn any_execute_bit_of_a_source_makes_the_copy_executable() {
+    own_process!();
+    let scratch = Scratch::new();
+    for (mode, copied) in [(0o744, 0o555), (0o654, 0o555), (0o645, 0o555), (0o664, 0o444)] {
+        let source = source(&scratch, "file", b"text");
+        fs::set_permissions(scratch.0.join("file"), fs::Permissions::from_mode(mode)).unwrap();
+        as_each_user(|_| {
+            let _jailed = Jail::detached().files(&[NamedFile::copy(&source, b"/file")]).enter().unwrap();
+            assert_eq!(fs::metadata("/file").unwrap().mode() & 0o7777, copied, "{mode:o}");
+        });
+    }
+}
+
 /// An executable source stays executable, and only it can be executed.
 #[test]
 fn copies_of_executable_files_can_be_executed_and_no_others() {
@@ -458,7 +745,8 @@ fn copies_of_executable_files_can_be_executed_and_no_others() {
     if !has_payload() {
         return skipped("no rustc, which makes the program");
     }
-    let program = payload().to_str().unwrap().as_bytes();
+    let scratch = Scratch::new();
+    let program = &own_payload(&scratch);
     let content = fs::read(payload()).unwrap();
     let files = [
         NamedFile::copy(program, b"/bin/deep/program"),
@@ -484,6 +772,19 @@ fn copies_of_executable_files_can_be_executed_and_no_others() {
             {
                 assert_eq!(runs(path), expected, "{path} sealed: {seals}");
             }
+        });
+    }
+    // Each of them alone, and a copy of a file that is not executable.
+    let plain = source(&scratch, "plain", &content);
+    for (file, path) in [
+        (files[0], "/bin/deep/program"),
+        (files[2], "/made"),
+        (NamedFile::copy(&plain, b"/plain").executable(), "/plain"),
+    ] {
+        as_each_user(|_| {
+            let sealed = Jail::auto().files(&[file]).enter().unwrap().seal().unwrap();
+            assert!(!sealed.refuses_execute());
+            assert_eq!(runs(path), Ok(9), "{path}");
         });
     }
     // Without one, nothing is.
@@ -523,7 +824,8 @@ fn a_writable_directory_takes_what_it_has_room_for_and_nothing_else_changes() {
     if !has_payload() {
         return skipped("no rustc, which makes the program");
     }
-    let program = payload().to_str().unwrap().as_bytes();
+    let scratch = Scratch::new();
+    let program = &own_payload(&scratch);
     let files = [NamedFile::copy(program, b"/bin/program"), NamedFile::write(b"text", b"/var/lib/file")];
     let size = 1 << 20;
     for path in [None, Some(&b"/var/lib/server"[..])] {
@@ -594,6 +896,7 @@ fn a_writable_directory_takes_what_it_has_room_for_and_nothing_else_changes() {
         (1, b"/", &files[..0], "its path in the root has an empty name, \".\", \"..\" or a NUL byte"),
         (1, b"/bin", &files, "a file and the writable directory are in each other's place"),
         (1, b"/bin/program/x", &files, "a file and the writable directory are in each other's place"),
+        (1, b"/bin/program", &files, "a file and the writable directory are in each other's place"),
     ] {
         as_user(plain(), || {
             let error = Jail::auto().files(files).writable_at(bytes, path).enter().unwrap_err();
@@ -603,6 +906,28 @@ fn a_writable_directory_takes_what_it_has_room_for_and_nothing_else_changes() {
             assert_eq!((error.step(), error.is_partial()), (Step::Options, false));
         });
     }
+}
+
+/// The directories on the way to it are like those on the way to a file, and the user whose it is
+/// has no other.
+#[test]
+fn the_way_to_a_writable_directory_cannot_be_written() {
+    own_process!();
+    as_each_user(|user| {
+        let jail = Jail::auto().writable_at(1 << 20, b"/var/lib/server");
+        let jailed =
+            if user == User::Root { jail.enter_as(&account(7, 8, &[])).unwrap() } else { jail.enter().unwrap() };
+        for path in ["/", "/var", "/var/lib"] {
+            let status = fs::metadata(path).unwrap();
+            assert_eq!(status.mode() & 0o7777, 0o555, "{path}");
+            assert!(user != User::Root || (status.uid(), status.gid()) == (0, 0), "{path}");
+            assert!(fs::create_dir(Path::new(path).join("x")).is_err(), "{path}");
+        }
+        let status = fs::metadata("/var/lib/server").unwrap();
+        assert!(user != User::Root || (status.uid(), status.gid()) == (7, 8));
+        fs::write("/var/lib/server/x", "text").unwrap();
+        jailed.verify().unwrap();
+    });
 }
 
 /// A source without a size leaves no room behind, and uid 0 without capabilities is held back too.

@@ -89,6 +89,21 @@ fn a_user_in_many_groups_needs_room() {
     });
 }
 
+/// A group that is there twice does not make up for one that there is no room for.
+#[test]
+fn a_group_without_room_is_not_forgotten() {
+    own_process!();
+    root_only!();
+    as_user(User::Root, || {
+        accounts("www:x:7:8::/:\n", "a:x:9:www\nb:x:10:www\nc:x:9:www\nd:x:8:www\n");
+        for (room, fits) in [(1, false), (2, false), (3, true)] {
+            let mut groups = vec![Gid::ROOT; room];
+            let found = autochroot::User::find_in("www", &mut groups).map(|user| user.groups().len());
+            assert_eq!(found, if fits { Ok(3) } else { Err(UserError::TooManyGroups { room }) });
+        }
+    });
+}
+
 /// Enters a user namespace with this map for users and groups, which a process outside writes. The
 /// ids are not mapped.
 fn map_ids(map: &str) {
@@ -215,6 +230,18 @@ fn nobody_of_a_user_namespace_may_be_somebody_else() {
         let error = Jail::auto().enter_as(&overflow).unwrap_err();
         assert_eq!((error.step(), error.is_partial()), (Step::CheckIds, false), "{error}");
     });
+    // One of them is, the other one is mapped.
+    for own in [SETRESUID, SETRESGID] {
+        as_user(User::Root, || {
+            set_groups(&[]);
+            map_ids("0 100000 65536");
+            assert_eq!(unsafe { libc::syscall(own, 65534, 65534, 65534) }, 0);
+            keep_only(Capabilities::NONE);
+            assert_eq!((ids(), unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }), ([65534; 6], 0));
+            let error = Jail::auto().enter_as(&overflow).unwrap_err();
+            assert_eq!((error.step(), error.is_partial()), (Step::CheckIds, false), "{error}");
+        });
+    }
     // With the privilege it becomes nobody.
     as_user(User::Root, || {
         map_ids("0 100000 65536");
@@ -236,6 +263,117 @@ fn nobody_of_a_user_namespace_may_be_somebody_else() {
         nobody();
         let _ = Jail::auto().enter_as(&overflow).unwrap();
     });
+}
+
+/// Up to the last id of a line and no further, and in as many lines as the kernel takes.
+#[test]
+fn the_ids_that_are_mapped_are_known() {
+    own_process!();
+    root_only!();
+    for (id, is_mapped) in [(65535, true), (65536, false), (u32::MAX - 1, false)] {
+        as_user(User::Root, || {
+            map_ids("0 100000 65536");
+            match Jail::unjailed().enter_as(&account(id, id, &[])) {
+                Ok(_) => assert!(is_mapped && ids() == [id; 6], "{id}"),
+                Err(error) => {
+                    assert_eq!(
+                        (error.step(), error.is_partial(), is_mapped),
+                        (Step::CheckIds, false, false),
+                        "{error}"
+                    );
+                    assert_eq!(error.known_cause(), Some(Cause::UnmappedUser), "{error}");
+                }
+            }
+        });
+    }
+    as_user(User::Root, || {
+        let line = |id: u32| format!("{id} {} 1\n", 100_000 + id);
+        map_ids((0..50).map(line).collect::<String>().trim_end());
+        let _ = Jail::unjailed().enter_as(&account(49, 48, &[47])).unwrap();
+        assert_eq!((ids(), groups()), ([49, 49, 49, 48, 48, 48], vec![47]));
+    });
+}
+
+/// Then 65534 may be any group that is not mapped.
+#[test]
+fn without_proc_the_group_of_nobody_is_not_known_to_be_it() {
+    own_process!();
+    root_only!();
+    for (group, enters) in [(65534, false), (65533, true)] {
+        as_user(User::Root, || {
+            own_mounts();
+            mount_tmpfs(Path::new("/proc"), 0, "");
+            set_groups(&[group]);
+            unsafe {
+                assert_eq!(libc::setresgid(8, 8, 8), 0);
+                assert_eq!(libc::setresuid(7, 7, 7), 0);
+            }
+            match Jail::unjailed().enter_as(&account(7, 8, &[group])) {
+                Ok(_) => assert!(enters),
+                Err(error) => {
+                    assert_eq!((error.step(), error.is_partial(), enters), (Step::CheckIds, false, false), "{error}");
+                    assert!(error.to_string().contains("group 65534 of the process is not a group of"), "{error}");
+                }
+            }
+        });
+    }
+}
+
+/// Also if it is among the supplementary groups of the process and not of the user, or the other way
+/// round.
+#[test]
+fn the_primary_group_is_one_of_the_user() {
+    own_process!();
+    root_only!();
+    for (own, users) in [(&[8][..], &[][..]), (&[], &[8]), (&[4, 8], &[4])] {
+        as_user(User::Root, || {
+            set_groups(own);
+            unsafe {
+                assert_eq!(libc::setresgid(8, 8, 8), 0);
+                assert_eq!(libc::setresuid(7, 7, 7), 0);
+                assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1), 0);
+            }
+            let jailed = Jail::auto().enter_as(&account(7, 8, users)).unwrap();
+            assert_eq!(jailed.entered(), Entered::UserNamespace);
+        });
+        // In a user namespace no groups can be set.
+        as_user(User::Plain(12345), || {
+            let users: Vec<_> = users.iter().map(|gid| if *gid == 8 { 12345 } else { *gid }).collect();
+            let jailed = Jail::auto().enter().unwrap();
+            match jailed.run_as(&account(12345, 12345, &users)) {
+                Ok(_) => assert!(!users.contains(&4)),
+                Err(error) => assert!(users.contains(&4) && error.step() == Step::CheckIds, "{error}"),
+            }
+        });
+    }
+}
+
+/// As `unshare -r` leaves it: root, with groups that it cannot leave.
+#[test]
+fn where_no_groups_can_be_set_nothing_changes() {
+    own_process!();
+    root_only!();
+    for denies in [true, false] {
+        as_user(User::Root, || {
+            set_groups(&[4]);
+            if denies {
+                assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, 0);
+                fs::write("/proc/self/uid_map", "0 0 1").unwrap();
+                fs::write("/proc/self/setgroups", "deny").unwrap();
+                fs::write("/proc/self/gid_map", "0 0 1").unwrap();
+            }
+            let before = (ids(), groups(), held());
+            match Jail::unlinked().enter_as(&account(0, 0, &[])) {
+                Ok(_) => assert!(!denies && groups().is_empty()),
+                Err(error) => {
+                    assert_eq!((error.step(), error.is_partial(), denies), (Step::CheckIds, false, true), "{error}");
+                    assert_eq!(error.known_cause(), Some(Cause::SetgroupsDenied), "{error}");
+                    assert_eq!(before, (ids(), groups(), held()));
+                    assert!(fs::metadata("/etc").is_ok());
+                }
+            }
+        });
+    }
 }
 
 /// The kernel sorts the groups by their ids outside.
@@ -275,6 +413,38 @@ fn without_the_privilege_to_enter_the_user_comes_first() {
         let error = Jail::unlinked_in(b"/nonexistent").allow_dumpable().enter_as(&account(7, 8, &[])).unwrap_err();
         assert_eq!((error.step(), error.is_partial(), ids()[0]), (Step::Parent, true, 7));
         assert!(error.to_string().contains("; the working directory has changed; the process is that user"), "{error}");
+    });
+}
+
+/// The working directory has changed by then.
+#[test]
+fn a_user_that_comes_first_and_cannot_be_set_leaves_the_process_in_the_root() {
+    own_process!();
+    root_only!();
+    as_user(User::Root, || {
+        std::env::set_current_dir("/usr").unwrap();
+        fake(SET_IDS[2], Errno::PERM);
+        keep_only(MAY_CHANGE_USER);
+        let before = (ids(), held(), groups());
+        let error = Jail::auto().allow_dumpable().enter_as(&account(7, 8, &[9])).unwrap_err();
+        assert_eq!((error.step(), error.is_partial()), (Step::SetGroups, true), "{error}");
+        assert!(error.to_string().contains("; the working directory has changed"), "{error}");
+        assert_eq!(((ids(), held(), groups()), std::env::current_dir().unwrap()), (before, "/".into()));
+    });
+}
+
+/// Where `enter` would allow it too: a user id is that of one thread.
+#[test]
+fn another_thread_is_found_before_the_entry() {
+    own_process!();
+    root_only!();
+    as_user(User::Root, || {
+        let _thread = Thread::start();
+        for jail in [Jail::auto(), Jail::unlinked(), Jail::unjailed()] {
+            let error = jail.allow_threads().enter_as(&account(7, 8, &[])).unwrap_err();
+            assert_eq!((error.step(), error.is_partial(), ids()), (Step::Threads, false, [0; 6]), "{error}");
+            assert!(fs::metadata("/etc").is_ok());
+        }
     });
 }
 

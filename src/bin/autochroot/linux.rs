@@ -312,9 +312,8 @@ pub(crate) fn foreign_owner(fd: c_int) -> Option<u32> {
     let args = [fd.unsigned_abs() as usize, F_GETOWN_EX as usize, &raw mut owner as usize, 0];
     // SAFETY: the kernel writes a structure of this layout.
     let known = unsafe { syscall::call(__NR_fcntl, args) };
-    let own = getpid().as_raw_nonzero().get();
-    (known.is_ok() && owner.id != 0 && (owner.id, owner.kind == F_OWNER_PGRP) != (own, false))
-        .then_some(owner.id.unsigned_abs())
+    let is_own = || (owner.id, owner.kind == F_OWNER_PGRP) == (getpid().as_raw_nonzero().get(), false);
+    (known.is_ok() && owner.id != 0 && !is_own()).then_some(owner.id.unsigned_abs())
 }
 
 /// Opens a file that only occupies a descriptor number until PROGRAM is executed.

@@ -92,29 +92,36 @@ enum Content {
 /// `elf(5)`.
 fn content(program: &OwnedFd) -> Content {
     const PT_INTERP: u64 = 3;
-    let mut header = [0; 64];
-    let Ok(length) = pread(program, &mut header, 0) else { return Content::Unreadable };
+    const HEADER: usize = 64;
+    // The program headers are usually in the first kilobyte.
+    let mut start = [0; 1024];
+    let Ok(length) = pread(program, &mut start, 0) else { return Content::Unreadable };
+    let header = start.get(..length).unwrap_or_default();
     if header.starts_with(b"#!") {
         return Content::Script;
     }
-    if !header.starts_with(b"\x7fELF") || length < header.len() {
+    if !header.starts_with(b"\x7fELF") || length < HEADER {
         return Content::Other;
     }
     // Where the program headers are, how long each is, and how many there are.
     let (offset, size, count) = if header.get(4) == Some(&2) {
-        (field(&header, 32, 8), field(&header, 54, 2), field(&header, 56, 2))
+        (field(header, 32, 8), field(header, 54, 2), field(header, 56, 2))
     } else {
-        (field(&header, 28, 4), field(&header, 42, 2), field(&header, 44, 2))
+        (field(header, 28, 4), field(header, 42, 2), field(header, 44, 2))
     };
     let is_wide = header.get(4) == Some(&2);
     for nth in 0..count {
-        let mut entry = [0; 56];
-        let read = pread(program, &mut entry, offset.wrapping_add(nth * size));
-        if read.is_ok_and(|length| length >= 32) && field(&entry, 0, 4) == PT_INTERP {
+        let (mut read, at) = ([0; 56], offset.wrapping_add(nth * size));
+        let known = usize::try_from(at).ok().and_then(|at| header.get(at..)?.get(..read.len()));
+        let entry = known.unwrap_or_else(|| {
+            let length = pread(program, &mut read, at).unwrap_or(0);
+            read.get(..length).unwrap_or_default()
+        });
+        if entry.len() >= 32 && field(entry, 0, 4) == PT_INTERP {
             let (offset, length) = if is_wide {
-                (field(&entry, 8, 8), field(&entry, 32, 8))
+                (field(entry, 8, 8), field(entry, 32, 8))
             } else {
-                (field(&entry, 4, 4), field(&entry, 16, 4))
+                (field(entry, 4, 4), field(entry, 16, 4))
             };
             return Content::Dynamic { offset, length };
         }
