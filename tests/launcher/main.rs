@@ -14,6 +14,7 @@ mod documents;
 mod dynamic;
 mod files;
 mod hints;
+mod network;
 mod options;
 mod privileges;
 mod random;

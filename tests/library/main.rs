@@ -7,6 +7,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(target_arch = "x86_64")]
+mod calls;
 mod cause;
 mod escape;
 mod faults;

@@ -27,6 +27,8 @@ func main() {
 	case "listen":
 		_, err := net.Listen("tcp", os.Args[2])
 		check(err)
+	case "inherited":
+		inherited()
 	case "get":
 		get(os.Args[2])
 	}
@@ -81,6 +83,16 @@ func serve(address string) {
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}}
 	check(http.Serve(tls.NewListener(listener, config), http.HandlerFunc(
 		func(to http.ResponseWriter, _ *http.Request) { to.Write(content) })))
+}
+
+// Answers every request on descriptor 3 with what a connection of its own fails with.
+func inherited() {
+	listener, err := net.FileListener(os.NewFile(3, "listener"))
+	check(err)
+	check(http.Serve(listener, http.HandlerFunc(func(to http.ResponseWriter, _ *http.Request) {
+		_, err := net.Dial("tcp", "127.0.0.1:9")
+		fmt.Fprintln(to, err)
+	})))
 }
 
 func get(url string) {

@@ -110,7 +110,10 @@ impl Seal<'_> {
     /// Otherwise an accepted or a listening socket could be connected anew. Sockets that are
     /// already open, received or accepted still listen, accept, read and write. An open UDP or SCTP
     /// socket still sends anywhere. On 32-bit x86, `socketcall` with `MSG_FASTOPEN` stays open,
-    /// because its arguments are in memory. A program that resolves a name fails at once.
+    /// because its arguments are in memory.
+    ///
+    /// A program that resolves a name fails at once: in glibc with `EAI_AGAIN`, in musl with
+    /// `EAI_SYSTEM` and `EPERM`, in Go with "socket: operation not permitted".
     ///
     /// The seal fails if the filter cannot be installed, and together with
     /// [`allow_io_uring`](Seal::allow_io_uring).
