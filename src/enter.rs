@@ -24,9 +24,9 @@ impl Jail<'_> {
     ///
     /// # Cost
     ///
-    /// 24 system calls with privilege, 47 in a user namespace, and one for each number up to the
-    /// last descriptor; with `$TMPDIR` four more. The module `audit` lists them. Allocates
-    /// nothing.
+    /// With the default root 20 system calls with privilege, 45 in a user namespace, and one for
+    /// each number up to the last descriptor. An unlinked root takes 24 and 47, with `$TMPDIR`
+    /// four more. The module `audit` lists them. Allocates nothing.
     ///
     /// # Requirements
     ///

@@ -89,8 +89,10 @@ fn owned(calls: &[&str]) -> Vec<String> {
     calls.iter().map(|&call| call.to_owned()).collect()
 }
 
-/// How many an entry takes, but for the one for each of the three descriptors; `run_as` and `seal`,
-/// but for those for each capability.
+/// How many an entry to the default root takes, except the one for each of the three descriptors; to
+/// an unlinked root; `run_as` and `seal`, except those for each capability.
+const DEFAULT_PRIVILEGED: usize = 20;
+const DEFAULT_UNPRIVILEGED: usize = 45;
 const PRIVILEGED: usize = 24;
 const UNPRIVILEGED: usize = 47;
 const RUN_AS: usize = 25;
@@ -105,13 +107,15 @@ fn the_documents_give_the_same_numbers() {
     let text = |source: &str| source.replace("///", " ").split_whitespace().collect::<Vec<_>>().join(" ");
     let enter = text(include_str!("../../src/enter.rs"));
     assert!(enter.contains(&format!(
-        "{PRIVILEGED} system calls with privilege, {UNPRIVILEGED} in a user namespace, and one for each number"
+        "{DEFAULT_PRIVILEGED} system calls with privilege, {DEFAULT_UNPRIVILEGED} in a user namespace, and one for each number"
     )));
+    assert!(enter.contains(&format!("An unlinked root takes {PRIVILEGED} and {UNPRIVILEGED}")));
     let figures = text(include_str!("../../benches/README.md"));
-    assert!(figures.contains(&format!("{PRIVILEGED} with privilege, {UNPRIVILEGED} in a user namespace, and one")));
+    assert!(figures.contains(&format!(
+        "{DEFAULT_PRIVILEGED} with privilege, {DEFAULT_UNPRIVILEGED} in a user namespace, and one"
+    )));
     let readme = text(include_str!("../../README.md"));
-    assert!(readme.contains(&format!("An entry takes {PRIVILEGED} system calls")));
-    assert!(readme.contains(&format!("as root, {UNPRIVILEGED} and")));
+    assert!(readme.contains(&format!("{DEFAULT_PRIVILEGED} system calls as root, {DEFAULT_UNPRIVILEGED} otherwise")));
     let inside = text(include_str!("../../src/jailed/linux.rs"));
     for part in [
         format!("{RUN_AS} system calls and one for each capability"),
@@ -163,6 +167,17 @@ fn an_unprivileged_entry_makes_the_documented_calls() {
     .concat();
     assert_eq!(calls, expected);
     assert_eq!(calls.len(), UNPRIVILEGED + 3);
+}
+
+/// The default is a detached root.
+#[test]
+fn an_entry_to_the_default_root_takes_as_many_calls_as_documented() {
+    own_process!();
+    for user in users() {
+        let Some(calls) = trace(user, &["--check", "--no-seal", "--keep-fds=all"]) else { return };
+        let expected = if user == User::Root { DEFAULT_PRIVILEGED } else { DEFAULT_UNPRIVILEGED };
+        assert_eq!(calls.len(), expected + 3, "{user:?} {calls:#?}");
+    }
 }
 
 /// Those that `Jailed::run_as` and `Jailed::seal` say they cost.

@@ -129,16 +129,81 @@ fn the_commands_of_the_readme_run() {
         let output = launcher.stdin(Stdio::null()).output().unwrap();
         let said = text(&output.stdout);
         assert!(output.status.success() && output.stderr.is_empty(), "{line}: {output:?}");
+        count += 1;
+        if line.contains("--check") {
+            assert!(said.starts_with("program: yes\n"), "{line}: {said}");
+            continue;
+        }
         assert_eq!(said.contains("ids: 7 7 8 8 [8]"), line.contains("-u www-data"), "{line}: {said}");
         assert_eq!(said.contains("[400, 400, 400]"), line.contains("--caps"), "{line}: {said}");
-        count += 1;
     }
-    assert_eq!(count, 7);
+    assert_eq!(count, 8);
 }
 
-/// What the README answers to the question whether it worked.
+/// The session at the top of the README is what a shell prints.
 #[test]
-fn the_root_is_seen_from_outside_as_the_readme_says() {
+fn the_session_of_the_readme_is_a_real_one() {
+    own_process!();
+    root_only!();
+    if autochroot::User::find("www-data").is_err() || !have("bash") {
+        return skipped("no user www-data, or no bash");
+    }
+    let session = README.split_once("```console\n").unwrap().1.split_once("```").unwrap().0;
+    let scratch = Scratch::new();
+    let server = scratch.0.join("server");
+    copy_program(&compile("server"), &server, 0o755);
+    fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let name = launcher().file_name().unwrap().to_str().unwrap();
+    assert_eq!(name, "autochroot");
+    let said = ask_user(User::Root, || {
+        own_mounts();
+        mount_tmpfs(Path::new("/mnt"), libc::MS_NOEXEC, "mode=755");
+        copy_program(&server, Path::new("/mnt/server"), 0o755);
+        // The commands, each shown after a prompt. What runs in the background has to begin first.
+        let mut script = String::from("exec 2>&1\n");
+        for line in session.lines().filter_map(|line| line.strip_prefix("# ")) {
+            script.extend(["echo '# ", &line.replace('\'', "'\\''"), "'\n", line, "\n"]);
+            if line.ends_with('&') {
+                script += "until [ \"$(cat /proc/$!/comm)\" = server ]; do sleep 0.1; done 2>/dev/null\n";
+            }
+        }
+        let path = format!("{}:{}", launcher().parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let mut bash = command(Path::new("bash"));
+        bash.args(["-c", &(script + "kill %1")]).env("PATH", path).current_dir(&scratch.0);
+        let output = bash.stdin(Stdio::null()).output().unwrap();
+        text(&output.stdout).to_owned()
+    });
+    assert_eq!(said, session);
+}
+
+/// The figures in the README are those of the table that `cargo bench` printed.
+#[test]
+fn the_figures_of_the_readme_are_those_of_the_table() {
+    own_process!();
+    let table = include_str!("../../benches/README.md");
+    let row = |group: &str, row: &str| {
+        let group = table.split_once(&format!("| **{group}** ")).unwrap_or_else(|| panic!("no {group}")).1;
+        let line = group.lines().skip(1).find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("no {row}"));
+        let mut cells = line.split('|').map(str::trim).skip(2);
+        let us: f64 = cells.next().unwrap().parse().unwrap();
+        (us, cells.next().unwrap().split(' ').next().unwrap().parse::<f64>().unwrap_or(1.0))
+    };
+    let [root, user] = ["root", "another user"].map(|user| row(&format!("an entry, {user}"), "| enter |").0);
+    let [by_root, by_user] = ["root", "another user"].map(|user| row(&format!("a launch, {user}"), "| autochroot;"));
+    let alone = row("a launch, root", "| a static musl program alone;").0;
+    let readme = README.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        format!("and {root} us or {user} us."),
+        format!("takes {:.1} times as long as a static musl program alone as root", by_root.1),
+        format!("{:.1} ms more, and {:.1} times otherwise", (by_root.0 - alone) / 1000.0, by_user.1),
+    ] {
+        assert!(readme.contains(&part), "{part}");
+    }
+}
+
+/// What the guide says of a root, seen from outside.
+#[test]
+fn the_root_is_seen_from_outside_as_documented() {
     own_process!();
     root_only!();
     for (root, shown) in [("unlinked", " (deleted)"), ("detached", "/")] {

@@ -365,7 +365,9 @@ fn the_reason_is_named_why_a_program_is_not_executed() {
         let program = mounted.join("program");
         copy_program(payload(), &program, 0o755);
         let program = program.to_str().unwrap();
-        assert_not_run(SOMEBODY, &[program], 126, "is on a file system that is mounted noexec");
+        let text = "is on a file system that is mounted noexec\n  hint: copy it elsewhere, or mount that file system without \
+                    noexec";
+        assert_not_run(SOMEBODY, &[program], 126, text);
     });
 }
 

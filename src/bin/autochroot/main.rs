@@ -143,16 +143,21 @@ fn try_to_execute(options: &Options, file: &OwnedFd, (name, args, environment): 
             0
         }
         Err(Unfit::Errno(errno)) => not_executed(options, file, name, errno),
-        Err(Unfit::Because(why)) => unfit(options, name, CANNOT_RUN, &why, None),
+        Err(Unfit::Because(why, remedy)) => unfit(options, name, CANNOT_RUN, &why, hint(&remedy)),
     }
 }
 
 /// Reports why PROGRAM was not executed, and returns the exit status.
 fn not_executed(options: &Options, file: &OwnedFd, name: &CStr, errno: Errno) -> c_int {
     match unfit::why(file, errno) {
-        Some((why, hint)) => unfit(options, name, CANNOT_RUN, &why, (!hint.is_empty()).then_some(&hint as &dyn Show)),
+        Some((why, remedy)) => unfit(options, name, CANNOT_RUN, &why, hint(&remedy)),
         None => unfit(options, name, CANNOT_RUN, &Text("cannot execute it: %", &[&errno]), None),
     }
+}
+
+/// Returns the remedy, unless it is empty.
+fn hint<'r>(remedy: &'r &'static str) -> Option<&'r dyn Show> {
+    (!remedy.is_empty()).then_some(remedy)
 }
 
 /// Prints why PROGRAM cannot be run, and the remedy unless it is empty. Returns the exit status.
@@ -184,7 +189,7 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
             let hint = (errno == Errno::ACCESS && os::may_read_all()).then_some(&MOUNT as &dyn Show);
             return refused(CANNOT_RUN, &Text("cannot open it: %", &[&errno]), hint);
         }
-        Err(Unfit::Because(why)) => return refused(CANNOT_RUN, &why, None),
+        Err(Unfit::Because(why, remedy)) => return refused(CANNOT_RUN, &why, hint(&remedy)),
     };
     let mut buffer = [0; 256];
     let Some(loader) = unfit::loader(&program, &mut buffer) else { return Ok(program) };

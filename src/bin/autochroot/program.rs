@@ -22,7 +22,8 @@ const EFFECTIVE: AtFlags = AtFlags::empty();
 /// Why PROGRAM cannot be run.
 pub(crate) enum Unfit {
     Errno(Errno),
-    Because(&'static str),
+    /// Why, and the remedy, which may be empty.
+    Because(&'static str, &'static str),
 }
 
 /// Opens the program `name`. Without a slash it is looked up in `path`, as a shell does: a file
@@ -76,10 +77,11 @@ fn open_file(path: &CStr) -> Result<OwnedFd, Unfit> {
     let stat = fstat(&file).map_err(Unfit::Errno)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile if accessat(CWD, path, Access::EXEC_OK, EFFECTIVE) == Err(Errno::ACCESS) => {
-            Err(Unfit::Because(if is_noexec(&file) { unfit::NOEXEC } else { "is not executable" }))
+            let (why, remedy) = if is_noexec(&file) { unfit::NOEXEC } else { ("is not executable", "") };
+            Err(Unfit::Because(why, remedy))
         }
         FileType::RegularFile => Ok(file),
-        FileType::Directory => Err(Unfit::Because("is a directory")),
-        _ => Err(Unfit::Because("is not a file")),
+        FileType::Directory => Err(Unfit::Because("is a directory", "")),
+        _ => Err(Unfit::Because("is not a file", "")),
     }
 }

@@ -58,7 +58,7 @@ static FILTER: [sock_filter; LENGTH as usize] = {
 pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Result<&'static str, Unfit> {
     // SAFETY: the child makes system calls alone, and ends by `exit_group`.
     let forked = unsafe { fork() };
-    let Ok(child) = forked else { return Err(Unfit::Because("cannot be tried: no process can be made")) };
+    let Ok(child) = forked else { return Err(Unfit::Because("cannot be tried: no process can be made", "")) };
     let Some(child) = child else {
         let errno = if limit().is_ok() { execute(program, args, environment).raw_os_error() } else { 0 };
         // SAFETY: the call takes a number and does not return.
@@ -68,9 +68,9 @@ pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &St
     let ended = wait_for(child).map(|ended| (ended.exit_status(), ended.terminating_signal().map(c_int::unsigned_abs)));
     match ended {
         Some((None, Some(SIGSYS | SIGXCPU))) => Ok("yes"),
-        Some((Some(0), None)) => Err(Unfit::Because("cannot be tried: a seccomp filter is needed for that")),
+        Some((Some(0), None)) => Err(Unfit::Because("cannot be tried: a seccomp filter is needed for that", "")),
         Some((Some(errno), None)) => Err(Unfit::Errno(Errno::from_raw_os_error(errno))),
-        Some(_) | None => Err(Unfit::Because("is killed by the kernel when it is executed")),
+        Some(_) | None => Err(Unfit::Because("is killed by the kernel when it is executed", "")),
     }
 }
 

@@ -8,7 +8,8 @@ use rustix::process::{getegid, geteuid};
 
 use crate::os;
 
-pub(crate) const NOEXEC: &str = "is on a file system that is mounted noexec";
+pub(crate) const NOEXEC: (&str, &str) =
+    ("is on a file system that is mounted noexec", "copy it elsewhere, or mount that file system without noexec");
 
 /// Returns the reason and the remedy, after an `execveat` that failed with this errno, or `None` if
 /// no more is known.
@@ -18,9 +19,7 @@ pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'st
         "run the interpreter, if it is a static program, and give it the script on standard input",
     );
     Some(match (errno, content(program)) {
-        (Errno::ACCESS, _) if os::is_noexec(program) => {
-            (NOEXEC, "copy it elsewhere, or mount that file system without noexec")
-        }
+        (Errno::ACCESS, _) if os::is_noexec(program) => NOEXEC,
         (Errno::ACCESS, _) if may_not_execute(program) => ("may not be executed by that user", ""),
         (Errno::NOENT, Content::Script) => SCRIPT,
         (Errno::ACCESS, Content::Dynamic { .. }) => {
