@@ -4,8 +4,6 @@
 use crate::Step;
 use crate::entry::Entry;
 use crate::error::{Error, Fault};
-#[cfg(doc)]
-use crate::jail::IdMap;
 use crate::jail::Jail;
 use crate::jailed::Jailed;
 use crate::machine::{Action, State};
@@ -20,7 +18,7 @@ impl Jail<'_> {
     /// - `no_new_privs` is set for good, unless the real, effective and saved user ids are all 0.
     ///   Without it a set-id program could load a library that somebody put into the new root.
     /// - A process that entered through a user namespace has an empty session keyring, if the
-    ///   kernel allows it ([`Jailed::session_keyring`]).
+    ///   kernel allows it (`Jailed::session_keyring`).
     ///
     /// # Cost
     ///
@@ -35,13 +33,13 @@ impl Jail<'_> {
     /// - No descriptor that is open on a directory or an `io_uring`.
     /// - For [`unlinked`](Jail::unlinked), a parent that can be written, and a umask that leaves
     ///   the owner the right to read and search.
-    /// - For [`detached`](Jail::detached), Linux 5.2, and `CAP_SYS_ADMIN` or a user namespace. Root
+    /// - For `Jail::detached`, Linux 5.2, and `CAP_SYS_ADMIN` or a user namespace. Root
     ///   of a user namespace gets a new mount namespace, which cannot be left, if the capability
     ///   does not count in the current one.
     /// - `CAP_SYS_CHROOT` (elsewhere than on Linux: root), or on Linux the right to create user
     ///   namespaces.
-    /// - For a user namespace, `/proc`, unless the map is [`IdMap::None`]. With a map the process
-    ///   must be dumpable, or [allow](Jail::allow_dumpable) being made dumpable for a moment. Uid 0
+    /// - For a user namespace, `/proc`, unless the map is `IdMap::None`. With a map the process
+    ///   must be dumpable, or allow being made dumpable for a moment (`Jail::allow_dumpable`). Uid 0
     ///   also needs `CAP_SETFCAP` (Linux 5.12).
     ///
     /// If another process shares the root, the working directory or the table of descriptors

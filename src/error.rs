@@ -85,7 +85,7 @@ impl Error {
         }
     }
 
-    /// Returns the index of the [file](crate::Jail::files) that is at fault, counted from 0, after
+    /// Returns the index of the file (`Jail::files`) that is at fault, counted from 0, after
     /// [`Step::Files`] and [`Step::Fill`]. The text counts from 1.
     #[must_use]
     pub fn file(&self) -> Option<usize> {

@@ -295,7 +295,7 @@ impl<'a> Jail<'a> {
 
     /// Uses this directory as the root, as it is. The path must be absolute.
     ///
-    /// A [seal](crate::Jailed::seal) keeps everything beneath it accessible.
+    /// A seal (Linux) keeps everything beneath it accessible.
     pub const fn directory(path: &'a [u8]) -> Self {
         Self::checked_directory(path, Demands::new())
     }
@@ -368,8 +368,7 @@ impl<'a> Jail<'a> {
     /// - A root, working directory or table of descriptors that another process shares stays
     ///   shared.
     /// - `$TMPDIR` is not used.
-    /// - [`Jailed::run_as`](crate::Jailed::run_as) and [`Jailed::seal`](crate::Jailed::seal) still
-    ///   refuse threads.
+    /// - `Jailed::run_as` and `Jailed::seal` still refuse threads.
     pub const fn allow_threads(mut self) -> Self {
         self.plan.threads = true;
         self

@@ -18,9 +18,9 @@ pub(crate) mod linux;
 /// Proves that the process is in a jail. Only [`Jail::enter`](crate::Jail::enter) and its like
 /// return it.
 ///
-/// [`run_as`](Jailed::run_as) comes before [`seal`](Jailed::seal): a sealed jail has no `run_as`.
+/// On Linux, `run_as` comes before `seal`: a sealed jail has no `run_as`.
 ///
-/// Where a seccomp filter refuses `unshare`, a `Jailed` holds a descriptor of `/proc/self/stat`, to
+/// Where a seccomp filter refuses `unshare` (Linux), a `Jailed` holds a descriptor of `/proc/self/stat`, to
 /// find new threads. In a fork this descriptor shows the parent, so `run_as` and `seal` fail there.
 ///
 /// Methods that only return a fact make no system call.

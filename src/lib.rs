@@ -1,4 +1,5 @@
-#![doc = include_str!("crate.md")]
+#![cfg_attr(any(target_os = "linux", target_os = "android"), doc = include_str!("crate.md"))]
+#![cfg_attr(not(any(target_os = "linux", target_os = "android")), doc = include_str!("unix.md"))]
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
