@@ -2,13 +2,15 @@
 
 rustPlatform.buildRustPackage {
   pname = "autochroot";
-  version = "0.2.0";
+  version = "0.3.0";
   src = lib.cleanSource ../../..;
   cargoLock.lockFile = ../../../Cargo.lock;
 
   buildNoDefaultFeatures = true;
   buildFeatures = [ "userns" "files" "failfs" "landlock" "hints" ];
   doCheck = false; # the sandbox of Nix refuses what the tests try
+  doInstallCheck = true;
+  installCheckPhase = "$out/bin/autochroot --version";
 
   nativeBuildInputs = [ installShellFiles ];
   postInstall = ''

@@ -4,7 +4,7 @@
 #
 ################################################################################
 
-AUTOCHROOT_VERSION = 0.2.0
+AUTOCHROOT_VERSION = 0.3.0
 AUTOCHROOT_SITE = https://static.crates.io/crates/autochroot/$(AUTOCHROOT_VERSION)/download?archive=
 AUTOCHROOT_LICENSE = MIT or Apache-2.0
 AUTOCHROOT_LICENSE_FILES = LICENSE-MIT LICENSE-APACHE
