@@ -400,3 +400,29 @@ fn a_file_can_be_named_by_a_descriptor_that_the_program_does_not_keep() {
         assert_eq!((said(&output), text(&output.stderr)), (&*expected, ""), "{user:?} {options:?}");
     }
 }
+
+/// Each root holds a megabyte, which is gone with the program.
+#[test]
+fn a_thousand_launches_leave_no_memory_behind() {
+    own_process!();
+    let scratch = Scratch::new();
+    let file = scratch.0.join("file");
+    fs::write(&file, vec![b'a'; 1 << 20]).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let shared = || -> u64 {
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+        let line = meminfo.lines().find_map(|line| line.strip_prefix("Shmem:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    };
+    let before = shared();
+    let launches = if is_long() { 1000 } else { 200 };
+    for _ in 0..launches {
+        let option = format!("-f{}=/file", file.display());
+        let output = run(plain(), [option.as_ref(), "--writable=1M".as_ref(), payload(), "has=/file".as_ref()]);
+        assert_eq!(text(&output.stdout).lines().last(), Some("has=/file: true"), "{output:?}");
+    }
+    // Other programs use shared memory too.
+    let more = shared().saturating_sub(before);
+    assert!(more < launches * 1024 / 2, "{more} KiB more after {launches} launches");
+}
