@@ -517,6 +517,34 @@ fn every_version_of_landlock_up_to_the_kernels_is_used_without_an_error() {
     }
 }
 
+/// The row of the crate page: closed from version 3 on.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn truncating_through_a_directory_is_closed_from_version_3_of_landlock_on() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    static ABI: AtomicI64 = AtomicI64::new(0);
+    own_process!();
+    let Some(newest) = landlock_abi() else { return skipped("this kernel has no Landlock") };
+    let scratch = Scratch::new();
+    let file = scratch.0.join("file");
+    for abi in 1..=newest {
+        fs::write(&file, "six...").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+        ABI.store(abi.into(), Ordering::Relaxed);
+        as_user(plain(), || {
+            stand_in_where(libc::SYS_landlock_create_ruleset, Some((2, 1)), |_, _| ABI.load(Ordering::Relaxed));
+            let directory = fs::File::open(&scratch.0).unwrap();
+            let _sealed = Jail::auto().allow_open_directories().enter().unwrap().seal().unwrap();
+            assert_eq!(unsafe { libc::fchdir(raw(&directory)) }, 0);
+            assert_eq!(unsafe { libc::truncate(c"file".as_ptr(), 1) == 0 }, abi < 3, "version {abi}");
+        });
+        assert_eq!(fs::read(&file).unwrap().len(), if abi < 3 { 1 } else { 6 });
+    }
+}
+
 #[test]
 fn the_network_is_left_alone() {
     own_process!();
