@@ -545,6 +545,48 @@ fn truncating_through_a_directory_is_closed_from_version_3_of_landlock_on() {
     }
 }
 
+/// The row of the crate page: without a seal a process in a user namespace can link the keyring of
+/// whoever started it, if it knows the number.
+#[test]
+fn the_keyrings_of_the_starter_are_open_by_number_until_the_seal() {
+    const GET_KEYRING_ID: libc::c_long = 0;
+    const LINK: libc::c_long = 8;
+    const UNLINK: libc::c_long = 9;
+    const SEARCH: libc::c_long = 10;
+    const SESSION: libc::c_long = -3;
+    const USER: libc::c_long = -4;
+    own_process!();
+    let keyctl = |operation: libc::c_long, args: [libc::c_long; 3]| {
+        // SAFETY: these operations take numbers and C strings.
+        unsafe { libc::syscall(libc::SYS_keyctl, operation, args[0], args[1], args[2], 0) }
+    };
+    let search =
+        |ring| keyctl(SEARCH, [ring, c"user".as_ptr() as libc::c_long, c"autochroot-secret".as_ptr() as libc::c_long]);
+    for (seals, found) in [(false, true), (true, false)] {
+        let said = ask_user(plain(), || {
+            let ring = keyctl(GET_KEYRING_ID, [USER, 1, 0]);
+            // SAFETY: the strings and the payload are valid for the call.
+            let key = unsafe {
+                libc::syscall(libc::SYS_add_key, c"user".as_ptr(), c"autochroot-secret".as_ptr(), b"secret", 6, USER)
+            };
+            if ring < 0 || key < 0 {
+                return "no keys".to_owned();
+            }
+            let jailed = Jail::auto().user_namespace(UserNamespace::Always).enter().unwrap();
+            assert!(search(SESSION) < 0, "the session keyring is new");
+            let _sealed = seals.then(|| jailed.seal().unwrap());
+            keyctl(LINK, [ring, SESSION, 0]);
+            let said = (search(SESSION) == key).to_string();
+            keyctl(UNLINK, [key, ring, 0]);
+            said
+        });
+        if said == "no keys" {
+            return skipped("the kernel has no keys, or a filter refuses them");
+        }
+        assert_eq!(said, found.to_string(), "sealed: {seals}");
+    }
+}
+
 #[test]
 fn the_network_is_left_alone() {
     own_process!();
