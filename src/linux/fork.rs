@@ -11,7 +11,8 @@ use crate::linux::syscall::call;
 
 /// Makes a copy of this process. Returns the child's id, and `None` in the child. No handler of
 /// `pthread_atfork` runs, and the parent gets no signal when the child ends: a handler of `SIGCHLD`
-/// does not run, and if `SIGCHLD` is ignored, the parent can still wait for the child.
+/// does not run, and if `SIGCHLD` is ignored, the parent can still wait for the child. A child that
+/// executes a program sends `SIGCHLD` again.
 ///
 /// # Errors
 ///
@@ -19,7 +20,7 @@ use crate::linux::syscall::call;
 ///
 /// # Safety
 ///
-/// The child may only make system calls, and must end by `_exit`.
+/// The child may only make system calls, and must end by `_exit` or execute a program.
 pub unsafe fn fork() -> Result<Option<Pid>, Errno> {
     // SAFETY: without flags nothing is shared and no pointer is used. The order of the arguments
     // differs between processors, but all are 0.

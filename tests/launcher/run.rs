@@ -281,7 +281,11 @@ fn check_says_why_a_program_cannot_be_tried_or_executed() {
     own_process!();
     let name = payload().to_str().unwrap();
     for (number, errno, message) in [
-        (libc::SYS_clone, Errno::AGAIN, "cannot be tried: no process can be made"),
+        (
+            libc::SYS_clone,
+            Errno::AGAIN,
+            "cannot be tried: no process can be made\n  hint: raise the limit of processes (ulimit -u, TasksMax= in systemd)",
+        ),
         (libc::SYS_seccomp, Errno::PERM, "cannot be tried: a seccomp filter is needed for that"),
         (libc::SYS_execveat, Errno::NOMEM, "cannot be executed: there is not enough memory"),
         (libc::SYS_execveat, Errno::IO, "cannot execute it: EIO (input/output error)"),
@@ -497,6 +501,29 @@ fn a_program_in_memory_runs() {
         drop(memory);
         let output = with_files(user, &[raw(&readable)]).args(["/proc/self/fd/3", "exit=5"]).output().unwrap();
         assert_eq!((text(&output.stderr), output.status.code()), ("", Some(5)), "{user:?}");
+    }
+}
+
+/// A supervisor may ignore `SIGCHLD`, and a filter that kills must not look like a program that ran.
+#[test]
+fn check_is_not_misled_by_an_ignored_sigchld_or_a_filter_that_kills() {
+    own_process!();
+    let check = |prepare: fn()| {
+        let mut command = autochroot(plain());
+        // SAFETY: the calls are for the child alone.
+        unsafe {
+            command.pre_exec(move || {
+                prepare();
+                Ok(())
+            });
+        }
+        command.arg("--check").arg(payload()).output().unwrap()
+    };
+    let output = check(|| unsafe { _ = libc::signal(libc::SIGCHLD, libc::SIG_IGN) });
+    assert!(text(&output.stdout).starts_with("program: yes\n"), "{output:?}");
+    for prepare in [|| kill_at(libc::SYS_execveat), || kill_at(libc::SYS_prlimit64)] {
+        let output = check(prepare);
+        assert_eq!((text(&output.stdout), output.status.signal()), ("", Some(libc::SIGSYS)), "{output:?}");
     }
 }
 

@@ -180,7 +180,7 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
     let refused = |status, why: &dyn Show, hint: Option<&dyn Show>| Err(unfit(options, name, status, why, hint));
     let program = match program::open(name, environment.variable(b"PATH")) {
         Ok(program) => program,
-        Err(Unfit::Errno(Errno::NOENT)) if program::is_link(name) => {
+        Err(Unfit::Errno(Errno::NOENT)) if name.to_bytes().contains(&b'/') && program::is_link(name) => {
             return refused(NOT_FOUND, &"not found: it is a symbolic link whose target is missing", None);
         }
         Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => return refused(NOT_FOUND, &"not found", None),

@@ -6,8 +6,8 @@ use core::ffi::{c_int, c_long};
 
 use autochroot::for_the_launcher::{errno, fork, syscall, wait_for};
 use linux_raw_sys::general::{
-    __NR_execveat, __NR_exit_group, __NR_prlimit64, __NR_seccomp, AT_EMPTY_PATH, RLIMIT_CORE, RLIMIT_CPU, SIGSYS,
-    SIGXCPU,
+    __NR_execveat, __NR_exit_group, __NR_prlimit64, __NR_seccomp, AT_EMPTY_PATH, RLIMIT_CORE, RLIMIT_CPU, SIGCHLD,
+    SIGSYS, SIGXCPU,
 };
 use linux_raw_sys::if_tun::{sock_filter, sock_fprog};
 use rustix::fd::{AsRawFd as _, OwnedFd};
@@ -21,6 +21,7 @@ unsafe extern "C" {
     // The number is a `long` in C, which is as large as a `usize` on Linux.
     #[link_name = "syscall"]
     fn call(number: usize, ...) -> c_long;
+    safe fn signal(number: u32, action: usize) -> usize;
 }
 
 /// Marks the status of the child itself: a program that exits is killed instead.
@@ -28,8 +29,8 @@ const MARK: u32 = 0x6175_7400;
 
 const LENGTH: u16 = 8;
 
-/// Allows `execveat`, and `exit_group` with the mark, by their numbers in the native ABI. Any other
-/// number kills the process.
+/// Allows `execveat`, and `exit_group` with the mark. Any other call ends the process by `SIGSYS`. The
+/// numbers are those of this ABI: in a program of another one, its calls with these two numbers pass.
 static FILTER: [sock_filter; LENGTH as usize] = {
     const fn instruction(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
         sock_filter { code, jt, jf, k }
@@ -39,7 +40,7 @@ static FILTER: [sock_filter; LENGTH as usize] = {
     const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
     const RETURN: u16 = 0x06; // BPF_RET | BPF_K
     const ALLOW: u32 = 0x7fff_0000;
-    const KILL_PROCESS: u32 = 0x8000_0000;
+    const TRAP: u32 = 0x0003_0000; // unlike KILL_PROCESS, it leaves no line in the kernel's log
     const FIRST_ARGUMENT: u32 = if cfg!(target_endian = "big") { 20 } else { 16 };
     [
         instruction(LOAD, 0, 0, 0),
@@ -48,7 +49,7 @@ static FILTER: [sock_filter; LENGTH as usize] = {
         instruction(LOAD, FIRST_ARGUMENT, 0, 0),
         instruction(AND, !0xff, 0, 0),
         instruction(EQUALS, MARK, 1, 0),
-        instruction(RETURN, KILL_PROCESS, 0, 0),
+        instruction(RETURN, TRAP, 0, 0),
         instruction(RETURN, ALLOW, 0, 0),
     ]
 };
@@ -56,11 +57,21 @@ static FILTER: [sock_filter; LENGTH as usize] = {
 /// Executes PROGRAM in a child, in which every system call of PROGRAM kills it. Returns `yes` if
 /// PROGRAM began to run.
 pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Result<&'static str, Unfit> {
-    // SAFETY: the child makes system calls alone, and ends by `exit_group`.
-    let forked = unsafe { fork() };
-    let Ok(child) = forked else { return Err(Unfit::Because("cannot be tried: no process can be made", "")) };
+    const SIG_DFL: usize = 0;
+    // A child that has executed something sends SIGCHLD. If that is ignored, nobody can wait for it.
+    for number in [SIGCHLD, SIGXCPU] {
+        signal(number, SIG_DFL);
+    }
+    prepare();
+    // SAFETY: the child makes system calls alone. It ends by `exit_group`, or executes the program.
+    let Ok(child) = (unsafe { fork() }) else {
+        return Err(Unfit::Because(
+            "cannot be tried: no process can be made",
+            "raise the limit of processes (ulimit -u, TasksMax= in systemd)",
+        ));
+    };
     let Some(child) = child else {
-        let errno = if limit().is_ok() { execute(program, args, environment).raw_os_error() } else { 0 };
+        let errno = if restrict().is_ok() { execute(program.as_raw_fd(), args, environment).raw_os_error() } else { 0 };
         // SAFETY: the call takes a number and does not return.
         unsafe { call(__NR_exit_group as usize, MARK | errno.unsigned_abs()) };
         return Err(Unfit::Errno(Errno::CHILD)); // not reached
@@ -70,20 +81,32 @@ pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &St
         Some((None, Some(SIGSYS | SIGXCPU))) => Ok("yes"),
         Some((Some(0), None)) => Err(Unfit::Because("cannot be tried: a seccomp filter is needed for that", "")),
         Some((Some(errno), None)) => Err(Unfit::Errno(Errno::from_raw_os_error(errno))),
-        Some(_) | None => Err(Unfit::Because("is killed by the kernel when it is executed", "")),
+        Some(_) => Err(Unfit::Because("ends by a signal before its first system call", "")),
+        None => Err(Unfit::Because("cannot be tried: its end was not reported", "")),
     }
 }
 
-/// Restricts this process to executing a program, which is killed by its first system call, or
-/// after a second without one. No core is dumped.
-fn limit() -> Result<(), Errno> {
-    const SECCOMP_SET_MODE_FILTER: usize = 1;
+/// Makes the calls that the child makes, as far as they have no effect on the launcher. A filter that
+/// kills at one of them kills the launcher, and not the child, whose end would mean something else.
+/// Limits the time of a program that makes no call to a second. No core is dumped, unless the hard
+/// limit is 0 and `core_pattern` is a pipe.
+fn prepare() {
+    const SECCOMP_GET_ACTION_AVAIL: usize = 2;
     for limit in [RLIMIT_CORE, RLIMIT_CPU] {
-        // core(5): with 1, no core is piped to a handler either.
-        let soft_and_hard = [1_u64, 2];
+        let soft_and_hard = [1_u64, 2]; // core(5): with 1, no core is piped to a handler either
         // SAFETY: the call reads a `struct rlimit64`.
         let _ = unsafe { syscall::call(__NR_prlimit64, [0, limit as usize, &raw const soft_and_hard as usize, 0]) };
     }
+    let action = 0_u32;
+    // SAFETY: the call reads one word.
+    let _ = unsafe { syscall::call(__NR_seccomp, [SECCOMP_GET_ACTION_AVAIL, 0, &raw const action as usize, 0]) };
+    // SAFETY: there is no descriptor -1.
+    unsafe { call(__NR_execveat as usize, -1, c"".as_ptr(), 0, 0, AT_EMPTY_PATH) };
+}
+
+/// Restricts this process to executing a program, which ends by its first system call.
+fn restrict() -> Result<(), Errno> {
+    const SECCOMP_SET_MODE_FILTER: usize = 1;
     set_no_new_privs(true)?;
     let program = sock_fprog { len: LENGTH, filter: FILTER.as_ptr().cast_mut() };
     // SAFETY: the call reads the program and all its instructions, and keeps no pointer.
@@ -91,9 +114,9 @@ fn limit() -> Result<(), Errno> {
 }
 
 /// Executes the program in this process. `fexecve` could go through `/proc`.
-fn execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Errno {
-    let (number, fd) = (__NR_execveat as usize, program.as_raw_fd());
+fn execute(program: c_int, args: &Strings, environment: &Strings) -> Errno {
+    let number = __NR_execveat as usize;
     // SAFETY: both are arrays of C strings that end with a null pointer.
-    unsafe { call(number, fd, c"".as_ptr(), args.as_ptr(), environment.as_ptr(), AT_EMPTY_PATH) };
+    unsafe { call(number, program, c"".as_ptr(), args.as_ptr(), environment.as_ptr(), AT_EMPTY_PATH) };
     errno()
 }
