@@ -70,6 +70,9 @@ impl Jail<'_> {
     /// child has ended, so no handler of the caller runs in the child. On Linux no handler of
     /// `pthread_atfork` runs, and no `SIGCHLD` is sent; elsewhere both happen.
     ///
+    /// It does not seal. To find out whether a required protection is possible, fork and seal in
+    /// the child, or run `autochroot --check --require PROTECTION`.
+    ///
     /// # Cost
     ///
     /// A `fork`, and the cost of `enter`.

@@ -11,8 +11,8 @@ use crate::os;
 use crate::parents::PARENTS;
 
 impl Jail<'_> {
-    /// Enters the jail. Afterwards "/" is the chosen root, and it is the working
-    /// directory.
+    /// Enters the jail. Afterwards "/" is the chosen root, and it is the working directory. Enter
+    /// once: from inside a jail only root can enter again.
     ///
     /// - Open descriptors stay open.
     /// - `no_new_privs` is set for good, unless the real, effective and saved user ids are all 0.
@@ -22,9 +22,9 @@ impl Jail<'_> {
     ///
     /// # Cost
     ///
-    /// With the default root 20 system calls with privilege, 45 in a user namespace, and one for
-    /// each number up to the last descriptor. An unlinked root takes 24 and 47, with `$TMPDIR`
-    /// four more. The module `audit` lists them. Allocates nothing.
+    /// With the default root 20 system calls with privilege, 46 in a user namespace, and one for
+    /// each number up to the last descriptor. An unlinked root takes 24 and 48, with `$TMPDIR`
+    /// four more. `Jail::allow_dumpable` saves one in a user namespace. The module `audit` lists them. Allocates nothing.
     ///
     /// # Requirements
     ///

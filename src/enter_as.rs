@@ -106,7 +106,8 @@ impl Jail<'_> {
     }
 
     /// Works like [`check`](Jail::check), but the child tries [`enter_as`](Jail::enter_as) with
-    /// this user.
+    /// this user. It does not check that capabilities can be kept: `autochroot --check --user USER
+    /// --caps NAME` does.
     ///
     /// # Errors
     ///

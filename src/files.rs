@@ -58,7 +58,9 @@ impl<'a> NamedFile<'a> {
     pub const MOST: usize = 128;
 
     /// Copies the file at the path `source`, which is opened before the jail, to `path` in the
-    /// root. Symbolic links are followed. If the source has an execute bit, the copy is executable.
+    /// root. Symbolic links are followed. If the source has an execute bit, the copy is executable,
+    /// and the seal of a library then allows `execve` (`Sealed::refuses_execute` reports it). For
+    /// data use [`write`](NamedFile::write), or remove the bit.
     ///
     /// The devices `null`, `zero`, `full`, `random` and `urandom` become devices. That requires
     /// `CAP_MKNOD` and `CAP_SYS_ADMIN`.
@@ -81,7 +83,8 @@ impl<'a> NamedFile<'a> {
     }
 
     /// Copies the file that this descriptor is open on, from its beginning, to `path` in the root.
-    /// The descriptor stays open, and its offset stays the same. For a device, a descriptor opened
+    /// The descriptor stays open, and its offset stays the same. An execute bit counts as with
+    /// [`copy`](NamedFile::copy). For a device, a descriptor opened
     /// with `O_PATH` suffices.
     #[cfg(feature = "std")]
     pub fn descriptor(fd: BorrowedFd<'a>, path: &'a [u8]) -> Self {

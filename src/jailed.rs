@@ -23,7 +23,8 @@ pub(crate) mod linux;
 /// Where a seccomp filter refuses `unshare` (Linux), a `Jailed` holds a descriptor of `/proc/self/stat`, to
 /// find new threads. In a fork this descriptor shows the parent, so `run_as` and `seal` fail there.
 ///
-/// Methods that only return a fact make no system call.
+/// Methods that only return a fact make no system call. Dropping a `Jailed` changes nothing: a jail
+/// is for good.
 #[derive(Debug)]
 #[must_use = "it has run_as, seal and verify; without them the process is jailed, and no more"]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]

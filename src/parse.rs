@@ -62,7 +62,9 @@ impl<'a> Jail<'a> {
     /// - any other absolute path: that directory.
     ///
     /// After `auto`, `unlinked` and lists with `unlinked`, the parent may follow, separated by
-    /// blanks. Blanks before the word, and blanks or a line end after a path, are not removed.
+    /// blanks. `auto PARENT` means `unlinked PARENT`, and takes no files: write
+    /// `detached,unlinked PARENT` to try a detached root first. Blanks before the word, and blanks
+    /// or a line end after it, are not removed: trim the line first.
     ///
     /// ```
     /// use autochroot::{Jail, ParseError};

@@ -13,9 +13,9 @@ use crate::text::Named;
 #[non_exhaustive]
 pub enum Protection {
     /// `bounding-set`: no program that is executed gains a capability that is not kept. Requires
-    /// `CAP_SETPCAP`.
+    /// `CAP_SETPCAP`, or in a user namespace `Jail::empty_bounding_set`.
     BoundingSet,
-    /// `securebits`: uid 0 is an ordinary user, for good. Requires `CAP_SETPCAP`.
+    /// `securebits`: uid 0 is an ordinary user, for good. Requires the same.
     Securebits,
     /// `landlock`: no access to file systems; from ABI 6 on no signals and abstract sockets to
     /// processes outside. Requires Linux 5.13.

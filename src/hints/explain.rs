@@ -208,7 +208,7 @@ fn filter_or_apparmor(errno: Option<Errno>) -> Option<Cause> {
 impl Protection {
     /// Returns why this process cannot have the protection, if that can be known. Without the
     /// feature `hints` it is always `None`. After a seal, [`Sealed::cause`](crate::Sealed::cause)
-    /// also recognises filters.
+    /// also recognises filters. `None` is no promise that it can have the protection.
     ///
     /// # Cost
     ///

@@ -226,7 +226,7 @@ impl Jailed {
 }
 
 /// Proves that the process is sealed, and reports the protections in force on this kernel (Linux).
-/// `no_new_privs` is always set.
+/// `no_new_privs` is always set. Dropping it changes nothing.
 #[derive(Debug)]
 pub struct Sealed {
     jailed: Jailed,
