@@ -145,8 +145,9 @@ fn the_commands_of_the_readme_run() {
 fn the_session_of_the_readme_is_a_real_one() {
     own_process!();
     root_only!();
-    if autochroot::User::find("www-data").is_err() || !have("bash") {
-        return skipped("no user www-data, or no bash");
+    let is_33 = autochroot::User::find("www-data").is_ok_and(|user| user.uid().as_raw() == 33);
+    if !is_33 || !have("bash") || landlock_abi().is_none() {
+        return skipped("no user www-data with the id 33, no bash, or no Landlock");
     }
     let session = README.split_once("```console\n").unwrap().1.split_once("```").unwrap().0;
     let scratch = Scratch::new();
@@ -164,7 +165,8 @@ fn the_session_of_the_readme_is_a_real_one() {
         for line in session.lines().filter_map(|line| line.strip_prefix("# ")) {
             script.extend(["echo '# ", &line.replace('\'', "'\\''"), "'\n", line, "\n"]);
             if line.ends_with('&') {
-                script += "until [ \"$(cat /proc/$!/comm)\" = server ]; do sleep 0.1; done 2>/dev/null\n";
+                script +=
+                    "until [ \"$(cat /proc/$!/comm)\" = server ]; do kill -0 $! || exit; sleep 0.1; done 2>/dev/null\n";
             }
         }
         let path = format!("{}:{}", launcher().parent().unwrap().display(), std::env::var("PATH").unwrap());

@@ -454,9 +454,10 @@ fn a_file_that_becomes_a_fifo_is_an_error() {
     own_process!();
     static PATH: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
     let scratch = Scratch::new();
-    let _ = PATH.set(scratch.0.join("file"));
     as_each_user(|user| {
-        let source = source(&scratch, "file", b"text");
+        let name = format!("file of {user:?}");
+        let _ = PATH.set(scratch.0.join(&name));
+        let source = source(&scratch, &name, b"text");
         stand_in(libc::SYS_newfstatat, |_, [_, path, status, _]| {
             let done = answer(unsafe { libc::syscall(libc::SYS_stat, path, status) });
             // SAFETY: it is the path that the call was given.
@@ -471,7 +472,6 @@ fn a_file_that_becomes_a_fifo_is_an_error() {
         let error = Jail::detached().files(&[NamedFile::copy(&source, b"/x")]).enter().unwrap_err();
         assert_eq!((error.step(), error.file(), error.is_partial()), (Step::Fill, Some(0), user != User::Root));
         assert!(error.to_string().contains("it is neither a file nor one of the devices"), "{error}");
-        fs::remove_file(PATH.get().unwrap()).unwrap();
     });
 }
 
