@@ -587,6 +587,27 @@ fn the_keyrings_of_the_starter_are_open_by_number_until_the_seal() {
     }
 }
 
+/// Where the kernel has `socketcall`, it is another way to make sockets and connect.
+#[cfg(any(target_arch = "x86", target_arch = "s390x", target_arch = "powerpc64", target_arch = "mips"))]
+#[test]
+fn no_connect_refuses_the_calls_of_socketcall_that_make_and_connect() {
+    const SOCKETCALL: libc::c_long = if cfg!(target_arch = "mips") { 4102 } else { 102 };
+    own_process!();
+    as_each_user(|_| {
+        let sealed = Jail::auto().enter().unwrap().seal_with(Seal::new().no_connect()).unwrap();
+        assert!(sealed.refuses_connect());
+        let mut pair = [0_i32; 2];
+        // The family, the type and the protocol, or a descriptor and an address; room for two descriptors.
+        let args: [libc::c_long; 4] = [2, libc::SOCK_STREAM as libc::c_long, 0, pair.as_mut_ptr() as libc::c_long];
+        for call in [1, 3, 8] {
+            // socket, connect, socketpair
+            // SAFETY: the kernel reads the array.
+            let done = unsafe { libc::syscall(SOCKETCALL, call, args.as_ptr()) };
+            assert_eq!((done, std::io::Error::last_os_error().raw_os_error()), (-1, Some(libc::EPERM)), "{call}");
+        }
+    });
+}
+
 #[test]
 fn the_network_is_left_alone() {
     own_process!();
