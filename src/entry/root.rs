@@ -68,8 +68,11 @@ impl RootId {
             Root::Unjailed => return Ok(untouched),
             Root::Directory => {
                 self.is_at(c"/")?;
-                self.is_at(c"/..")?;
-                return Ok(untouched);
+                // A user that may not search the directory reaches nothing beneath it.
+                return match self.is_at(c"/..") {
+                    Ok(_) | Err(Fault::ACCESS) => Ok(untouched),
+                    Err(fault) => Err(fault),
+                };
             }
             Root::Failfs if FAILFS => {
                 os::verify_failfs()?;

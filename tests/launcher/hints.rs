@@ -9,6 +9,7 @@
 //! `OpenDirectory`, `OpenRing` and `NotDumpable` are about the caller's code: `tests/library`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -196,4 +197,35 @@ fn the_line_for_a_dynamically_linked_program_runs_it() {
             assert!(text(&output.stdout).lines().any(|name| name == "lib64" || name == "lib"), "{output:?}");
         }
     }
+}
+
+/// With a directory as the root the libraries belong there. The user need not be able to search it to be
+/// checked, but then finds nothing in it.
+#[test]
+fn the_line_for_a_directory_copies_the_libraries_into_it() {
+    own_process!();
+    root_only!();
+    let ldd = Command::new("ldd").arg("/bin/ls").output();
+    if !ldd.is_ok_and(|ldd| ldd.status.success()) {
+        return skipped("no ldd, or /bin/ls is static");
+    }
+    let scratch = Scratch::new();
+    let root = scratch.0.join("root");
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+    let option = format!("--root={}", root.display());
+    let launch = |check: Option<&str>| autochroot(User::Root).args(check).args([&option, "-u7:8", "/bin/ls"]).output();
+    let refused = launch(None).unwrap();
+    let line = text(&refused.stderr).split_once("copy the loader and the libraries: ").unwrap().1;
+    let copied = Command::new("/bin/sh").args(["-c", line]).output().unwrap();
+    assert!(copied.status.success(), "{line}: {copied:?}");
+    assert!(launch(None).unwrap().status.success());
+    assert!(text(&launch(Some("--check")).unwrap().stdout).starts_with("program: yes\n"));
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).unwrap();
+    let output = launch(Some("--check")).unwrap();
+    assert!(text(&output.stdout).ends_with("\njailed: yes\n"), "{output:?}");
+    let static_one = [&option, "-u7:8", payload().to_str().unwrap()];
+    let output = autochroot(User::Root).arg("--check").args(static_one).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""), "{output:?}");
+    assert!(autochroot(User::Root).arg("-v").args(static_one).output().unwrap().status.success());
 }

@@ -179,8 +179,9 @@ fn check_tells_wrong_words_from_what_the_machine_lacks() {
     assert_is_no_jail(&output, "descriptor 0 is a directory: a program can leave the jail through it");
     for (args, message) in [
         (&["-u", "a:"][..], "--user a:: not USER or USER:GROUP"),
-        (&["-u", "4294967295:1"], "--user 4294967295:1: 4294967295 is not a valid id"),
-        (&["-u1:4294967295"], "--user 1:4294967295: 4294967295 is not a valid id"),
+        (&["-u", "4294967295:1"], "--user 4294967295:1: not a valid id: ids are 0 to 4294967294"),
+        (&["-u", "99999999999"], "--user 99999999999: not a valid id: ids are 0 to 4294967294"),
+        (&["-u1:4294967295"], "--user 1:4294967295: not a valid id: ids are 0 to 4294967294"),
         (
             &["-f/etc/passwd=/../x"],
             "cannot open the files for the root: file 1: its path in the root has an empty name, \".\", \"..\" or a NUL byte (--file /etc/passwd=/../x)",

@@ -215,7 +215,7 @@ fn a_program_that_cannot_be_run_is_126_and_one_that_is_not_there_127() {
                 &*script,
                 126,
                 "is a script: scripts cannot be executed by descriptor\n  hint: run the \
-             interpreter, if it is a static program, and give it the script on standard input",
+             interpreter, and give it the script with -f or on standard input",
             ),
             (&*rubbish, 126, "is neither a program nor a script"),
             (fifo.to_str().unwrap(), 126, "is not a file"),

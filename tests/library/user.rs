@@ -47,7 +47,7 @@ fn a_user_is_found_by_name_and_by_id_with_groups() {
             ("12", UserError::NeedsGroup, "NotFound", "no such user id in /etc/passwd: give a group too, as in 33:33"),
             ("", UserError::Syntax, "InvalidInput", "not USER or USER:GROUP"),
             ("www:", UserError::Syntax, "InvalidInput", "not USER or USER:GROUP"),
-            ("1:4294967295", UserError::InvalidId, "InvalidInput", "4294967295 is not a valid id"),
+            ("1:4294967295", UserError::InvalidId, "InvalidInput", "not a valid id: ids are 0 to 4294967294"),
             (
                 "bad",
                 UserError::Malformed { file: "/etc/passwd", line: 2 },

@@ -16,7 +16,7 @@ pub(crate) const NOEXEC: (&str, &str) =
 pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'static str)> {
     const SCRIPT: (&str, &str) = (
         "is a script: scripts cannot be executed by descriptor",
-        "run the interpreter, if it is a static program, and give it the script on standard input",
+        "run the interpreter, and give it the script with -f or on standard input",
     );
     Some(match (errno, content(program)) {
         (Errno::ACCESS, _) if os::is_noexec(program) => NOEXEC,

@@ -167,7 +167,7 @@ pub enum UserError {
     NoGroup,
     /// No line of `/etc/passwd` has this user id, so a group must be given too.
     NeedsGroup,
-    /// 4294967295 is not a valid id.
+    /// The number is more than 4294967294, which is the largest id.
     InvalidId,
     /// The user is in more groups than there is room for.
     TooManyGroups {
@@ -197,7 +197,7 @@ impl fmt::Display for UserError {
             UserError::NoUser => f.write_str("no such user in /etc/passwd (for LDAP give ids, as in 33:33)"),
             UserError::NoGroup => f.write_str("no such group in /etc/group"),
             UserError::NeedsGroup => f.write_str("no such user id in /etc/passwd: give a group too, as in 33:33"),
-            UserError::InvalidId => f.write_str("4294967295 is not a valid id"),
+            UserError::InvalidId => f.write_str("not a valid id: ids are 0 to 4294967294"),
             UserError::TooManyGroups { room } => {
                 f.write_str("the user is in more than ")?;
                 decimal(f, u32::try_from(room).unwrap_or(u32::MAX))?;
@@ -252,7 +252,9 @@ pub fn user_and_group(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), UserError> 
     if name.is_empty() || group.is_some_and(<[u8]>::is_empty) {
         return Err(UserError::Syntax);
     }
-    let is_invalid = |word| number(word) == Some(u32::MAX);
+    // A number is an id, and never a name.
+    let is_invalid =
+        |word: &[u8]| word.iter().all(u8::is_ascii_digit) && number(word).is_none_or(|number| number == u32::MAX);
     if is_invalid(name) || group.is_some_and(is_invalid) { Err(UserError::InvalidId) } else { Ok((name, group)) }
 }
 
