@@ -163,16 +163,17 @@ fn hint<'r>(remedy: &'r &'static str) -> Option<&'r dyn Show> {
 /// Prints why PROGRAM cannot be run, and the remedy unless it is empty. Returns the exit status.
 /// With `--check` it is a line of the report.
 fn unfit(options: &Options, name: &CStr, status: c_int, why: &dyn Show, hint: Option<&dyn Show>) -> c_int {
-    let (mut stream, status) = if options.check { (Stream::out(), 1) } else { (Stream::err(), status) };
-    match status {
-        1 => stream.put("program: %\n", &[why]),
-        _ => stream.put("autochroot: %: %\n", &[&name.to_bytes(), why]),
-    };
+    let mut stream = if options.check { Stream::out() } else { Stream::err() };
+    if options.check {
+        stream.put("program: %\n", &[why]);
+    } else {
+        stream.put("autochroot: %: %\n", &[&name.to_bytes(), why]);
+    }
     if let Some(hint) = hint {
         stream.put("  hint: %\n", &[hint]);
     }
     stream.flush();
-    status
+    if options.check { 1 } else { status }
 }
 
 /// Finds PROGRAM, and checks before the entry that its dynamic loader will be in the root.

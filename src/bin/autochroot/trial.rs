@@ -24,7 +24,7 @@ unsafe extern "C" {
     safe fn signal(number: u32, action: usize) -> usize;
 }
 
-/// Marks the status of the child itself: a program that exits is killed instead.
+/// Marks the status of the child itself: a program that calls `exit_group` ends by a signal.
 const MARK: u32 = 0x6175_7400;
 
 const LENGTH: u16 = 8;
@@ -54,7 +54,7 @@ static FILTER: [sock_filter; LENGTH as usize] = {
     ]
 };
 
-/// Executes PROGRAM in a child, in which every system call of PROGRAM kills it. Returns `yes` if
+/// Executes PROGRAM in a child, in which every system call of PROGRAM ends it. Returns `yes` if
 /// PROGRAM began to run.
 pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Result<&'static str, Unfit> {
     const SIG_DFL: usize = 0;
@@ -64,11 +64,13 @@ pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &St
     }
     prepare();
     // SAFETY: the child makes system calls alone. It ends by `exit_group`, or executes the program.
-    let Ok(child) = (unsafe { fork() }) else {
-        return Err(Unfit::Because(
-            "cannot be tried: no process can be made",
-            "raise the limit of processes (ulimit -u, TasksMax= in systemd)",
-        ));
+    let child = match unsafe { fork() } {
+        Ok(child) => child,
+        Err(errno) => {
+            const LIMIT: &str = "raise the limit of processes (ulimit -u, TasksMax= in systemd)";
+            let remedy = if errno == Errno::AGAIN { LIMIT } else { "" };
+            return Err(Unfit::Because("cannot be tried: no process can be made", remedy));
+        }
     };
     let Some(child) = child else {
         let errno = if restrict().is_ok() { execute(program.as_raw_fd(), args, environment).raw_os_error() } else { 0 };
