@@ -71,7 +71,9 @@ impl Jail<'_> {
     /// `pthread_atfork` runs, and no `SIGCHLD` is sent; elsewhere both happen.
     ///
     /// It does not seal. To find out whether a required protection is possible, fork and seal in
-    /// the child, or run `autochroot --check --require PROTECTION`.
+    /// the child, or run `autochroot --check --require PROTECTION`. The launcher sets
+    /// `Jail::empty_bounding_set`, without which the bounding set and the securebits are missing
+    /// for an ordinary user. Like `enter`, it has to come before threads.
     ///
     /// # Cost
     ///

@@ -134,7 +134,8 @@ impl Demands {
         self
     }
 
-    /// Requires that the directory belongs to root or to the effective user.
+    /// Requires that the directory belongs to root or to the effective user: with `enter_as` from
+    /// root, to root.
     pub const fn owner(mut self) -> Self {
         self.owner = true;
         self

@@ -158,7 +158,7 @@ impl<'a> Jail<'a> {
     }
 
     /// Gives a [`detached`](Jail::detached) root the directory `/tmp`, which everyone can write to.
-    /// `bytes` are free after the files.
+    /// `bytes` are free after the files. There is one such directory: a later call replaces it.
     ///
     /// - A list with a detached root, such as [`auto`](Jail::auto), loses all other roots.
     /// - The directory is a part of the tmpfs that is the root: it counts for the memory of the

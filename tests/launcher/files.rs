@@ -194,11 +194,11 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             ),
             (
                 &["-f/etc/passwd", "-runlinked"],
-                "cannot use these options: only a detached root has files or can be written (--root unlinked)",
+                "cannot use these options: only a detached root takes files or a writable directory (--root unlinked)",
             ),
             (
                 &["-f/etc/passwd", "-r/usr"],
-                "cannot use these options: only a detached root has files or can be written (--root /usr)",
+                "cannot use these options: only a detached root takes files or a writable directory (--root /usr)",
             ),
         ] {
             let args = [args, options, &["/bin/true"]].concat();

@@ -229,3 +229,26 @@ fn the_line_for_a_directory_copies_the_libraries_into_it() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""), "{output:?}");
     assert!(autochroot(User::Root).arg("-v").args(static_one).output().unwrap().status.success());
 }
+
+/// Both remedies of a file that whoever starts the launcher may not read.
+#[test]
+fn a_file_that_only_root_may_read_is_given_by_root_or_made_readable() {
+    own_process!();
+    root_only!();
+    let scratch = Scratch::new();
+    let file = scratch.0.join("key.pem");
+    fs::write(&file, "key").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let option = format!("-f{}=/key.pem", file.display());
+    let launch = |user, more: &[&str]| {
+        let mut command = autochroot(user);
+        command.args(more).args([&option, payload().to_str().unwrap(), "cat=/key.pem"]).output().unwrap()
+    };
+    let refused = launch(plain(), &[]);
+    let hint = "hint: start as root with --user, or let whoever starts this read the file\n";
+    assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
+    assert!(text(&launch(User::Root, &["--user", "7:8"]).stdout).ends_with("key"));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(text(&launch(plain(), &[]).stdout).ends_with("key"));
+}

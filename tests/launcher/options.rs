@@ -188,7 +188,7 @@ fn check_tells_wrong_words_from_what_the_machine_lacks() {
         ),
         (
             &["-f/etc/passwd", "-runlinked"],
-            "cannot use these options: only a detached root has files or can be written (--root unlinked)",
+            "cannot use these options: only a detached root takes files or a writable directory (--root unlinked)",
         ),
         (
             &["--userns=always", "-rfailfs"],

@@ -325,7 +325,8 @@ fn the_reason_is_named_why_a_program_is_not_executed() {
             let copy = path("loader");
             fs::copy(loader, &copy).unwrap();
             fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
-            let text = "is not static: its dynamic loader cannot be executed in the jail\n  hint: the loader needs an execute bit";
+            let text = "is not static: its dynamic loader cannot be executed in the jail\n  hint: the loader needs an execute bit, and that \
+                        user the right to search the directories above it";
             assert_not_run(user, &["-f", &format!("{copy}={loader}"), "/bin/ls"], 126, text);
         }
     }

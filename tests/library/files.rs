@@ -307,7 +307,10 @@ fn only_a_detached_root_has_files() {
             Jail::unlinked().or(Jail::failfs()),
         ] {
             let error = jail.files(&files).enter().unwrap_err();
-            assert_eq!(error.to_string(), "cannot use these options: only a detached root has files or can be written");
+            assert_eq!(
+                error.to_string(),
+                "cannot use these options: only a detached root takes files or a writable directory"
+            );
             assert_eq!((error.step(), error.is_partial()), (Step::Options, false));
         }
         let unmapped = Jail::detached().files(&files).id_map(IdMap::None);

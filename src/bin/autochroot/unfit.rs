@@ -22,9 +22,10 @@ pub(crate) fn why(program: &OwnedFd, errno: Errno) -> Option<(&'static str, &'st
         (Errno::ACCESS, _) if os::is_noexec(program) => NOEXEC,
         (Errno::ACCESS, _) if may_not_execute(program) => ("may not be executed by that user", ""),
         (Errno::NOENT, Content::Script) => SCRIPT,
-        (Errno::ACCESS, Content::Dynamic { .. }) => {
-            ("is not static: its dynamic loader cannot be executed in the jail", "the loader needs an execute bit")
-        }
+        (Errno::ACCESS, Content::Dynamic { .. }) => (
+            "is not static: its dynamic loader cannot be executed in the jail",
+            "the loader needs an execute bit, and that user the right to search the directories above it",
+        ),
         (Errno::NOENT, Content::Dynamic { .. }) => ("is not static: its dynamic loader is not in the jail", ""),
         (Errno::NOEXEC, _) if is_foreign(program) => ("is for another processor", ""),
         // binfmt_misc may have an interpreter for it.

@@ -123,7 +123,8 @@ impl Seal<'_> {
     }
 
     /// Makes it an error if this protection cannot be put in force. If possible, the error comes
-    /// before anything has changed.
+    /// before anything has changed. In a user namespace the bounding set and the securebits need
+    /// [`Jail::empty_bounding_set`](crate::Jail::empty_bounding_set).
     pub const fn require(mut self, protection: Protection) -> Self {
         self.required |= 1 << protection as u8;
         self
