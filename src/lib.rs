@@ -76,8 +76,8 @@ pub mod for_the_launcher {
     pub use crate::libc::errno;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub use crate::linux::{
-        bounding_set, fork, is_procfs, open_source, securebits_are_locked, syscall, user_and_group, wait_for,
-        with_groups,
+        bounding_set, fork, has_filters, install_filter, is_procfs, open_source, securebits_are_locked, syscall,
+        user_and_group, wait_for, with_groups,
     };
     pub use crate::text::{Named, decimal, number};
 }

@@ -40,6 +40,7 @@ pub use seal::privileges::{bounding_set, securebits_are_locked};
 pub(crate) use seal::privileges::{
     check_held, may_chroot_ever, not_effective, set_no_new_privs, user, verify_no_new_privs,
 };
+pub use seal::seccomp::{install_program as install_filter, is_available as has_filters};
 pub(crate) use steps::run_steps;
 pub(crate) use threads::{only_thread, unshare_root_and_descriptors};
 pub(crate) use user::run_as::{Before, RunAs, check_arguments, check_kept};

@@ -313,7 +313,7 @@ impl List {
         self.values().flat_map(|value| value.split(|&byte| byte == b','))
     }
 
-    /// Returns whether the list consists of this word. Fails if the word stands beside others.
+    /// Returns whether the list consists of this word. Fails if it has other words too.
     pub(crate) fn is(&self, word: &'static [u8]) -> Result<bool, c_int> {
         let is_it = self.parts().any(|part| part == word);
         match &self.0 {

@@ -4,12 +4,11 @@
 
 use core::ffi::{c_int, c_long};
 
-use autochroot::for_the_launcher::{errno, fork, syscall, wait_for};
+use autochroot::for_the_launcher::{errno, fork, has_filters, install_filter, syscall, wait_for};
 use linux_raw_sys::general::{
-    __NR_execveat, __NR_exit_group, __NR_prlimit64, __NR_seccomp, AT_EMPTY_PATH, RLIMIT_CORE, RLIMIT_CPU, SIGCHLD,
-    SIGSYS, SIGXCPU,
+    __NR_execveat, __NR_exit_group, __NR_prlimit64, AT_EMPTY_PATH, RLIMIT_CORE, RLIMIT_CPU, SIGCHLD, SIGSYS, SIGXCPU,
 };
-use linux_raw_sys::if_tun::{sock_filter, sock_fprog};
+use linux_raw_sys::if_tun::sock_filter;
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::io::Errno;
 use rustix::thread::set_no_new_privs;
@@ -27,11 +26,9 @@ unsafe extern "C" {
 /// Marks the status of the child itself: a program that calls `exit_group` ends by a signal.
 const MARK: u32 = 0x6175_7400;
 
-const LENGTH: u16 = 8;
-
 /// Allows `execveat`, and `exit_group` with the mark. Any other call ends the process by `SIGSYS`. The
 /// numbers are those of this ABI: in a program of another one, its calls with these two numbers pass.
-static FILTER: [sock_filter; LENGTH as usize] = {
+static FILTER: [sock_filter; 8] = {
     const fn instruction(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
         sock_filter { code, jt, jf, k }
     }
@@ -59,9 +56,8 @@ static FILTER: [sock_filter; LENGTH as usize] = {
 pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &Strings) -> Result<&'static str, Unfit> {
     const SIG_DFL: usize = 0;
     // A child that has executed something sends SIGCHLD. If that is ignored, nobody can wait for it.
-    for number in [SIGCHLD, SIGXCPU] {
-        signal(number, SIG_DFL);
-    }
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGXCPU, SIG_DFL);
     prepare();
     // SAFETY: the child makes system calls alone. It ends by `exit_group`, or executes the program.
     let child = match unsafe { fork() } {
@@ -73,7 +69,7 @@ pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &St
         }
     };
     let Some(child) = child else {
-        let errno = if restrict().is_ok() { execute(program.as_raw_fd(), args, environment).raw_os_error() } else { 0 };
+        let errno = if restrict() { execute(program.as_raw_fd(), args, environment).raw_os_error() } else { 0 };
         // SAFETY: the call takes a number and does not return.
         unsafe { call(__NR_exit_group as usize, MARK | errno.unsigned_abs()) };
         return Err(Unfit::Errno(Errno::CHILD)); // not reached
@@ -93,26 +89,20 @@ pub(crate) fn try_to_execute(program: &OwnedFd, args: &Strings, environment: &St
 /// Limits the time of a program that makes no call to a second. No core is dumped, unless the hard
 /// limit is 0 and `core_pattern` is a pipe.
 fn prepare() {
-    const SECCOMP_GET_ACTION_AVAIL: usize = 2;
     for limit in [RLIMIT_CORE, RLIMIT_CPU] {
         let soft_and_hard = [1_u64, 2]; // core(5): with 1, no core is piped to a handler either
         // SAFETY: the call reads a `struct rlimit64`.
         let _ = unsafe { syscall::call(__NR_prlimit64, [0, limit as usize, &raw const soft_and_hard as usize, 0]) };
     }
-    let action = 0_u32;
-    // SAFETY: the call reads one word.
-    let _ = unsafe { syscall::call(__NR_seccomp, [SECCOMP_GET_ACTION_AVAIL, 0, &raw const action as usize, 0]) };
+    let _ = has_filters();
     // SAFETY: there is no descriptor -1.
     unsafe { call(__NR_execveat as usize, -1, c"".as_ptr(), 0, 0, AT_EMPTY_PATH) };
 }
 
-/// Restricts this process to executing a program, which ends by its first system call.
-fn restrict() -> Result<(), Errno> {
-    const SECCOMP_SET_MODE_FILTER: usize = 1;
-    set_no_new_privs(true)?;
-    let program = sock_fprog { len: LENGTH, filter: FILTER.as_ptr().cast_mut() };
-    // SAFETY: the call reads the program and all its instructions, and keeps no pointer.
-    unsafe { syscall::call(__NR_seccomp, [SECCOMP_SET_MODE_FILTER, 0, &raw const program as usize, 0]) }.map(drop)
+/// Restricts this process to executing a program, which ends by its first system call. Returns
+/// whether that is possible.
+fn restrict() -> bool {
+    set_no_new_privs(true).is_ok() && matches!(install_filter(&FILTER), Ok(true))
 }
 
 /// Executes the program in this process. `fexecve` could go through `/proc`.

@@ -31,7 +31,8 @@ pub(crate) struct Leave {
 }
 
 /// Returns whether the kernel has filters of this kind, by a call without effect.
-pub(crate) fn is_available() -> bool {
+#[must_use]
+pub fn is_available() -> bool {
     const SECCOMP_GET_ACTION_AVAIL: usize = 2;
     let action = REFUSE & 0xffff_0000;
     // SAFETY: the call reads one word.
@@ -54,15 +55,21 @@ pub(crate) fn install(leave: Leave) -> Result<bool, Fault> {
             instruction.k = if left { ALLOW } else { refused };
         }
     }
-    install_program(&code)
+    Ok(install_program(&code)?)
 }
 
 /// Installs a second filter, which refuses new sockets and connections.
 pub(crate) fn install_no_connect() -> Result<bool, Fault> {
-    install_program(&NO_CONNECT)
+    Ok(install_program(&NO_CONNECT)?)
 }
 
-fn install_program(code: &[sock_filter]) -> Result<bool, Fault> {
+/// Installs any filter. Requires `no_new_privs`. Returns false if the kernel has no filters, or an
+/// outer filter refuses another.
+///
+/// # Errors
+///
+/// Other errors of the call.
+pub fn install_program(code: &[sock_filter]) -> Result<bool, Errno> {
     const SECCOMP_SET_MODE_FILTER: usize = 1;
     /// Without this flag (Linux 4.17), kernels before 5.16 turn on protections against speculation
     /// attacks, which slow the whole program down.
@@ -74,7 +81,7 @@ fn install_program(code: &[sock_filter]) -> Result<bool, Fault> {
     match set(SECCOMP_FILTER_FLAG_SPEC_ALLOW).or_else(|_| set(0)) {
         Ok(_) => Ok(true),
         Err(Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::ACCESS) => Ok(false),
-        Err(errno) => Err(errno.into()),
+        Err(errno) => Err(errno),
     }
 }
 
