@@ -3,7 +3,7 @@
 //! Each entry has a fresh fork, and the rows of a group take turns, so that what disturbs one
 //! disturbs all. The hand-written C that they are measured against is `c.c`, compiled by `cc` if
 //! there is one. `AUTOCHROOT_STATIC` names a small static launcher, `AUTOCHROOT_PEERS` a directory
-//! with programs of others that were built static, and `AUTOCHROOT_SERVER` a server of Redis'
+//! with programs of others that were built here, and `AUTOCHROOT_SERVER` a server of Redis'
 //! protocol. `cargo bench -- entries` prints that part alone; so do `roots`, `parts`, `launch` and
 //! `steady`.
 #![allow(missing_docs, unsafe_code, reason = "a program; fork and what goes with it")]
@@ -43,24 +43,20 @@ fn main() {
     std::fs::create_dir(&scratch).unwrap();
     std::fs::set_permissions(&scratch, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let users = if fork::is_root() { vec![Some(0), Some(65534)] } else { vec![None] };
-    if std::env::args().any(|arg| arg == "roots") {
-        table::head();
-        for &user in &users {
-            entries::roots(user);
-        }
-        entries::growth_with_mounts(&users, &scratch);
-        return std::fs::remove_dir_all(scratch).unwrap();
-    }
-    let c = by_hand::compile(&scratch);
-    let only = std::env::args().find(|arg| ["entries", "launch", "parts", "steady"].contains(&&**arg));
+    let only = std::env::args().find(|arg| ["entries", "roots", "parts", "launch", "steady"].contains(&&**arg));
     let wanted = |part: &str| only.as_ref().is_none_or(|only| only == part);
+    let c = if wanted("entries") { by_hand::compile(&scratch) } else { None };
     table::head();
-    for &user in users.iter().filter(|_| wanted("entries")) {
-        entries::entries(user);
+    for &user in &users {
+        if wanted("entries") {
+            entries::entries(user);
+        }
         if let Some(c) = &c {
             entries::compared_with_c(user, c);
         }
-        entries::roots(user);
+        if wanted("roots") {
+            entries::roots(user);
+        }
     }
     for &user in users.iter().filter(|_| wanted("parts")) {
         parts::parts(user);
@@ -73,7 +69,11 @@ fn main() {
     }
     if only.is_none() {
         entries::growth(&users);
+    }
+    if wanted("roots") {
         entries::growth_with_mounts(&users, &scratch);
+    }
+    if only.is_none() {
         instructions::instructions(c.as_ref());
     }
     std::fs::remove_dir_all(scratch).unwrap();

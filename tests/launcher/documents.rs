@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::common::*;
-use crate::text;
+use crate::{runsv, text};
 
 const README: &str = include_str!("../../README.md");
 const MAN_PAGE: &str = include_str!("../../src/bin/autochroot/autochroot.1");
@@ -55,13 +55,9 @@ fn runit_runs_the_launcher() {
     if !have("runsv") {
         return skipped("no runsv");
     }
-    let scratch = Scratch::new();
-    let run = scratch.0.join("run");
     let line = recipe("runit's `run` | `", "` |");
-    fs::write(&run, format!("#!/bin/sh\n{line} pid ids look\n")).unwrap();
-    fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut runsv = command(Path::new("runsv")).arg(&scratch.0).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(runsv.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let scratch = Scratch::new();
+    let (mut runsv, mut lines) = runsv(&scratch, &format!("{line} pid ids look"));
     let said: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("mkdir: ")).collect();
     assert!(said.contains(&"ids: 7 7 8 8 [8]".to_owned()), "{said:?}");
     assert!(said.contains(&"entries: Ok(0)".to_owned()), "{said:?}");

@@ -15,7 +15,8 @@ fn listed(program: &Path) -> Vec<String> {
     text(&ldd.stdout).split_whitespace().filter_map(path).collect()
 }
 
-/// A directory with what these commands make there. `None`: there is no C compiler.
+/// A directory with what these commands make there, in which DIR is its path. `None`: there is no C
+/// compiler.
 fn built(sources: &[(&str, &str)], commands: &[&[&str]]) -> Option<Scratch> {
     if !have("cc") || !have("ldd") {
         skipped("no cc or no ldd");
@@ -27,12 +28,15 @@ fn built(sources: &[(&str, &str)], commands: &[&[&str]]) -> Option<Scratch> {
         std::fs::write(scratch.0.join(name), text).unwrap();
     }
     for command in commands {
-        let output = Command::new(command[0]).args(&command[1..]).current_dir(&scratch.0).output().unwrap();
+        let args = command[1..].iter().map(|arg| arg.replace("DIR", scratch.0.to_str().unwrap()));
+        let output = Command::new(command[0]).args(args).current_dir(&scratch.0).output().unwrap();
         assert!(output.status.success(), "{command:?}: {output:?}");
     }
     Some(scratch)
 }
 
+/// Makes libx.so.
+const SHARED: &[&str] = &["cc", "-shared", "-fPIC", "-olibx.so", "x.c"];
 const LIBRARY: &str = "int answer(void) { return 42; }";
 const PROGRAM: &str = "int answer(void);\nint main(void) { return answer(); }";
 
@@ -56,11 +60,8 @@ fn helps(program: &Path, options: &[String], more: &[String], variables: &[(&str
 fn a_library_that_ldd_lists_is_found() {
     own_process!();
     let sources = [("x.c", LIBRARY), ("p.c", PROGRAM)];
-    let Some(scratch) = built(&sources, &[&["cc", "-shared", "-fPIC", "-olibx.so", "x.c"]]) else { return };
-    let rpath = format!("-Wl,-rpath,{}", scratch.0.display());
-    let linked =
-        Command::new("cc").args(["-op", "p.c", "-L.", "-lx", &rpath]).current_dir(&scratch.0).status().unwrap();
-    assert!(linked.success());
+    let commands: [&[&str]; 2] = [SHARED, &["cc", "-op", "p.c", "-L.", "-lx", "-Wl,-rpath,DIR"]];
+    let Some(scratch) = built(&sources, &commands) else { return };
     let program = scratch.0.join("p");
     let options = listed(&program);
     for user in users() {
@@ -93,8 +94,7 @@ fn a_library_of_ld_so_conf_needs_the_cache() {
 fn a_runpath_with_origin_needs_a_variable() {
     own_process!();
     let sources = [("x.c", LIBRARY), ("p.c", PROGRAM)];
-    let commands: [&[&str]; 2] =
-        [&["cc", "-shared", "-fPIC", "-olibx.so", "x.c"], &["cc", "-op", "p.c", "-L.", "-lx", "-Wl,-rpath,$ORIGIN"]];
+    let commands: [&[&str]; 2] = [SHARED, &["cc", "-op", "p.c", "-L.", "-lx", "-Wl,-rpath,$ORIGIN"]];
     let Some(scratch) = built(&sources, &commands) else { return };
     let program = scratch.0.join("p");
     helps(&program, &listed(&program), &[], &[("LD_ORIGIN_PATH", scratch.0.to_str().unwrap())]);
@@ -105,11 +105,11 @@ fn a_runpath_with_origin_needs_a_variable() {
 fn a_library_with_dots_in_its_path_needs_its_own_path_and_a_variable() {
     own_process!();
     let sources = [("lib/x.c", LIBRARY), ("bin/p.c", PROGRAM)];
-    let commands: [&[&str]; 1] = [&["cc", "-shared", "-fPIC", "-olib/libx.so", "lib/x.c"]];
+    let commands: [&[&str]; 2] = [
+        &["cc", "-shared", "-fPIC", "-olib/libx.so", "lib/x.c"],
+        &["cc", "-op", "bin/p.c", "-Llib", "-lx", "-Wl,-rpath,DIR/bin/../lib"],
+    ];
     let Some(scratch) = built(&sources, &commands) else { return };
-    let rpath = format!("-Wl,-rpath,{}/bin/../lib", scratch.0.display());
-    let linked = Command::new("cc").args(["-op", "bin/p.c", "-Llib", "-lx", &rpath]).current_dir(&scratch.0).status();
-    assert!(linked.unwrap().success());
     let program = scratch.0.join("p");
     let (with_dots, others): (Vec<_>, Vec<_>) =
         listed(&program).into_iter().partition(|option| option.contains("/../"));
@@ -130,11 +130,12 @@ fn a_plugin_is_named_too() {
                    RTLD_NOW);\n    int (*answer)(void) = library ? dlsym(library, \"answer\") : 0;\n    return answer ? \
                    answer() : 1;\n}";
     let sources = [("x.c", LIBRARY), ("p.c", program)];
-    let Some(scratch) = built(&sources, &[&["cc", "-shared", "-fPIC", "-oplugin.so", "x.c"]]) else { return };
+    let commands: [&[&str]; 2] = [
+        &["cc", "-shared", "-fPIC", "-oplugin.so", "x.c"],
+        &["cc", "-op", "p.c", "-DPLUGIN=\"DIR/plugin.so\"", "-ldl"],
+    ];
+    let Some(scratch) = built(&sources, &commands) else { return };
     let plugin = scratch.0.join("plugin.so").display().to_string();
-    let define = format!("-DPLUGIN=\"{plugin}\"");
-    let linked = Command::new("cc").args(["-op", "p.c", &define, "-ldl"]).current_dir(&scratch.0).status().unwrap();
-    assert!(linked.success());
     let program = scratch.0.join("p");
     helps(&program, &listed(&program), &[format!("-f{plugin}")], &[]);
 }

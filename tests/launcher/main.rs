@@ -24,8 +24,11 @@ mod silent;
 mod user;
 
 use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use common::*;
 
@@ -58,6 +61,16 @@ fn assert_fails(output: &Output, status: i32, message: &str) {
 fn assert_is_no_jail(output: &Output, message: &str) {
     let (line, last) = (text(&output.stderr), text(&output.stdout));
     assert_eq!((line, last, output.status.code()), (&*format!("autochroot: {message}\n"), "jailed: no\n", Some(1)));
+}
+
+/// runsv, with a service whose script has this line, and what it prints.
+fn runsv(service: &Scratch, line: &str) -> (Child, impl Iterator<Item = String> + use<>) {
+    let script = service.0.join("run");
+    fs::write(&script, format!("#!/bin/sh\n{line}\n")).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut runsv = command(Path::new("runsv")).arg(&service.0).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(runsv.stdout.take().unwrap()).lines().map(Result::unwrap);
+    (runsv, lines)
 }
 
 fn busybox() -> Option<&'static str> {

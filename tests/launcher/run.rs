@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::common::*;
 use crate::descriptors::with_files;
-use crate::{assert_fails, autochroot, busybox, run, text};
+use crate::{assert_fails, autochroot, busybox, run, runsv, text};
 
 #[test]
 fn a_program_runs_in_an_empty_root_with_its_pid_arguments_environment_and_exit_status() {
@@ -563,12 +563,8 @@ fn runsv_starts_a_program_that_stops_once() {
         return skipped("no runsv");
     }
     let scratch = Scratch::new();
-    let script = scratch.0.join("run");
-    fs::write(&script, format!("#!/bin/sh\nexec {} -u 7:8 {} stop\n", launcher().display(), payload().display()))
-        .unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut runsv = command(Path::new("runsv")).arg(&scratch.0).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(runsv.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = format!("exec {} -u 7:8 {} stop", launcher().display(), payload().display());
+    let (mut runsv, mut lines) = runsv(&scratch, &line);
     assert_eq!(lines.find(|line| line.starts_with("traced: ")).as_deref(), Some("traced: false"));
     // runsv waits a second before it starts another copy.
     std::thread::sleep(std::time::Duration::from_secs(3));

@@ -484,6 +484,17 @@ fn landlock_handles_what_the_kernel_knows() {
     });
 }
 
+/// From here on the kernel answers that it has this version of Landlock. Only that question, whose
+/// flags are 1, is not left to it.
+#[cfg(target_arch = "x86_64")]
+fn answer_with_version(abi: i32) {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    static ABI: AtomicI64 = AtomicI64::new(0);
+    ABI.store(abi.into(), Ordering::Relaxed);
+    stand_in_where(libc::SYS_landlock_create_ruleset, Some((2, 1)), |_, _| ABI.load(Ordering::Relaxed));
+}
+
 /// Each version has its own set of accesses, and a rule may only allow what the ruleset handles. So
 /// every version up to the kernel's is used, with a root that has rules of every kind.
 #[cfg(all(target_arch = "x86_64", feature = "files"))]
@@ -491,16 +502,11 @@ fn landlock_handles_what_the_kernel_knows() {
 fn every_version_of_landlock_up_to_the_kernels_is_used_without_an_error() {
     use autochroot::NamedFile;
 
-    use std::sync::atomic::{AtomicI64, Ordering};
-
-    static ABI: AtomicI64 = AtomicI64::new(0);
     own_process!();
     let Some(newest) = landlock_abi() else { return skipped("this kernel has no Landlock") };
     for abi in 1..=newest {
-        ABI.store(abi.into(), Ordering::Relaxed);
         as_each_user(|user| {
-            // Only the question for the version is answered, whose flags are 1.
-            stand_in_where(libc::SYS_landlock_create_ruleset, Some((2, 1)), |_, _| ABI.load(Ordering::Relaxed));
+            answer_with_version(abi);
             let program = NamedFile::write(b"#!", b"/bin/program").executable();
             let files = [NamedFile::write(b"text", b"/file"), program, NamedFile::copy(b"/dev/null", b"/null")];
             let files = if user == User::Root { &files[..] } else { &files[..2] };
@@ -522,9 +528,7 @@ fn every_version_of_landlock_up_to_the_kernels_is_used_without_an_error() {
 #[test]
 fn truncating_through_a_directory_is_closed_from_version_3_of_landlock_on() {
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::atomic::{AtomicI64, Ordering};
 
-    static ABI: AtomicI64 = AtomicI64::new(0);
     own_process!();
     let Some(newest) = landlock_abi() else { return skipped("this kernel has no Landlock") };
     let scratch = Scratch::new();
@@ -533,9 +537,8 @@ fn truncating_through_a_directory_is_closed_from_version_3_of_landlock_on() {
         fs::write(&file, "six...").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
         fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
-        ABI.store(abi.into(), Ordering::Relaxed);
         as_user(plain(), || {
-            stand_in_where(libc::SYS_landlock_create_ruleset, Some((2, 1)), |_, _| ABI.load(Ordering::Relaxed));
+            answer_with_version(abi);
             let directory = fs::File::open(&scratch.0).unwrap();
             let _sealed = Jail::auto().allow_open_directories().enter().unwrap().seal().unwrap();
             assert_eq!(unsafe { libc::fchdir(raw(&directory)) }, 0);
