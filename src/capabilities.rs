@@ -174,19 +174,7 @@ operator!(Sub sub, SubAssign sub_assign, |one, other| one & !other);
 
 impl fmt::Display for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 {
-            return f.write_str("none");
-        }
-        let mut separator = "";
-        for number in (0..u64::BITS).filter(|number| self.0 & (1 << number) != 0) {
-            f.write_str(separator)?;
-            match names().nth(number as usize) {
-                Some(name) => f.write_str(name)?,
-                None => decimal(f, number)?,
-            }
-            separator = ",";
-        }
-        Ok(())
+        if self.is_empty() { f.write_str("none") } else { self.list(f, "", ",", |letter| letter) }
     }
 }
 
@@ -195,14 +183,21 @@ pub(crate) struct InCapitals(pub(crate) Capabilities);
 
 impl fmt::Display for InCapitals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = "CAP_";
-        for number in (0..u64::BITS).filter(|number| self.0.0 & (1 << number) != 0) {
+        self.0.list(f, "CAP_", ", CAP_", |letter| letter.to_ascii_uppercase())
+    }
+}
+
+impl Capabilities {
+    /// Writes the names, with this text before the first one and that one before each other.
+    fn list(self, f: &mut fmt::Formatter<'_>, first: &str, other: &str, letter: fn(char) -> char) -> fmt::Result {
+        let mut before = first;
+        for number in (0..u64::BITS).filter(|number| self.0 & (1 << number) != 0) {
             f.write_str(before)?;
             match names().nth(number as usize) {
-                Some(name) => name.chars().try_for_each(|letter| f.write_char(letter.to_ascii_uppercase()))?,
+                Some(name) => name.chars().map(letter).try_for_each(|letter| f.write_char(letter))?,
                 None => decimal(f, number)?,
             }
-            before = ", CAP_";
+            before = other;
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ impl Entry {
             // bytes, in a program that names none.
             Action::Directory if jail.root() == Root::Directory => self.open_directory(jail),
             Action::Fchdir => Ok(fchdir(opened(&self.directory))?),
-            Action::Failfs if FAILFS => self.find_failfs(),
+            Action::Failfs if FAILFS => os::find_failfs().map(|()| self.place = RootId::FAILFS),
             Action::Chroot => match state.root {
                 Root::Failfs if FAILFS => os::enter_failfs(),
                 Root::Unlinked | Root::Detached | Root::Failfs | Root::Directory | Root::Unjailed => Ok(chroot(c".")?),
@@ -128,8 +128,8 @@ impl Entry {
             },
             Action::Verify => self.verify(plan, state),
             Action::Return => Ok(fchdir(opened(&self.cwd))?),
-            Action::Threads => self.check_threads(),
-            Action::Unshare => self.unshare(),
+            Action::Threads => os::only_thread().map(|stat| self.stat = stat),
+            Action::Unshare => os::unshare_root_and_descriptors().map(|alone| self.unshared = alone),
             Action::NoNewPrivs => Ok(os::set_no_new_privs()?),
             // Only Linux has these actions, and a build may leave them out. Then no state leads to
             // them.
@@ -147,7 +147,9 @@ impl Entry {
             Action::Mount if DETACHED => self.mount(),
             Action::Fill if FILES => self.fill(jail),
             Action::Proc if USERNS => self.maps.open_proc(plan, state.root, state.wants_mount()),
-            Action::NewUserNamespace if USERNS => self.new_user_namespace(state.wants_mount()),
+            Action::NewUserNamespace if USERNS => {
+                os::new_user_namespace(state.wants_mount()).map(|moved| self.root_moved = moved)
+            }
             Action::OpenMaps if USERNS => self.maps.open(plan, &mut self.sources.changed_dumpable),
             Action::MapUid if USERNS => self.maps.map_uid(),
             Action::DenySetgroups if USERNS => self.maps.deny_setgroups(),
@@ -183,27 +185,6 @@ impl Entry {
             }
         }
         outcome
-    }
-
-    fn check_threads(&mut self) -> Result<(), Fault> {
-        self.stat = os::only_thread()?;
-        Ok(())
-    }
-
-    fn unshare(&mut self) -> Result<(), Fault> {
-        self.unshared = os::unshare_root_and_descriptors()?;
-        Ok(())
-    }
-
-    fn find_failfs(&mut self) -> Result<(), Fault> {
-        os::find_failfs()?;
-        self.place = RootId::FAILFS;
-        Ok(())
-    }
-
-    fn new_user_namespace(&mut self, to_mount: bool) -> Result<(), Fault> {
-        self.root_moved = os::new_user_namespace(to_mount)?;
-        Ok(())
     }
 
     fn mount(&mut self) -> Result<(), Fault> {

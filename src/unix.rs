@@ -15,6 +15,75 @@ use crate::libc::errno;
 use crate::protection::SessionKeyring;
 use crate::root::Root;
 
+/// Defines functions that have one answer here. On Linux they ask the kernel.
+macro_rules! answers {
+    ($($(#[$of:meta])* fn $name:ident($($argument:tt)*) -> $type:ty = $answer:expr;)*) => {$(
+        $(#[$of])*
+        #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "Linux needs it")]
+        pub(crate) const fn $name($($argument)*) -> $type {
+            $answer
+        }
+    )*};
+}
+
+/// The answer to what only Linux has.
+const NOT_HERE: Fault = Fault::of(Errno::NOSYS);
+
+answers! {
+    /// Not every file system here counts links as on Linux. The check that nothing can be created in
+    /// the directory runs anyway.
+    fn has_no_links(_: &Stat) -> bool = true;
+    /// Another thread might change the environment meanwhile.
+    fn open_tmpdir() -> Result<OwnedFd, Fault> = Err(Fault::Unset);
+    /// Without a check: `rmdir` removes only an empty directory, and without a name it takes no
+    /// entries.
+    fn check_root_is_empty() -> Result<(), Fault> = Ok(());
+    /// Listing a directory would allocate here.
+    fn check_is_empty(_: BorrowedFd<'_>) -> Result<(), Fault> = Err(NOT_HERE);
+    /// No check is needed: all threads share one root directory.
+    fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> = Ok(None);
+    /// Root can always chroot here.
+    fn may_chroot_ever() -> bool = true;
+    fn has_registered_ring() -> bool = false;
+    fn is_a_ring(_: i32) -> Result<Option<bool>, Errno> = Ok(Some(false));
+    fn takes_nameless_files() -> bool = false;
+    /// Without a check: `no_new_privs` is only set on FreeBSD, to be allowed to chroot.
+    fn verify_no_new_privs() -> Result<(), Fault> = Ok(());
+    #[cfg(not(target_os = "freebsd"))]
+    fn set_no_new_privs() -> Result<(), Errno> = Err(Errno::NOSYS);
+    /// There is no list of descriptors here.
+    fn each_open(_: bool, _: &mut dyn FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> = Ok(false);
+    /// Nothing but threads shares the root or the descriptors of a process here.
+    fn unshare_root_and_descriptors() -> Result<bool, Fault> = Ok(true);
+    /// No cause is known here.
+    fn explain(error: Error) -> Error = error;
+    fn join_keyring() -> SessionKeyring = SessionKeyring::Inherited;
+    fn find_failfs() -> Result<(), Fault> = Err(NOT_HERE);
+    fn enter_failfs() -> Result<(), Fault> = Err(NOT_HERE);
+    fn change_to_failfs() -> Result<(), Fault> = Err(NOT_HERE);
+    fn verify_failfs() -> Result<(), Fault> = Err(NOT_HERE);
+    fn mount() -> Result<OwnedFd, Fault> = Err(NOT_HERE);
+    fn check_inodes(_: u32) -> Result<(), Fault> = Err(NOT_HERE);
+    fn new_mount_namespace() -> Result<(), Errno> = Err(Errno::NOSYS);
+    fn new_user_namespace(_: bool) -> Result<bool, Fault> = Err(NOT_HERE);
+    fn drop_capabilities(_: Plan, _: bool) -> Result<(), Fault> = Err(NOT_HERE);
+}
+
+/// Only Linux has id maps.
+pub(crate) struct IdMaps;
+
+impl IdMaps {
+    answers! {
+        fn new(_: Uid) -> IdMaps = IdMaps;
+        fn open_proc(&self, _: Plan, _: Root, _: bool) -> Result<(), Fault> = Err(NOT_HERE);
+        fn open(&self, _: Plan, _: &mut bool) -> Result<(), Fault> = Err(NOT_HERE);
+        fn map_uid(&self) -> Result<(), Fault> = Err(NOT_HERE);
+        fn deny_setgroups(&self) -> Result<(), Fault> = Err(NOT_HERE);
+        fn map_gid(&self) -> Result<(), Fault> = Err(NOT_HERE);
+        fn verify(&self, _: Plan) -> Result<(), Fault> = Err(NOT_HERE);
+    }
+}
+
 /// Flags to open a directory for `fchdir` and the `…at` calls. `O_PATH` is Linux only.
 pub(crate) const PATH_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -23,87 +92,10 @@ pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<(), Errno> {
     if length == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// Returns true: not every file system here counts links as on Linux. The check that nothing can be
-/// created in the directory runs anyway.
-pub(crate) const fn has_no_links(_: &Stat) -> bool {
-    true
-}
-
-/// Fails: another thread might change the environment meanwhile.
-pub(crate) const fn open_tmpdir() -> Result<OwnedFd, Fault> {
-    Err(Fault::Unset)
-}
-
-/// Succeeds without a check: `rmdir` removes only an empty directory, and without a name it takes
-/// no entries.
-#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(crate) const fn check_root_is_empty() -> Result<(), Fault> {
-    Ok(())
-}
-
-/// Listing a directory would allocate here, so the check is refused.
-pub(crate) const fn check_is_empty(_: BorrowedFd<'_>) -> Result<(), Fault> {
-    Err(Fault::of(Errno::NOSYS))
-}
-
-/// No check is needed: all threads share one root directory.
-#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(crate) const fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
-    Ok(None)
-}
-
-/// Returns true: root can always chroot here.
-pub(crate) const fn may_chroot_ever() -> bool {
-    true
-}
-
 /// Returns whether this process may change the mode of a file with this status: its owner may, and
 /// root.
 pub(crate) fn may_change_mode(stat: &Stat) -> bool {
     geteuid().is_root() || stat.st_uid == geteuid().as_raw()
-}
-
-/// Only Linux has rings.
-pub(crate) const fn has_registered_ring() -> bool {
-    false
-}
-
-/// Only Linux has rings.
-#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(crate) const fn is_a_ring(_: i32) -> Result<Option<bool>, Errno> {
-    Ok(Some(false))
-}
-
-/// Returns false: only Linux has nameless files.
-pub(crate) const fn takes_nameless_files() -> bool {
-    false
-}
-
-/// The answer of steps that only Linux has.
-const NOT_HERE: Fault = Fault::of(Errno::NOSYS);
-
-pub(crate) const fn find_failfs() -> Result<(), Fault> {
-    Err(NOT_HERE)
-}
-
-pub(crate) const fn enter_failfs() -> Result<(), Fault> {
-    Err(NOT_HERE)
-}
-
-pub(crate) const fn change_to_failfs() -> Result<(), Fault> {
-    Err(NOT_HERE)
-}
-
-pub(crate) const fn verify_failfs() -> Result<(), Fault> {
-    Err(NOT_HERE)
-}
-
-pub(crate) const fn new_user_namespace(_: bool) -> Result<bool, Fault> {
-    Err(NOT_HERE)
-}
-
-pub(crate) const fn drop_capabilities(_: Plan, _: bool) -> Result<(), Fault> {
-    Err(NOT_HERE)
 }
 
 /// Returns the effective user id, and whether an entry by privilege has to set `no_new_privs`.
@@ -111,92 +103,13 @@ pub(crate) fn user() -> (Uid, bool) {
     (geteuid(), false)
 }
 
-/// Succeeds without a check: `no_new_privs` is only set on FreeBSD, to be allowed to chroot.
-#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(crate) const fn verify_no_new_privs() -> Result<(), Fault> {
-    Ok(())
-}
-
 #[cfg(target_os = "freebsd")]
 pub(crate) fn set_no_new_privs() -> Result<(), Errno> {
     rustix::process::set_no_new_privs(None)
 }
 
-#[cfg(not(target_os = "freebsd"))]
-pub(crate) const fn set_no_new_privs() -> Result<(), Errno> {
-    Err(Errno::NOSYS)
-}
-
 pub(crate) fn descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
-}
-
-/// There is no list of descriptors here.
-#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(crate) fn each_open(_: bool, _: &mut dyn FnMut(i32) -> Result<bool, Fault>) -> Result<bool, Fault> {
-    Ok(false)
-}
-
-/// Nothing but threads shares the root or the descriptors of a process here.
-#[allow(clippy::unnecessary_wraps, reason = "Linux needs it")]
-pub(crate) const fn unshare_root_and_descriptors() -> Result<bool, Errno> {
-    Ok(true)
-}
-
-pub(crate) const fn mount() -> Result<OwnedFd, Fault> {
-    Err(NOT_HERE)
-}
-
-pub(crate) const fn new_mount_namespace() -> Result<(), Errno> {
-    Err(Errno::NOSYS)
-}
-
-/// No cause is known here.
-pub(crate) const fn explain(error: Error) -> Error {
-    error
-}
-
-/// Only Linux has files in a root.
-pub(crate) const fn check_inodes(_: u32) -> Result<(), Fault> {
-    Err(NOT_HERE)
-}
-
-pub(crate) const fn join_keyring() -> SessionKeyring {
-    SessionKeyring::Inherited
-}
-
-/// Only Linux has id maps.
-pub(crate) struct IdMaps;
-
-#[allow(clippy::unused_self, reason = "Linux needs it")]
-impl IdMaps {
-    pub(crate) const fn new(_: Uid) -> Self {
-        IdMaps
-    }
-
-    pub(crate) const fn open_proc(&self, _: Plan, _: Root, _: bool) -> Result<(), Fault> {
-        Err(NOT_HERE)
-    }
-
-    pub(crate) const fn open(&self, _: Plan, _: &mut bool) -> Result<(), Fault> {
-        Err(NOT_HERE)
-    }
-
-    pub(crate) const fn map_uid(&self) -> Result<(), Fault> {
-        Err(NOT_HERE)
-    }
-
-    pub(crate) const fn deny_setgroups(&self) -> Result<(), Fault> {
-        Err(NOT_HERE)
-    }
-
-    pub(crate) const fn map_gid(&self) -> Result<(), Fault> {
-        Err(NOT_HERE)
-    }
-
-    pub(crate) const fn verify(&self, _: Plan) -> Result<(), Fault> {
-        Err(NOT_HERE)
-    }
 }
 
 /// Larger than the signal set of any system.

@@ -8,9 +8,7 @@ use crate::jail::{IdMap, UserNamespace};
 #[cfg(feature = "files")]
 use crate::linux::roots::files::COPIER;
 #[cfg(any(feature = "detached", feature = "failfs"))]
-use crate::root::Root;
-#[cfg(any(feature = "detached", feature = "failfs"))]
-use crate::root::Roots;
+use crate::root::{Root, Roots};
 
 /// Linux only.
 impl Jail<'_> {

@@ -47,11 +47,11 @@ pub(crate) fn only_thread() -> Result<Option<(Pid, OwnedFd)>, Fault> {
 /// Gives the process its own root, working directory and table of descriptors, if another process
 /// shares them. The other process stays outside, and can no longer change them. Returns false if a
 /// filter refuses the call.
-pub(crate) fn unshare_root_and_descriptors() -> Result<bool, Errno> {
+pub(crate) fn unshare_root_and_descriptors() -> Result<bool, Fault> {
     match unshare(Share::RootAndDescriptors) {
         Ok(()) => Ok(true),
         Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => Ok(false),
-        Err(errno) => Err(errno),
+        Err(errno) => Err(errno.into()),
     }
 }
 

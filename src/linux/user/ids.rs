@@ -277,7 +277,7 @@ fn find(text: &[u8], room: &mut [Gid]) -> Result<(Uid, Gid, usize), UserError> {
     if uid == u32::MAX || gid == u32::MAX {
         return Err(UserError::InvalidId);
     }
-    let mut found = Found { room, count: 0, sorted: 0 };
+    let mut found = Found { room, count: 0 };
     let mut fits = found.add(Gid(gid));
     if let (None, Some(member)) = (group, login.as_ref().and_then(|login| login.name.get())) {
         each(Accounts::Group, member, &mut |line| {
@@ -287,7 +287,6 @@ fn find(text: &[u8], room: &mut [Gid]) -> Result<(Uid, Gid, usize), UserError> {
             !fits
         })?;
     }
-    found.sort();
     if fits { Ok((Uid(uid), Gid(gid), found.count)) } else { Err(UserError::TooManyGroups { room: found.room.len() }) }
 }
 
@@ -296,84 +295,44 @@ fn each(file: Accounts, member: &[u8], each: &mut dyn FnMut(&Line) -> bool) -> R
     file.each(member, each).map_err(unreadable)
 }
 
-/// The groups that were found: the first `sorted` of them are sorted and differ.
+/// The groups that were found, sorted, and each once.
 struct Found<'r> {
     room: &'r mut [Gid],
     count: usize,
-    sorted: usize,
 }
 
 impl Found<'_> {
-    /// Adds a group. Returns false if there is no room. A group that is added again may take room
-    /// until the rest is full.
+    /// Adds a group. Returns false if there is no room.
     fn add(&mut self, gid: Gid) -> bool {
-        let known = self.room.get(..self.sorted).unwrap_or_default();
-        if known.binary_search(&gid).is_ok() {
+        if self.room.get(..self.count).unwrap_or_default().binary_search(&gid).is_ok() {
             return true;
         }
-        if self.count == self.room.len() {
-            self.sort();
-            if self.room.get(..self.count).unwrap_or_default().binary_search(&gid).is_ok() {
-                return true;
-            }
+        let has_room = self.count < self.room.len();
+        if has_room {
+            insert(self.room, self.count, gid);
+            self.count += 1;
         }
-        let place = self.room.get_mut(self.count);
-        self.count += usize::from(place.is_some());
-        place.map(|place| *place = gid).is_some()
-    }
-
-    /// Sorts, and keeps each group once.
-    fn sort(&mut self) {
-        let list = self.room.get_mut(..self.count).unwrap_or_default();
-        sort(list);
-        self.sorted = 0;
-        let mut before = None;
-        for next in 0..self.count {
-            let gid = self.room.get(next).copied();
-            if let (true, Some(place)) = (gid != before, self.room.get_mut(self.sorted)) {
-                *place = gid.unwrap_or(Gid::ROOT);
-                self.sorted += 1;
-            }
-            before = gid;
-        }
-        self.count = self.sorted;
+        has_room
     }
 }
 
-/// Sorts the list by heapsort: `sort_unstable` would make a program 3 KB larger.
+/// Sorts the list, in one pass if it is sorted already, as the kernel's lists are. `sort_unstable`
+/// would make a program 3 KB larger.
 pub(crate) fn sort(list: &mut [Gid]) {
-    if list.is_sorted() {
-        return; // as the kernel's lists are
-    }
-    for top in (0..list.len() / 2).rev() {
-        sift(list, top);
-    }
-    let mut heap = list;
-    while let Some(last) = heap.len().checked_sub(1) {
-        heap.swap(0, last);
-        heap = heap.get_mut(..last).unwrap_or_default();
-        sift(heap, 0);
+    for sorted in 1..list.len() {
+        if let Some(&gid) = list.get(sorted) {
+            insert(list, sorted, gid);
+        }
     }
 }
 
-/// Moves an entry down until the two below it are not larger.
-fn sift(heap: &mut [Gid], mut top: usize) {
-    let Some(&entry) = heap.get(top) else { return };
-    while let Some(&left) = heap.get(2 * top + 1) {
-        let (child, larger) = match heap.get(2 * top + 2) {
-            Some(&right) if right.0 > left.0 => (2 * top + 2, right),
-            Some(_) | None => (2 * top + 1, left),
-        };
-        if larger.0 <= entry.0 {
-            break;
-        }
-        if let Some(place) = heap.get_mut(top) {
-            *place = larger;
-        }
-        top = child;
-    }
-    if let Some(place) = heap.get_mut(top) {
-        *place = entry;
+/// Puts a group in its place among the first `count` of the list, which are sorted, and moves the
+/// larger ones.
+fn insert(list: &mut [Gid], count: usize, gid: Gid) {
+    let place = list.get(..count).unwrap_or_default().partition_point(|one| *one <= gid);
+    list.copy_within(place..count, place + 1);
+    if let Some(place) = list.get_mut(place) {
+        *place = gid;
     }
 }
 
@@ -423,9 +382,8 @@ mod tests {
 
     /// Adds these groups, and returns them and whether there was room.
     fn found(room: &mut [Gid], groups: impl Iterator<Item = u32>) -> (&[Gid], bool) {
-        let mut found = Found { room, count: 0, sorted: 0 };
+        let mut found = Found { room, count: 0 };
         let fits = groups.fold(true, |fits, gid| fits & found.add(Gid(gid)));
-        found.sort();
         let count = found.count;
         (&room[..count], fits)
     }

@@ -70,23 +70,15 @@ const __NR_fcntl64: u32 = NO;
 #[allow(non_upper_case_globals, reason = "as above")]
 const __NR_truncate64: u32 = NO;
 
-#[cfg(not(any(
-    target_arch = "x86",
-    target_arch = "mips",
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "s390x"
-)))]
 #[allow(non_upper_case_globals, reason = "as above")]
-const __NR_socketcall: u32 = NO;
-#[cfg(any(
-    target_arch = "x86",
-    target_arch = "mips",
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "s390x"
-))]
-use linux_raw_sys::general::__NR_socketcall;
+const __NR_socketcall: u32 = match () {
+    () if cfg!(any(target_arch = "mips", target_arch = "mips32r6")) => 4102,
+    () if cfg!(target_arch = "sparc64") => 206,
+    () if cfg!(any(target_arch = "x86", target_arch = "powerpc", target_arch = "powerpc64", target_arch = "s390x")) => {
+        102
+    }
+    () => NO,
+};
 
 /// The argument of `clone` that has its flags.
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };

@@ -9,6 +9,7 @@ use linux_raw_sys::if_tun::{
     sock_fprog,
 };
 use linux_raw_sys::ioctl::{TIOCLINUX, TIOCSTI};
+use linux_raw_sys::net::{AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, SYS_CONNECT, SYS_SOCKET, SYS_SOCKETPAIR};
 use rustix::io::Errno;
 
 use super::calls::{ABIS, AUDIT_ARCH_X86_64, Answer, CONNECT, Processor, Rule, SEAL, Table, X32};
@@ -31,15 +32,9 @@ const fn errno(errno: Errno) -> u32 {
 /// `ptrace` requests are not among the constants of linux-raw-sys without one more feature.
 const PTRACE_TRACEME: u32 = 0;
 
-const AF_UNIX: u32 = 1;
+/// What of a socket's type is the type, linux/net.h.
 const SOCK_TYPE_MASK: u32 = 0xf;
-const SOCK_STREAM: u32 = if cfg!(target_arch = "mips") { 2 } else { 1 };
-const SOCK_SEQPACKET: u32 = 5;
 const MSG_FASTOPEN: u32 = 0x2000_0000;
-/// The calls of `socketcall`, linux/net.h.
-const SYS_SOCKET: u32 = 1;
-const SYS_CONNECT: u32 = 3;
-const SYS_SOCKETPAIR: u32 = 8;
 
 const MOST: usize = 192;
 
