@@ -73,8 +73,7 @@ impl Jail<'_> {
         }
         let (action, fault) = end.refused.unwrap_or((end.now, Fault::NotTheRoot)); // a refusal has a reason
         let last = (end.root, action.into(), fault);
-        let [first, second] =
-            end.attempts.map(|attempt| attempt.map(|(root, action, fault)| (root, action.into(), fault)));
+        let [first, second] = end.attempts;
         // If a user namespace remains, the last root created it: the error is about that root.
         let (_, step, fault) = first.filter(|_| !end.has.user_namespace).unwrap_or(last);
         let attempts = if first.is_some() { [first, second, Some(last)] } else { [None; 3] };
@@ -82,7 +81,7 @@ impl Jail<'_> {
         traces.cwd |= traces.user;
         traces.mounts = system.root_moved && !traces.root;
         traces.dumpable = system.sources.changed_dumpable;
-        let (number, tried) = (system.number, system.tried());
+        let (number, tried) = (system.number, system.tried);
         Err(os::explain(Error { step, fault, number, traces, tried, attempts, cause: None }))
     }
 }

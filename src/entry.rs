@@ -45,7 +45,8 @@ pub(crate) struct Entry {
     /// No other process shares the root, the working directory or the descriptors.
     pub(crate) unshared: bool,
     pub(crate) keyring: SessionKeyring,
-    tried: [Option<Fault>; PARENTS],
+    /// Why each parent that was tried failed.
+    pub(crate) tried: [Option<Fault>; PARENTS],
     uid: Uid,
     /// An entry by privilege has to set `no_new_privs`.
     pub(crate) sets_no_new_privs: bool,
@@ -89,11 +90,6 @@ impl Entry {
             maps: os::IdMaps::new(uid),
             root_moved: false,
         }
-    }
-
-    /// Returns why each parent that was tried failed.
-    pub(crate) const fn tried(&self) -> [Option<Fault>; PARENTS] {
-        self.tried
     }
 
     /// Returns the name of the parent with this index, if the root was made in a parent of the

@@ -3,7 +3,7 @@
 //! It makes no system call. [`State::run`] passes each state to `perform` and the outcome to
 //! [`State::next`], until the entry is `Inside` or `Refused`.
 
-use crate::error::{Fault, Residue, Step, actions};
+use crate::error::{Attempt, Fault, Residue, Step, actions};
 use crate::features::FILES;
 use crate::jail::{Entered, IdMap, Plan, UserNamespace};
 use crate::root::Root;
@@ -79,9 +79,6 @@ enum Again {
     Parent,
     Root,
 }
-
-/// A kind of root that is not available, the step that failed, and the reason.
-pub(crate) type Attempt = (Root, Action, Fault);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
@@ -265,7 +262,7 @@ impl State {
             self.again = Some(Again::Parent);
         } else if let (Some(root), false) = (plan.root_after(self.root), self.has.user_namespace) {
             if let Some(place) = self.attempts.iter_mut().find(|place| place.is_none()) {
-                *place = Some((self.root, action, fault));
+                *place = Some((self.root, action.into(), fault));
             }
             self.root = root;
             self.again = Some(Again::Root);

@@ -140,18 +140,12 @@ impl Roots {
         if !self.first.is_made() || !root.is_made() {
             return None;
         }
-        if self.has(root) {
-            return Some(self);
-        }
-        let mut places: &mut [Option<Root>] = &mut self.then;
-        while let [place, rest @ ..] = places {
-            if place.is_none() {
-                *place = Some(root);
-                return Some(self);
-            }
-            places = rest;
-        }
-        None
+        self.then = match self.then {
+            same if self.has(root) => same,
+            [None, _] => [Some(root), None],
+            [second, _] => [second, Some(root)],
+        };
+        Some(self)
     }
 
     pub(crate) const fn or_all(self, others: Roots) -> Option<Roots> {
@@ -165,13 +159,10 @@ impl Roots {
     }
 
     pub(crate) const fn has(self, root: Root) -> bool {
-        let mut found = self.first.is(root);
-        let mut others: &[Option<Root>] = &self.then;
-        while let [Some(other), rest @ ..] = others {
-            found |= other.is(root);
-            others = rest;
-        }
-        found
+        let [second, third] = self.then;
+        self.first.is(root)
+            || matches!(second, Some(second) if second.is(root))
+            || matches!(third, Some(third) if third.is(root))
     }
 
     pub(crate) const fn is_one(self) -> bool {

@@ -374,7 +374,10 @@ fn the_next_root_of_a_list_is_tried_once_all_is_undone() {
     let plan = Plan { roots: list, ..AS_ROOT };
     let mut no_parent = world(true, &[(3, IO), (4, IO)]);
     let end = no_parent.enter(plan, 2);
-    assert_eq!((end.now, end.root, end.attempts), (Inside, Root::Detached, [Some((Root::Unlinked, Parent, IO)), None]));
+    assert_eq!(
+        (end.now, end.root, end.attempts),
+        (Inside, Root::Detached, [Some((Root::Unlinked, Step::Parent, IO)), None])
+    );
     assert_eq!(no_parent.asked[3..], [Parent, Parent, Mount, Fchdir, Chroot, ChdirRoot, Verify]);
     let mut no_mount = world(true, &[(6, IO), (8, IO)]);
     let end = no_mount.enter(plan, 2);
@@ -382,7 +385,7 @@ fn the_next_root_of_a_list_is_tried_once_all_is_undone() {
     assert_eq!(no_mount.asked[6..], [Unlink, Discard, Mount, Failfs, Chroot, ChdirRoot, Verify]);
     let end = world(true, &[(3, IO), (4, PERM), (5, IO), (6, IO)]).enter(plan, 2);
     assert_eq!((end.now, end.refused, end.has), (Refused, Some((Failfs, IO)), Residue::default()));
-    assert_eq!(end.attempts, [Some((Root::Unlinked, Parent, PERM)), Some((Root::Detached, Mount, IO))]);
+    assert_eq!(end.attempts, [Some((Root::Unlinked, Step::Parent, PERM)), Some((Root::Detached, Step::Mount, IO))]);
 }
 
 #[test]
@@ -394,7 +397,7 @@ fn a_list_goes_on_where_a_user_namespace_cannot_be_made_and_stops_once_it_is() {
         let mut world = world(false, &[(4, fault)]);
         let end = world.enter(plan, 1);
         assert_eq!((end.now, end.root, end.entered), (Inside, Root::Failfs, Entered::NoNewPrivs));
-        assert_eq!(end.attempts, [Some((Root::Detached, step, told)), None]);
+        assert_eq!(end.attempts, [Some((Root::Detached, step.into(), told)), None]);
         let ways = if fault == Fault::MayChroot { &[Mount, Proc, NewMountNamespace][..] } else { &[Mount, Proc] };
         assert_eq!(world.asked[3..], [ways, &[Failfs, Chroot, NoNewPrivs, Chroot, ChdirRoot, Verify]].concat());
     }
@@ -417,7 +420,7 @@ fn root_of_a_user_namespace_mounts_in_a_mount_namespace_of_its_own() {
         // Without one, the next root is tried.
         let end = foreign(&[(4 + detour, PERM)]).enter(plan, 1);
         assert_eq!((end.now, end.root, end.has.mount_namespace), (Inside, Root::Unlinked, false));
-        assert_eq!(end.attempts, [Some((Root::Detached, Mount, PERM)), None]);
+        assert_eq!(end.attempts, [Some((Root::Detached, Step::Mount, PERM)), None]);
         // The mount namespace cannot be left, so a refusal reports it.
         let end = foreign(&[(5 + detour, PERM)]).enter(Plan { roots: Roots::one(Root::Detached), ..plan }, 1);
         assert_eq!((end.now, end.refused, end.has.mount_namespace), (Refused, Some((Mount, PERM)), true));

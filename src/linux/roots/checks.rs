@@ -1,14 +1,13 @@
 //! Checks of a root directory (Linux).
 
-use core::mem::MaybeUninit;
-
 use rustix::fd::{AsRawFd as _, BorrowedFd};
-use rustix::fs::{CWD, Mode, OFlags, RawDir, Stat, openat};
+use rustix::fs::{CWD, Mode, OFlags, Stat, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::Fault;
+use crate::linux::proc::list;
 
 /// Flags to open a directory for `fchdir` and the `…at` calls, without the permission to read it.
 pub(crate) const PATH_DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -31,17 +30,11 @@ pub(crate) fn check_root_is_empty() -> Result<(), Fault> {
 /// even have "." and "..", its `getdents` fails with `ENOENT`.
 pub(crate) fn check_is_empty(directory: BorrowedFd<'_>) -> Result<(), Fault> {
     let path = if directory.as_raw_fd() == CWD.as_raw_fd() { c"/" } else { c"." };
-    let list = openat(directory, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut buffer = [MaybeUninit::uninit(); 512];
-    let mut entries = RawDir::new(list, &mut buffer);
-    while let Some(entry) = entries.next() {
-        match entry {
-            Err(Errno::NOENT) => break,
-            Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
-            entry => return entry.map_or_else(|errno| Err(errno.into()), |_| Err(Fault::NotEmpty)),
-        }
+    let entries = openat(directory, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    match list(&entries, &mut |_| Err(Fault::NotEmpty)) {
+        Err(fault) if fault.errno() == Some(Errno::NOENT) => Ok(()),
+        listed => listed,
     }
-    Ok(())
 }
 
 /// Returns whether this process may change the mode of a file with this status: its owner may, and

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "system calls that have no wrapper")]
 
 use core::ffi::c_int;
-use core::mem::{MaybeUninit, offset_of};
+use core::mem::offset_of;
 
 use linux_raw_sys::general::{__NR_landlock_add_rule, __NR_landlock_create_ruleset, __NR_landlock_restrict_self};
 use linux_raw_sys::landlock::{
@@ -13,10 +13,12 @@ use linux_raw_sys::landlock::{
     LANDLOCK_SCOPE_SIGNAL, landlock_path_beneath_attr, landlock_rule_type,
 };
 use rustix::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, RawDir, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
+use crate::error::Fault;
 use crate::files::Contents;
+use crate::linux::proc::list;
 use crate::linux::syscall::call;
 
 // The layout of the structure, on every processor.
@@ -99,7 +101,7 @@ pub(crate) fn allow_contents(
     root: BorrowedFd<'_>,
     contents: Option<Contents>,
     abi: c_int,
-) -> Result<(), Errno> {
+) -> Result<(), Fault> {
     let read = if contents.is_some() { LANDLOCK_ACCESS_FS_READ_FILE } else { 0 };
     allow(ruleset, root.as_raw_fd(), (LANDLOCK_ACCESS_FS_READ_DIR | read).into())?;
     match contents {
@@ -113,21 +115,14 @@ pub(crate) fn allow_contents(
 /// Allows, for each file and directory beneath this directory, the accesses that suit its type and
 /// mode.
 /// Each level of directories takes 1.5 KiB of stack.
-fn allow_each(ruleset: &OwnedFd, directory: BorrowedFd<'_>, abi: c_int) -> Result<(), Errno> {
+fn allow_each(ruleset: &OwnedFd, directory: BorrowedFd<'_>, abi: c_int) -> Result<(), Fault> {
     const NOT_WRITABLE: u32 = LANDLOCK_ACCESS_FS_EXECUTE
         | LANDLOCK_ACCESS_FS_MAKE_CHAR
         | LANDLOCK_ACCESS_FS_MAKE_BLOCK
         | LANDLOCK_ACCESS_FS_IOCTL_DEV;
-    let list = openat(directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut buffer = [MaybeUninit::uninit(); 1024];
-    let mut entries = RawDir::new(&list, &mut buffer);
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(directory, entry.file_name(), flags, Mode::empty())?;
+    let entries = openat(directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    list(&entries, &mut |name| {
+        let file = openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
         let mode = fstat(&file)?.st_mode;
         let has = |bits| Mode::from_raw_mode(mode).intersects(bits);
         match FileType::from_raw_mode(mode) {
@@ -139,13 +134,13 @@ fn allow_each(ruleset: &OwnedFd, directory: BorrowedFd<'_>, abi: c_int) -> Resul
             _ if has(Mode::XUSR) => allow_execute(ruleset, file.as_raw_fd())?,
             _ => {}
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Allows everything beneath the directory that `fd` is open on.
-pub(crate) fn allow_beneath(ruleset: &OwnedFd, fd: c_int, abi: c_int) -> Result<(), Errno> {
-    allow(ruleset, fd, accesses(abi))
+pub(crate) fn allow_beneath(ruleset: &OwnedFd, fd: c_int, abi: c_int) -> Result<(), Fault> {
+    Ok(allow(ruleset, fd, accesses(abi))?)
 }
 
 fn allow(ruleset: &OwnedFd, fd: c_int, access: u64) -> Result<(), Errno> {

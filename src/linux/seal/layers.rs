@@ -287,7 +287,7 @@ impl<'s> Sealing<'s> {
         match allowed {
             // A filter refuses the rules, so there is no Landlock, as if the filter refused all of
             // it.
-            Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => return Ok(()),
+            Err(fault) if matches!(fault.errno(), Some(Errno::PERM | Errno::ACCESS | Errno::NOSYS)) => return Ok(()),
             allowed => allowed?,
         }
         if let Some(program) = self.seal.execute {

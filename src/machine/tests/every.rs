@@ -174,7 +174,7 @@ fn each_transition(see: &mut dyn FnMut(&Transition<'_>)) -> usize {
     fn walk(plan: Plan, from: State, known: &mut Known, see: &mut dyn FnMut(&Transition<'_>)) {
         // The reason of a refusal does not change where the machine goes.
         let refused = from.refused.map(|_| (Verify, IO));
-        let attempts = from.attempts.map(|attempt| attempt.map(|(root, ..)| (root, Verify, IO)));
+        let attempts = from.attempts.map(|attempt| attempt.map(|(root, ..)| (root, Verify.into(), IO)));
         let key = format!("{plan:?} {:?}", State { attempts, refused, ..from });
         match known.get(&key) {
             Some(ends) => return assert!(ends, "a circle at {key}"),
