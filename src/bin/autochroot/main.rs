@@ -204,20 +204,18 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
     let shown = name.to_bytes();
     // A name without a slash is looked up in PATH.
     let (before, after) = if shown.contains(&b'/') { ("", "") } else { ("$(command -v ", ")") };
-    let listed = Text("$(ldd %%% | grep -o '/[^ )]*'", &[&before, &shown, &after]);
-    let why = Text("is not static: its dynamic loader % is not in the jail", &[&loader]);
+    let words: [&dyn Show; 3] = [&before, &shown, &after];
+    let listed = Text("$(ldd %%% | grep -o '/[^ )]*'", &words);
     let directory = options.jail.path().filter(|_| options.jail.root() == Root::Directory);
-    let remedy: &dyn Show = match &directory {
-        None => &Text(
-            "build it statically, or copy the loader and the libraries: autochroot % | sed 's/^/-f /') %",
-            &[&listed, &shown],
-        ),
-        Some(directory) => &Text(
+    let (remedy, last): (_, &dyn Show) = match &directory {
+        None => ("build it statically, or copy the loader and the libraries: autochroot % | sed 's/^/-f /') %", &shown),
+        Some(directory) => (
             "build it statically, or copy the loader and the libraries: for file in %); do install -D $file %$file; done",
-            &[&listed, directory],
+            directory,
         ),
     };
-    refused(CANNOT_RUN, &why, Some(remedy))
+    let why = "is not static: its dynamic loader % is not in the jail";
+    refused(CANNOT_RUN, &Text(why, &[&loader]), Some(&Text(remedy, &[&listed, last])))
 }
 
 /// Refuses to run set-id or with file capabilities: anybody could then do what only root may do,
