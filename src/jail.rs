@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::error::{Error, Fault, Residue, Step};
 use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, FILES, USERNS};
 use crate::files::{Files, check, check_writable};
+use crate::hints::cause::Cause;
 use crate::root::{Root, Roots};
 
 /// Describes a jail to [`enter`](Jail::enter). It can be a constant, and changes nothing by itself.
@@ -339,7 +340,8 @@ impl<'a> Jail<'a> {
         } else {
             return Ok(());
         };
-        Err(Error::inside(Step::Options, fault, Residue::default()))
+        let cause = (fault == Fault::FilesElsewhere).then_some(Cause::OtherRoot);
+        Err(Error { cause, ..Error::inside(Step::Options, fault, Residue::default()) })
     }
 
     /// Checks everything that does not depend on the machine. For the launcher.
@@ -351,7 +353,8 @@ impl<'a> Jail<'a> {
     pub fn check_words(&self) -> Result<(), Error> {
         self.check_options()?;
         let Some(Files { named, writable, .. }) = self.files else { return Ok(()) };
-        let refused = |fault| Error::inside(Step::Files, fault, Residue::default());
+        let cause = |fault| (fault == Fault::RelativeInRoot).then_some(Cause::RelativeInRoot);
+        let refused = |fault| Error { cause: cause(fault), ..Error::inside(Step::Files, fault, Residue::default()) };
         check(named).map_err(|(nth, fault)| Error { number: i32::try_from(nth).ok(), ..refused(fault) })?;
         check_writable(writable, named).map_err(refused)
     }

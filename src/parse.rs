@@ -113,7 +113,10 @@ impl<'a> Jail<'a> {
 
 fn list(kinds: &[u8]) -> Result<Roots, ParseError> {
     let mut words = kinds.split(|&byte| byte == b',');
-    let first = kind(words.next().unwrap_or_default())?;
+    let first = match kind(words.next().unwrap_or_default()) {
+        Err(ParseError::NotAbsolute) if kinds.contains(&b',') => return Err(ParseError::BadList),
+        first => first?,
+    };
     words.try_fold(Roots::one(first), |roots, word| match kind(word) {
         Ok(root) if !roots.has(root) => roots.or(root).ok_or(ParseError::BadList),
         Err(missing @ (ParseError::NotHere | ParseError::LeftOut)) => Err(missing),
@@ -238,10 +241,10 @@ mod tests {
             (b"failfs /run", if FAILFS { ParseError::NoParent } else { missing }),
             (b"detached /run", if DETACHED { ParseError::NoParent } else { missing }),
             (b"unlinked,", ParseError::BadList),
-            (b",unlinked", ParseError::NotAbsolute),
+            (b",unlinked", ParseError::BadList),
             (b"unlinked,unlinked", ParseError::BadList),
             (b"unlinked,auto", ParseError::BadList),
-            (b"auto,unlinked", ParseError::NotAbsolute),
+            (b"auto,unlinked", ParseError::BadList),
             (b"unlinked,/", ParseError::BadList),
             (b"unlinked, failfs", ParseError::BadList),
             (&long[..4096], ParseError::TooLong),

@@ -35,7 +35,7 @@ macro_rules! answers {
 
 answers! {
     Relative => "the path is not absolute",
-    RelativeInRoot => "its path in the root does not begin with \"/\": give one, as in FILE=/PATH",
+    RelativeInRoot => "the path in the root does not begin with \"/\"",
     NotSticky => "everyone can write to it and it is not sticky",
     OtherOwner => "it belongs to another user: the file system gives it another owner, or somebody replaced it",
     Umask => "the umask takes away the right to read or search it",
@@ -75,8 +75,8 @@ answers! {
     FilesElsewhere => "only a detached root takes files or a writable directory",
     FilesWithoutIds => "without id maps no file can be made in a user namespace",
     TooManyFiles => "there are more than 128",
-    NoName => "its path in the root has an empty name, \".\", \"..\" or a NUL byte",
-    LongPath => "its path in the root is longer than 255 bytes",
+    NoName => "the path in the root has an empty name, \".\", \"..\" or a NUL byte",
+    LongPath => "the path in the root is longer than 255 bytes",
     SamePath => "an earlier file has the same path in the root",
     BelowAFile => "its path leads through that of an earlier file, or the other way round",
     NotAFile => "it is neither a file nor one of the devices null, zero, full, random and urandom",

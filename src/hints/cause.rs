@@ -16,7 +16,8 @@ macro_rules! causes {
         /// | `SharedMemory` | the same without another thread |
         /// | `OpenDirectory`, `OpenRing` | the descriptor itself |
         /// | `FileSizeLimit` | `EFBIG` |
-        /// | `RefusedToRoot` | `EACCES`; `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH` are held |
+        /// | `OtherRoot`, `RelativeInRoot` | the options themselves |
+        /// | `NotReadable`, `RefusedToRoot` | `EACCES`; whether `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH` are held |
         /// | `NoDevice` | the source is a device |
         /// | `Emulator` | a thread is named `qemu-…` |
         /// | `NoDescriptors` | `EMFILE` |
@@ -92,6 +93,12 @@ causes! {
     OpenRing => "close the io_uring: the process could open files through a directory that is registered in it",
     /// `RLIMIT_FSIZE` is smaller than a file for the root.
     FileSizeLimit => "a file is larger than the limit of file sizes: raise it (ulimit -f, LimitFSIZE= in systemd)",
+    /// The root holds no files of the caller's choice.
+    OtherRoot => "use auto or detached, or a directory that holds the files already",
+    /// A file has no absolute path in the root.
+    RelativeInRoot => "give a path in the root that begins with \"/\", as in --file FILE=/PATH",
+    /// The user may not read the file.
+    NotReadable => "start as root with --user (enter_as), or let whoever starts this read the file",
     /// The process holds the capabilities to read every file, but a mount or a security module refuses
     /// this one.
     RefusedToRoot => "a mount that root may not read (FUSE, NFS), or a security module, refuses it: start as the owner, or copy it elsewhere",

@@ -62,7 +62,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
     match (step, fault.errno()) {
         _ if fault.is_of_parent(step) && tried.iter().any(Option::is_some) => {
             let full = tried.into_iter().flatten().all(|fault| fault.errno() == Some(Errno::MFILE));
-            Some(if full { Cause::NoDescriptors } else { Cause::NoParent })
+            Some(if full { Cause::NoDescriptors } else { no_parent() })
         }
         (_, Some(Errno::MFILE)) => Some(Cause::NoDescriptors),
         (Step::Threads, Some(Errno::INVAL)) => Some(match another_thread_lives() {
@@ -77,8 +77,10 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         (Step::Files | Step::Directory | Step::Parent, Some(Errno::ACCESS)) if may_read_all() => {
             Some(Cause::RefusedToRoot)
         }
+        (Step::Files, Some(Errno::ACCESS)) => Some(Cause::NotReadable),
+        (Step::Files, None) if fault == Fault::RelativeInRoot => Some(Cause::RelativeInRoot),
         (Step::Parent | Step::Mkdir, Some(Errno::ROFS | Errno::NOENT | Errno::NOTDIR | Errno::NOSPC)) => {
-            Some(Cause::NoParent)
+            Some(no_parent())
         }
         (Step::Threads, _) if !has.root && !exists(c"/proc/self/stat") => Some(Cause::NoThreadCount),
         (Step::Descriptors, None) if fault == Fault::RegisteredRing => None,
@@ -147,6 +149,11 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
 fn threads() -> Cause {
     let names = other_threads();
     if names.0.iter().any(|name| name.starts_with(b"qemu-")) { Cause::Emulator } else { Cause::Threads(names) }
+}
+
+/// Returns why no parent can be used. In a chroot none would help an ordinary user.
+fn no_parent() -> Cause {
+    if missing(CapabilitySet::SYS_CHROOT).is_some() && is_chrooted() { Cause::Chrooted } else { Cause::NoParent }
 }
 
 /// Returns whether this process may read every file, whatever the mode.

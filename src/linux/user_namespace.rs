@@ -3,6 +3,7 @@
 
 use core::ffi::CStr;
 
+use linux_raw_sys::general::{__NR_statmount, mnt_id_req};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags, fstatvfs, openat, statx};
 use rustix::io::{Errno, write};
@@ -20,6 +21,7 @@ use crate::linux::roots::failfs;
 use crate::linux::seal::privileges::{
     empty_bounding_set, lock_securebits, restore_dumpable, set_no_new_privs, verify_no_new_privs,
 };
+use crate::linux::syscall::call;
 use crate::linux::unshare::{Share, unshare};
 use crate::opened::opened;
 use crate::root::Root;
@@ -180,13 +182,30 @@ pub(crate) fn known_to_fail() -> Result<(), Errno> {
     if is_forbidden { Err(Errno::PERM) } else { Ok(()) }
 }
 
-/// Returns whether the process is in a chroot: "/" is not the root of a mount. Kernels before 5.8
-/// do not report it.
+/// Returns whether the process is in a chroot, as far as that can be known: "/" is a directory
+/// beneath a mount, the root of a mount that is not in the mount namespace (seen from Linux 6.8
+/// on), or failfs.
 pub(crate) fn is_chrooted() -> bool {
     const MOUNT_ROOT: u64 = 0x2000;
-    statx(CWD, c"/", AtFlags::empty(), StatxFlags::empty()).is_ok_and(|root| {
-        root.stx_attributes_mask.bits() & MOUNT_ROOT != 0 && root.stx_attributes.bits() & MOUNT_ROOT == 0
-    })
+    const MNT_ID_UNIQUE: u32 = 0x4000; // linux/stat.h, STATX_MNT_ID_UNIQUE
+    match statx(CWD, c"/", AtFlags::empty(), StatxFlags::from_bits_retain(MNT_ID_UNIQUE)) {
+        Ok(root) => {
+            let is_known = root.stx_attributes_mask.bits() & MOUNT_ROOT != 0;
+            is_known && root.stx_attributes.bits() & MOUNT_ROOT == 0
+                || root.stx_mask & MNT_ID_UNIQUE != 0 && is_elsewhere(root.stx_mnt_id)
+        }
+        Err(errno) => errno == Errno::OPNOTSUPP,
+    }
+}
+
+/// Returns whether the mount with this id is not in the mount namespace of this process.
+#[allow(unsafe_code, reason = "a call that rustix does not have")]
+fn is_elsewhere(mount: u64) -> bool {
+    let request = mnt_id_req { size: 24, spare: 0, mnt_id: mount, param: 0, mnt_ns_id: 0 };
+    let mut status = [0_u64; 64];
+    let args = [&raw const request as usize, &raw mut status as usize, size_of_val(&status), 0];
+    // SAFETY: the call reads the first 24 bytes of `request`, and writes no more than `status` holds.
+    matches!(unsafe { call(__NR_statmount, args) }, Err(Errno::NOENT))
 }
 
 /// Creates a mount namespace that belongs to the user namespace that the process is in.

@@ -107,6 +107,33 @@ fn the_capabilities_that_a_unit_leaves_are_enough() {
     }
 }
 
+/// The command of the man page by which a user that is not root keeps a capability, but for the user and the server.
+#[test]
+fn the_command_for_ambient_capabilities_runs() {
+    own_process!();
+    root_only!();
+    if !have("setpriv") {
+        return skipped("no setpriv");
+    }
+    let page = include_str!("../../src/bin/autochroot/autochroot.1").replace("\\-", "-");
+    let line = page.lines().find_map(|line| line.strip_prefix(".Dl setpriv ")).unwrap();
+    let line = line.replace("--reuid www-data --regid www-data --init-groups", "--reuid 7 --regid 8 --clear-groups");
+    let mut setpriv = command(Path::new("setpriv"));
+    for word in line.split_whitespace() {
+        setpriv.arg(match word {
+            "autochroot" => launcher(),
+            "./server" => payload(),
+            word => Path::new(word),
+        });
+    }
+    let output = setpriv.args(["ids", "capabilities"]).current_dir("/").stdin(Stdio::null()).output().unwrap();
+    let told = text(&output.stdout);
+    assert!(
+        told.contains("ids: 7 7 8 8 []") && told.contains("[400, 400, 400]") && output.stderr.is_empty(),
+        "{output:?}"
+    );
+}
+
 /// Each command of the README that starts the launcher, word for word but for the server, its user
 /// and its directory.
 #[test]

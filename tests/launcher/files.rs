@@ -189,16 +189,18 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             ),
             (
                 &["-f/etc/passwd=/a/"],
-                "cannot open the files for the root: file 1: its path in the root has an empty name, \".\", \"..\" or a NUL \
+                "cannot open the files for the root: file 1: the path in the root has an empty name, \".\", \"..\" or a NUL \
                  byte (--file /etc/passwd=/a/)",
             ),
             (
                 &["-f/etc/passwd", "-runlinked"],
-                "cannot use these options: only a detached root takes files or a writable directory (--root unlinked)",
+                "cannot use these options: only a detached root takes files or a writable directory (--root unlinked)\n  \
+                 hint: use auto or detached, or a directory that holds the files already",
             ),
             (
                 &["-f/etc/passwd", "-r/usr"],
-                "cannot use these options: only a detached root takes files or a writable directory (--root /usr)",
+                "cannot use these options: only a detached root takes files or a writable directory (--root /usr)\n  \
+                 hint: use auto or detached, or a directory that holds the files already",
             ),
         ] {
             let args = [args, options, &["/bin/true"]].concat();
@@ -209,14 +211,14 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
         assert_fails(
             &relative,
             125,
-            "cannot open the files for the root: file 1: its path in the root does not begin with \"/\": give one, as in \
-             FILE=/PATH (--file passwd)",
+            "cannot open the files for the root: file 1: the path in the root does not begin with \"/\" (--file \
+             passwd)\n  hint: give a path in the root that begins with \"/\", as in --file FILE=/PATH",
         );
         assert_fails(
             &run(user, ["-f/etc/passwd=x", "/bin/true"]),
             125,
             "--file /etc/passwd=x: cannot open the files for the root: ENOENT (no such file or directory)\n  \
-             hint: the path in the root must begin with \"/\": FILE=/PATH",
+             hint: the path in the root begins with \"/\"",
         );
         assert_fails(
             &autochroot(user).args(&many).arg("/bin/true").output().unwrap(),

@@ -85,6 +85,9 @@ fn a_hint_for_an_ordinary_user_helps_when_it_is_followed() {
             (nothing, &["-runlinked", "-p/tmp"]),
         ),
         ("or use the root \"detached\"", (nothing, &["-runlinked", "-p/nonexistent"]), (nothing, &["-rdetached"])),
+        ("use auto or detached", (nothing, &["-f/etc/passwd", "-runlinked"]), (nothing, &["-f/etc/passwd"])),
+        ("or a directory that holds the files", (nothing, &["-f/etc/passwd", "-r/usr"]), (nothing, &["-r/usr"])),
+        ("as in --file FILE=/PATH", (nothing, &["-fetc/passwd"]), (nothing, &["-fetc/passwd=/PATH"])),
     ] {
         follows(user, part, state, remedy);
     }
@@ -230,6 +233,22 @@ fn the_line_for_a_directory_copies_the_libraries_into_it() {
     assert!(autochroot(User::Root).arg("-v").args(static_one).output().unwrap().status.success());
 }
 
+/// PROGRAM is looked up outside the directory that becomes the root.
+#[test]
+fn a_program_of_the_new_root_is_named_by_its_path_outside() {
+    own_process!();
+    let scratch = Scratch::new();
+    let path = scratch.0.join("program");
+    fs::copy(payload(), &path).unwrap();
+    let directory = scratch.0.to_str().unwrap();
+    let launch = |program: &str| autochroot(plain()).args(["-r", directory, program]).output().unwrap();
+    let refused = launch("/program");
+    let hint = format!("autochroot: /program: not found\n  hint: give its path outside: {directory}/program\n");
+    assert_eq!((text(&refused.stderr), refused.status.code()), (&*hint, Some(127)));
+    assert_eq!(told(&launch(path.to_str().unwrap())), ("", true));
+    assert_eq!(told(&launch("/none")), ("autochroot: /none: not found\n", false));
+}
+
 /// Both remedies of a file that whoever starts the launcher may not read.
 #[test]
 fn a_file_that_only_root_may_read_is_given_by_root_or_made_readable() {
@@ -246,7 +265,7 @@ fn a_file_that_only_root_may_read_is_given_by_root_or_made_readable() {
         command.args(more).args([&option, payload().to_str().unwrap(), "cat=/key.pem"]).output().unwrap()
     };
     let refused = launch(plain(), &[]);
-    let hint = "hint: start as root with --user, or let whoever starts this read the file\n";
+    let hint = "hint: start as root with --user (enter_as), or let whoever starts this read the file\n";
     assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
     assert!(text(&launch(User::Root, &["--user", "7:8"]).stdout).ends_with("key"));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();

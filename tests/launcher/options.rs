@@ -184,11 +184,12 @@ fn check_tells_wrong_words_from_what_the_machine_lacks() {
         (&["-u1:4294967295"], "--user 1:4294967295: not a valid id: ids are 0 to 4294967294"),
         (
             &["-f/etc/passwd=/../x"],
-            "cannot open the files for the root: file 1: its path in the root has an empty name, \".\", \"..\" or a NUL byte (--file /etc/passwd=/../x)",
+            "cannot open the files for the root: file 1: the path in the root has an empty name, \".\", \"..\" or a NUL byte (--file /etc/passwd=/../x)",
         ),
         (
             &["-f/etc/passwd", "-runlinked"],
-            "cannot use these options: only a detached root takes files or a writable directory (--root unlinked)",
+            "cannot use these options: only a detached root takes files or a writable directory (--root unlinked)\n  \
+                 hint: use auto or detached, or a directory that holds the files already",
         ),
         (
             &["--userns=always", "-rfailfs"],

@@ -317,6 +317,24 @@ fn a_chroot_around_it_and_an_id_that_is_not_mapped() {
     }
 }
 
+/// A second entry inside a jail: its root is no directory of a mount namespace, whatever kind it is.
+#[test]
+fn a_jail_around_it() {
+    own_process!();
+    as_user(plain(), || {
+        // SAFETY: without arguments it only fails: ENOSYS before Linux 6.8.
+        let kernel_tells = unsafe { libc::syscall(457, 0, 0, 0, 0) } == -1
+            && std::io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS);
+        let _jailed = Jail::detached().enter().unwrap();
+        for jail in [Jail::auto(), Jail::detached(), Jail::unlinked(), Jail::detached().id_map(autochroot::IdMap::None)]
+        {
+            let told = refusal(jail);
+            let hint = "; hint: already in a chroot, where no user namespace can be created: run as root, or outside the chroot";
+            assert_eq!(told.ends_with(hint), kernel_tells, "{told}");
+        }
+    });
+}
+
 #[test]
 fn proc_that_is_missing_hidden_or_read_only() {
     own_process!();

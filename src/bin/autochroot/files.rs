@@ -6,7 +6,7 @@ use core::ffi::c_int;
 use autochroot::for_the_launcher::{Failure, open_source};
 use autochroot::{Jail, NamedFile};
 use rustix::fd::{AsRawFd, OwnedFd};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::options::Options;
 use crate::os;
@@ -105,10 +105,7 @@ impl Files<'_> {
                     let mut stream = Stream::err();
                     stream.put("autochroot: --file %: %\n", &[text, &Shown(Failure(&error, None))]);
                     if path == source && text.contains(&b'=') {
-                        stream.put("  hint: the path in the root must begin with \"/\": FILE=/PATH\n", &[]);
-                    } else if error.raw_os_error() == Some(Errno::ACCESS.raw_os_error()) && !os::may_read_all() {
-                        stream
-                            .put("  hint: start as root with --user, or let whoever starts this read the file\n", &[]);
+                        stream.put("  hint: the path in the root begins with \"/\"\n", &[]);
                     } else {
                         os::hint(&error, &mut stream);
                     }

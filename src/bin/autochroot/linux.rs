@@ -285,13 +285,16 @@ pub(crate) fn has_capabilities_from_the_file() -> bool {
     syscall::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
 }
 
-/// Returns whether this path leads to a file with that directory as the root, or whether that
-/// cannot be known (before Linux 5.6).
-pub(crate) fn is_in(directory: &[u8], path: &[u8]) -> bool {
+/// Returns whether this path leads to a file with that directory as the root, if that can be known
+/// (from Linux 5.6 on).
+pub(crate) fn is_in(directory: &[u8], path: &[u8]) -> Option<bool> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let Ok(directory) = openat(CWD, directory, flags | OFlags::DIRECTORY, Mode::empty()) else { return true };
-    let found = openat2(&directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
-    !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))
+    let directory = openat(CWD, directory, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    match openat2(&directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        Ok(_) => Some(true),
+        Err(Errno::NOENT | Errno::NOTDIR) => Some(false),
+        Err(_) => None,
+    }
 }
 
 /// Opens a program that may be executed and not read.

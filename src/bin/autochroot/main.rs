@@ -179,12 +179,20 @@ fn unfit(options: &Options, name: &CStr, status: c_int, why: &dyn Show, hint: Op
 /// Finds PROGRAM, and checks before the entry that its dynamic loader will be in the root.
 fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -> Result<OwnedFd, c_int> {
     let refused = |status, why: &dyn Show, hint: Option<&dyn Show>| Err(unfit(options, name, status, why, hint));
+    let directory = options.jail.path().filter(|_| options.jail.root() == Root::Directory);
     let program = match program::open(name, environment.variable(b"PATH")) {
         Ok(program) => program,
         Err(Unfit::Errno(Errno::NOENT)) if name.to_bytes().contains(&b'/') && program::is_link(name) => {
             return refused(NOT_FOUND, &"not found: it is a symbolic link whose target is missing", None);
         }
-        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => return refused(NOT_FOUND, &"not found", None),
+        Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => {
+            // It is looked up before the root changes.
+            let path = name.to_bytes();
+            let inside = directory.filter(|all| path.starts_with(b"/") && os::is_in(all, path) == Some(true));
+            let outside: [&dyn Show; 2] = [&inside.unwrap_or_default(), &path];
+            let remedy = Text("give its path outside: %%", &outside);
+            return refused(NOT_FOUND, &"not found", inside.is_some().then_some(&remedy));
+        }
         Err(Unfit::Errno(errno)) => {
             const MOUNT: &str = "a mount that root may not read (FUSE, NFS), or a security module, refuses it";
             let hint = (errno == Errno::ACCESS && os::may_read_all()).then_some(&MOUNT as &dyn Show);
@@ -194,9 +202,9 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
     };
     let mut buffer = [0; 256];
     let Some(loader) = unfit::loader(&program, &mut buffer) else { return Ok(program) };
-    let is_there = match options.jail.root() {
-        Root::Directory => os::is_in(options.jail.path().unwrap_or_default(), loader),
-        root => !root.is_made() || files.has(loader),
+    let is_there = match directory {
+        Some(directory) => os::is_in(directory, loader) != Some(false),
+        None => !options.jail.root().is_made() || files.has(loader),
     };
     if is_there {
         return Ok(program);
@@ -206,7 +214,6 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
     let (before, after) = if shown.contains(&b'/') { ("", "") } else { ("$(command -v ", ")") };
     let words: [&dyn Show; 3] = [&before, &shown, &after];
     let listed = Text("$(ldd %%% | grep -o '/[^ )]*'", &words);
-    let directory = options.jail.path().filter(|_| options.jail.root() == Root::Directory);
     let (remedy, last): (_, &dyn Show) = match &directory {
         None => ("build it statically, or copy the loader and the libraries: autochroot % | sed 's/^/-f /') %", &shown),
         Some(directory) => (
