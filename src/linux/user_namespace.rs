@@ -202,10 +202,8 @@ pub(crate) fn is_chrooted() -> bool {
 #[allow(unsafe_code, reason = "a call that rustix does not have")]
 fn is_elsewhere(mount: u64) -> bool {
     let request = mnt_id_req { size: 24, spare: 0, mnt_id: mount, param: 0, mnt_ns_id: 0 };
-    let mut status = [0_u64; 64];
-    let args = [&raw const request as usize, &raw mut status as usize, size_of_val(&status), 0];
-    // SAFETY: the call reads the first 24 bytes of `request`, and writes no more than `status` holds.
-    matches!(unsafe { call(__NR_statmount, args) }, Err(Errno::NOENT))
+    // SAFETY: the call reads the first 24 bytes of `request`, and has no room to write to.
+    matches!(unsafe { call(__NR_statmount, [&raw const request as usize, 0, 0, 0]) }, Err(Errno::NOENT))
 }
 
 /// Creates a mount namespace that belongs to the user namespace that the process is in.
