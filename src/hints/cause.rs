@@ -17,7 +17,7 @@ macro_rules! causes {
         /// | `OpenDirectory`, `OpenRing` | the descriptor itself |
         /// | `FileSizeLimit` | `EFBIG` |
         /// | `OtherRoot`, `RelativeInRoot` | the options themselves |
-        /// | `NotReadable`, `RefusedToRoot` | `EACCES`; whether `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH` are held |
+        /// | `NoAccess`, `RefusedToRoot` | `EACCES`; whether `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH` are held |
         /// | `NoDevice` | the source is a device |
         /// | `Emulator` | a thread is named `qemu-…` |
         /// | `NoDescriptors` | `EMFILE` |
@@ -97,8 +97,8 @@ causes! {
     OtherRoot => "use auto or detached, or a directory that holds the files already",
     /// A file has no absolute path in the root.
     RelativeInRoot => "give a path in the root that begins with \"/\", as in --file FILE=/PATH",
-    /// The user may not read the file.
-    NotReadable => "start as root with --user (enter_as), or let whoever starts this read the file",
+    /// The user may not use the file, or the directory or parent.
+    NoAccess => "start as root with --user (enter_as), or let whoever starts this use it",
     /// The process holds the capabilities to read every file, but a mount or a security module refuses
     /// this one.
     RefusedToRoot => "a mount that root may not read (FUSE, NFS), or a security module, refuses it: start as the owner, or copy it elsewhere",

@@ -50,6 +50,10 @@ pub(crate) fn explain(error: Error) -> Error {
         // Another root is not advised if the other roots of the list failed too.
         match of(&error, step, fault) {
             Some(Cause::NoFailfs) if several => None,
+            // In a chroot neither helps an ordinary user.
+            Some(Cause::NoParent | Cause::NoProc) if is_chrooted() && !lacks(CapabilitySet::SYS_CHROOT).is_empty() => {
+                Some(Cause::Chrooted)
+            }
             Some(Cause::NoParent) if several => Some(Cause::NoParentOfList),
             cause => cause,
         }
@@ -62,25 +66,23 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
     match (step, fault.errno()) {
         _ if fault.is_of_parent(step) && tried.iter().any(Option::is_some) => {
             let full = tried.into_iter().flatten().all(|fault| fault.errno() == Some(Errno::MFILE));
-            Some(if full { Cause::NoDescriptors } else { no_parent() })
+            Some(if full { Cause::NoDescriptors } else { Cause::NoParent })
         }
         (_, Some(Errno::MFILE)) => Some(Cause::NoDescriptors),
         (Step::Threads, Some(Errno::INVAL)) => Some(match another_thread_lives() {
             Some(false) => Cause::SharedMemory,
             Some(true) | None => threads(),
         }),
-        (Step::Fill, Some(Errno::PERM)) if missing(CapabilitySet::CHOWN).is_some() && !has.user_namespace => {
-            missing(CapabilitySet::CHOWN)
+        (Step::Fill, Some(Errno::PERM)) if !lacks(CapabilitySet::CHOWN).is_empty() && !has.user_namespace => {
+            missing_of(CapabilitySet::CHOWN)
         }
         (Step::Fill, Some(Errno::FBIG)) => Some(Cause::FileSizeLimit),
         (Step::Files | Step::Fill, None) if fault == Fault::NoDevice => Some(Cause::NoDevice),
-        (Step::Files | Step::Directory | Step::Parent, Some(Errno::ACCESS)) if may_read_all() => {
-            Some(Cause::RefusedToRoot)
+        (Step::Files | Step::Directory | Step::Parent, Some(Errno::ACCESS)) => {
+            Some(if may_read_all() { Cause::RefusedToRoot } else { Cause::NoAccess })
         }
-        (Step::Files, Some(Errno::ACCESS)) => Some(Cause::NotReadable),
-        (Step::Files, None) if fault == Fault::RelativeInRoot => Some(Cause::RelativeInRoot),
         (Step::Parent | Step::Mkdir, Some(Errno::ROFS | Errno::NOENT | Errno::NOTDIR | Errno::NOSPC)) => {
-            Some(no_parent())
+            Some(Cause::NoParent)
         }
         (Step::Threads, _) if !has.root && !exists(c"/proc/self/stat") => Some(Cause::NoThreadCount),
         (Step::Descriptors, None) if fault == Fault::RegisteredRing => None,
@@ -99,9 +101,9 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         (Step::NewUserNamespace, None) if fault == Fault::Restricted => Some(Cause::AppArmor),
         // With CAP_SYS_CHROOT, a user namespace is only needed for the mount.
         (Step::Proc | Step::NewUserNamespace, Some(_))
-            if missing(CapabilitySet::SYS_CHROOT).is_none() && missing(CapabilitySet::SYS_ADMIN).is_some() =>
+            if lacks(CapabilitySet::SYS_CHROOT | CapabilitySet::SYS_ADMIN) == CapabilitySet::SYS_ADMIN =>
         {
-            missing(CapabilitySet::SYS_ADMIN)
+            missing_of(CapabilitySet::SYS_ADMIN)
         }
         (Step::SetGroups | Step::SetGid | Step::SetUid, Some(errno)) => not_that_user(step, errno),
         (Step::CheckCapabilities, None) if has.user_namespace => Some(Cause::NothingKept),
@@ -110,9 +112,8 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         (Step::CheckCapabilities, None) => fault.capability_not_held().map(Cause::MissingCapabilities),
         (Step::Require, None) => fault
             .missing_protection()
-            .and_then(|protection| protection.cause_with(filtered(), missing(CapabilitySet::SETPCAP).is_none())),
+            .and_then(|protection| protection.cause_with(filtered(), lacks(CapabilitySet::SETPCAP).is_empty())),
         (Step::Restrict, Some(Errno::TOOBIG)) => Some(Cause::LandlockLayers),
-        (Step::Proc, Some(Errno::NOENT)) if is_chrooted() => Some(Cause::Chrooted),
         (Step::Proc, Some(Errno::NOENT)) => Some(Cause::NoProc),
         (Step::Proc, Some(Errno::ROFS)) => Some(Cause::ReadOnlyProc),
         (Step::Proc, None) if fault == Fault::NotDumpable => Some(Cause::NotDumpable),
@@ -151,14 +152,9 @@ fn threads() -> Cause {
     if names.0.iter().any(|name| name.starts_with(b"qemu-")) { Cause::Emulator } else { Cause::Threads(names) }
 }
 
-/// Returns why no parent can be used. In a chroot none would help an ordinary user.
-fn no_parent() -> Cause {
-    if missing(CapabilitySet::SYS_CHROOT).is_some() && is_chrooted() { Cause::Chrooted } else { Cause::NoParent }
-}
-
 /// Returns whether this process may read every file, whatever the mode.
 fn may_read_all() -> bool {
-    missing(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH).is_none()
+    lacks(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH).is_empty()
 }
 
 /// Returns why `chroot` or `fsopen` failed with `EPERM`.
@@ -189,7 +185,12 @@ fn not_that_user(step: Step, errno: Errno) -> Option<Cause> {
 
 /// Returns which of these capabilities are not effective, as a cause.
 pub(crate) fn missing(needed: CapabilitySet) -> Option<Cause> {
-    missing_of(needed - capabilities(None).ok()?.effective)
+    missing_of(lacks(needed))
+}
+
+/// Returns which of these capabilities are not effective.
+fn lacks(needed: CapabilitySet) -> CapabilitySet {
+    capabilities(None).map_or(CapabilitySet::empty(), |held| needed - held.effective)
 }
 
 /// Returns these missing capabilities as a cause.
@@ -222,7 +223,7 @@ impl Protection {
     /// One or two system calls.
     #[must_use]
     pub fn cause(self) -> Option<Cause> {
-        self.cause_with(false, missing(CapabilitySet::SETPCAP).is_none())
+        self.cause_with(false, lacks(CapabilitySet::SETPCAP).is_empty())
     }
 
     /// Returns the cause. `filter`: a filter was in force that may have refused the protection.

@@ -190,8 +190,7 @@ pub(crate) fn is_chrooted() -> bool {
     const MNT_ID_UNIQUE: u32 = 0x4000; // linux/stat.h, STATX_MNT_ID_UNIQUE
     match statx(CWD, c"/", AtFlags::empty(), StatxFlags::from_bits_retain(MNT_ID_UNIQUE)) {
         Ok(root) => {
-            let is_known = root.stx_attributes_mask.bits() & MOUNT_ROOT != 0;
-            is_known && root.stx_attributes.bits() & MOUNT_ROOT == 0
+            root.stx_attributes_mask.bits() & !root.stx_attributes.bits() & MOUNT_ROOT != 0
                 || root.stx_mask & MNT_ID_UNIQUE != 0 && is_elsewhere(root.stx_mnt_id)
         }
         Err(errno) => errno == Errno::OPNOTSUPP,

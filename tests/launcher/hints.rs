@@ -265,7 +265,7 @@ fn a_file_that_only_root_may_read_is_given_by_root_or_made_readable() {
         command.args(more).args([&option, payload().to_str().unwrap(), "cat=/key.pem"]).output().unwrap()
     };
     let refused = launch(plain(), &[]);
-    let hint = "hint: start as root with --user (enter_as), or let whoever starts this read the file\n";
+    let hint = "hint: start as root with --user (enter_as), or let whoever starts this use it\n";
     assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
     assert!(text(&launch(User::Root, &["--user", "7:8"]).stdout).ends_with("key"));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
