@@ -261,9 +261,8 @@ impl State {
             (self.parent, self.names) = (self.parent + 1, NAMES);
             self.again = Some(Again::Parent);
         } else if let (Some(root), false) = (plan.root_after(self.root), self.has.user_namespace) {
-            if let Some(place) = self.attempts.iter_mut().find(|place| place.is_none()) {
-                *place = Some((self.root, action.into(), fault));
-            }
+            let ([place @ None, _] | [_, place]) = &mut self.attempts;
+            *place = Some((self.root, action.into(), fault));
             self.root = root;
             self.again = Some(Again::Root);
         } else {

@@ -176,7 +176,11 @@ impl Roots {
 
     /// Returns the kind after this one.
     pub(crate) fn after(self, root: Root) -> Option<Root> {
-        self.all().skip_while(|kind| *kind != root).nth(1)
+        match self.then {
+            [next, _] if self.first == root => next,
+            [Some(second), next] if second == root => next,
+            _ => None,
+        }
     }
 }
 
