@@ -16,7 +16,8 @@ macro_rules! residues {
             }
 
             pub(super) fn texts(self) -> impl Iterator<Item = &'static str> {
-                [$((self.$name, $text)),*].into_iter().filter_map(|(remains, text)| remains.then_some(text))
+                const TEXTS: &str = concat!($($text, "\0"),*);
+                [$(self.$name),*].into_iter().zip(TEXTS.split('\0')).filter_map(|(remains, text)| remains.then_some(text))
             }
         }
     };
