@@ -11,8 +11,9 @@ macro_rules! steps {
         pub enum Step { $($(#[$doc])* $name),* }
 
         impl Step {
-            pub(super) const fn action(self) -> &'static str {
-                match self { $(Step::$name => $text),* }
+            pub(super) fn action(self) -> &'static str {
+                const TEXTS: &str = concat!($($text, "\0"),*);
+                TEXTS.split('\0').nth(self as usize).unwrap_or_default()
             }
         }
     };
