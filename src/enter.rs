@@ -12,7 +12,7 @@ use crate::parents::PARENTS;
 
 impl Jail<'_> {
     /// Enters the jail. Afterwards "/" is the chosen root, and it is the working directory. Enter
-    /// once: from inside a jail only root can enter again.
+    /// once: from inside a jail only a process with `CAP_SYS_CHROOT` can enter again.
     ///
     /// - Open descriptors stay open.
     /// - `no_new_privs` is set for good, unless the real, effective and saved user ids are all 0.

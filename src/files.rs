@@ -216,40 +216,42 @@ pub(crate) fn is_repeated(files: &[NamedFile<'_>], nth: usize) -> bool {
 /// The most bytes that can be free: 1 TiB.
 const MOST_WRITABLE: u64 = 1 << 40;
 
-/// Checks the size and the path of the writable directory: no file is at the path or beneath it,
-/// and the path is not beneath a file.
-pub(crate) fn check_writable(writable: Option<Writable<'_>>, files: &[NamedFile<'_>]) -> Result<(), Fault> {
-    let Some(writable) = writable else { return Ok(()) };
-    let path = writable.path();
-    check_path(path).map_err(|fault| if fault == Fault::RelativeInRoot { Fault::RelativeWritable } else { fault })?;
-    let meets = |file: &NamedFile<'_>| file.path == path || is_below(file.path, path) || is_below(path, file.path);
-    if writable.bytes == 0 || writable.bytes > MOST_WRITABLE {
-        Err(Fault::Size)
-    } else if files.iter().any(meets) {
-        Err(Fault::WritableFile)
-    } else {
-        Ok(())
+/// Checks the paths in the root, and the size of the writable directory. `number` is the file at
+/// fault.
+pub(crate) fn check(
+    files: &[NamedFile<'_>],
+    writable: Option<Writable<'_>>,
+    number: &mut Option<i32>,
+) -> Result<(), Fault> {
+    if let Some(writable) = writable {
+        check_path(writable.path())
+            .map_err(|fault| if fault == Fault::RelativeInRoot { Fault::RelativeWritable } else { fault })?;
+        if writable.bytes == 0 || writable.bytes > MOST_WRITABLE {
+            return Err(Fault::Size);
+        }
     }
-}
-
-/// Checks the paths in the root. Returns which file is at fault.
-pub(crate) fn check(files: &[NamedFile<'_>]) -> Result<(), (usize, Fault)> {
-    if files.len() > NamedFile::MOST {
-        return Err((NamedFile::MOST, Fault::TooManyFiles));
-    }
-    for (n, file) in files.iter().enumerate() {
-        check_path(file.path).map_err(|fault| (n, fault))?;
+    for ((nth, n), file) in (0..).zip(0..).zip(files) {
+        *number = Some(nth);
         let before = files.iter().take(n);
+        let meets = |path: &[u8]| is_below(path, file.path) || is_below(file.path, path);
+        if n == NamedFile::MOST {
+            return Err(Fault::TooManyFiles);
+        }
+        check_path(file.path)?;
+        if writable.is_some_and(|writable| writable.path() == file.path || meets(writable.path())) {
+            return Err(Fault::WritableFile);
+        }
         if is_repeated(files, n) {
             continue;
         }
         if before.clone().any(|other| other.path == file.path) {
-            return Err((n, Fault::SamePath));
+            return Err(Fault::SamePath);
         }
-        if before.clone().any(|other| is_below(other.path, file.path) || is_below(file.path, other.path)) {
-            return Err((n, Fault::BelowAFile));
+        if before.clone().any(|other| meets(other.path)) {
+            return Err(Fault::BelowAFile);
         }
     }
+    *number = None;
     Ok(())
 }
 
@@ -277,7 +279,8 @@ mod tests {
         // Sources that differ.
         let check = |paths: &[&str]| {
             let files = paths.iter().zip(0..).map(|(path, fd)| NamedFile::raw_descriptor(fd, path.as_bytes()));
-            check(&files.collect::<Vec<_>>())
+            let mut number = None;
+            check(&files.collect::<Vec<_>>(), None, &mut number).map_err(|fault| (number.unwrap(), fault))
         };
         assert_eq!(check(&["/a", "/b/c", "/b/d", "/ab", "/...", "/b/c.d"]), Ok(()));
         for path in ["", "a", "a/b", "./a"] {

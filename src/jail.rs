@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::error::{Error, Fault, Residue, Step};
 use crate::features::{CHROOT_AFTER_NO_NEW_PRIVS, FILES, USERNS};
-use crate::files::{Files, check, check_writable};
+use crate::files::{Files, check};
 use crate::hints::cause::Cause;
 use crate::root::{Root, Roots};
 
@@ -352,11 +352,11 @@ impl<'a> Jail<'a> {
     #[doc(hidden)]
     pub fn check_words(&self) -> Result<(), Error> {
         self.check_options()?;
-        let Some(Files { named, writable, .. }) = self.files else { return Ok(()) };
-        let cause = |fault| (fault == Fault::RelativeInRoot).then_some(Cause::RelativeInRoot);
-        let refused = |fault| Error { cause: cause(fault), ..Error::inside(Step::Files, fault, Residue::default()) };
-        check(named).map_err(|(nth, fault)| Error { number: i32::try_from(nth).ok(), ..refused(fault) })?;
-        check_writable(writable, named).map_err(refused)
+        let (Some(Files { named, writable, .. }), mut number) = (self.files, None) else { return Ok(()) };
+        check(named, writable, &mut number).map_err(|fault| {
+            let cause = (fault == Fault::RelativeInRoot).then_some(Cause::RelativeInRoot);
+            Error { number, cause, ..Error::inside(Step::Files, fault, Residue::default()) }
+        })
     }
 
     /// Returns the path of the parent, or of the directory that becomes the root.

@@ -86,7 +86,7 @@ answers! {
     LargeFiles => "they are larger than 1 GiB together",
     Size => "the size of the writable directory has to be from 1 byte to 1 TiB",
     RelativeWritable => "the path of the writable directory does not begin with \"/\"",
-    WritableFile => "a file and the writable directory are in each other's place",
+    WritableFile => "its path leads through the writable directory (/tmp by default), or the other way round",
     Changed => "it changed while it was copied",
     OtherFiles => "the root holds other files",
     NotInAList => "only the roots unlinked, detached and failfs can be in a list",

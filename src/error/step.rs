@@ -55,7 +55,7 @@ steps! {
     /// Opens and checks the directory that becomes the root.
     Directory => "use the directory",
     /// Changes into the directory, [`fchdir(2)`](https://man7.org/linux/man-pages/man2/fchdir.2.html).
-    Fchdir => "change into the new directory",
+    Fchdir => "change into the directory",
     /// Makes the directory the root, [`chroot(2)`](https://man7.org/linux/man-pages/man2/chroot.2.html); for failfs, `fchroot`.
     Chroot => "chroot",
     /// Linux: opens `/proc/self`, for the id maps.

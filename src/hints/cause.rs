@@ -121,7 +121,7 @@ causes! {
     /// The sysctl `kernel.unprivileged_userns_clone` is 0 (Debian).
     UnprivilegedUsernsClone => "set the sysctl kernel.unprivileged_userns_clone, which is 0, to 1",
     /// The process is already in a chroot, where the kernel makes no user namespaces.
-    Chrooted => "already in a chroot, where no user namespace can be created: run as root, or outside the chroot",
+    Chrooted => "already in a chroot, where no user namespace can be created: start outside the chroot, or as root with CAP_SYS_CHROOT",
     /// The process' own user or group id is not mapped in the user namespace that it is in.
     UnmappedId => "the user or group id is not mapped in this user namespace: map it in uid_map and gid_map",
     /// An id of the user to become is not mapped in the user namespace that the process is in.

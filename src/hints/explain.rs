@@ -78,7 +78,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         }
         (Step::Fill, Some(Errno::FBIG)) => Some(Cause::FileSizeLimit),
         (Step::Files | Step::Fill, None) if fault == Fault::NoDevice => Some(Cause::NoDevice),
-        (Step::Files | Step::Directory | Step::Parent, Some(Errno::ACCESS)) => {
+        (Step::Files | Step::Directory | Step::Parent | Step::Fchdir, Some(Errno::ACCESS)) => {
             Some(if may_read_all() { Cause::RefusedToRoot } else { Cause::NoAccess })
         }
         (Step::Parent | Step::Mkdir, Some(Errno::ROFS | Errno::NOENT | Errno::NOTDIR | Errno::NOSPC)) => {

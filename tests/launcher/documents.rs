@@ -134,6 +134,16 @@ fn the_command_for_ambient_capabilities_runs() {
     );
 }
 
+/// The man page has the `AppArmor` profile of the packages.
+#[test]
+fn the_profile_of_the_man_page_is_that_of_the_packages() {
+    let Ok(profile) = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/apparmor")) else {
+        return skipped("no .ci/apparmor: it is not in the package");
+    };
+    let (_first, profile) = profile.split_once('\n').unwrap();
+    assert!(include_str!("../../src/bin/autochroot/autochroot.1").contains(profile));
+}
+
 /// Each command of the README that starts the launcher, word for word but for the server, its user
 /// and its directory.
 #[test]

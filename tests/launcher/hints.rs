@@ -186,7 +186,10 @@ fn the_line_for_a_dynamically_linked_program_runs_it() {
     }
     let bin = launcher().parent().unwrap().to_str().unwrap();
     for user in users() {
-        for program in ["/bin/ls", "ls"] {
+        let scratch = Scratch::new();
+        let elsewhere = scratch.0.join("my $ls");
+        fs::copy("/bin/ls", &elsewhere).unwrap();
+        for program in ["/bin/ls", "ls", elsewhere.to_str().unwrap()] {
             let refused = autochroot(user).arg(program).output().unwrap();
             let told = text(&refused.stderr);
             assert_eq!(refused.status.code(), Some(126), "{told}");
@@ -213,7 +216,7 @@ fn the_line_for_a_directory_copies_the_libraries_into_it() {
         return skipped("no ldd, or /bin/ls is static");
     }
     let scratch = Scratch::new();
-    let root = scratch.0.join("root");
+    let root = scratch.0.join("a root");
     fs::create_dir(&root).unwrap();
     fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
     let option = format!("--root={}", root.display());
@@ -247,6 +250,24 @@ fn a_program_of_the_new_root_is_named_by_its_path_outside() {
     assert_eq!((text(&refused.stderr), refused.status.code()), (&*hint, Some(127)));
     assert_eq!(told(&launch(path.to_str().unwrap())), ("", true));
     assert_eq!(told(&launch("/none")), ("autochroot: /none: not found\n", false));
+}
+
+/// The same of a directory that is to be the root.
+#[test]
+fn a_directory_that_only_root_may_search_is_used_by_root_or_opened() {
+    own_process!();
+    root_only!();
+    let scratch = Scratch::new();
+    let set = |mode| fs::set_permissions(&scratch.0, fs::Permissions::from_mode(mode)).unwrap();
+    let launch =
+        |user, more: &[&str]| autochroot(user).args(more).arg("-r").arg(&scratch.0).arg(payload()).output().unwrap();
+    set(0o700);
+    let refused = launch(SOMEBODY, &[]);
+    let hint = "\n  hint: start as root with --user (enter_as), or let whoever starts this use it\n";
+    assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
+    assert_eq!(told(&launch(User::Root, &["--user", "7:8"])), ("", true));
+    set(0o755);
+    assert_eq!(told(&launch(SOMEBODY, &[])), ("", true));
 }
 
 /// Both remedies of a file that whoever starts the launcher may not read.

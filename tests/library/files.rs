@@ -898,9 +898,24 @@ fn a_writable_directory_takes_what_it_has_room_for_and_nothing_else_changes() {
         ((1 << 40) + 1, b"/tmp", &files[..0], "the size of the writable directory has to be from 1 byte to 1 TiB"),
         (1, b"tmp", &files[..0], "the path of the writable directory does not begin with \"/\""),
         (1, b"/", &files[..0], "the path in the root has an empty name, \".\", \"..\" or a NUL byte"),
-        (1, b"/bin", &files, "a file and the writable directory are in each other's place"),
-        (1, b"/bin/program/x", &files, "a file and the writable directory are in each other's place"),
-        (1, b"/bin/program", &files, "a file and the writable directory are in each other's place"),
+        (
+            1,
+            b"/bin",
+            &files,
+            "file 1: its path leads through the writable directory (/tmp by default), or the other way round",
+        ),
+        (
+            1,
+            b"/bin/program/x",
+            &files,
+            "file 1: its path leads through the writable directory (/tmp by default), or the other way round",
+        ),
+        (
+            1,
+            b"/bin/program",
+            &files,
+            "file 1: its path leads through the writable directory (/tmp by default), or the other way round",
+        ),
     ] {
         as_user(plain(), || {
             let error = Jail::auto().files(files).writable_at(bytes, path).enter().unwrap_err();

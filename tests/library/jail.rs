@@ -327,7 +327,7 @@ fn an_unknown_errno_is_displayed_as_its_number() {
             fake_errno(libc::SYS_fchdir, errno);
             let error = refusal(Jail::unlinked());
             assert_eq!((error.step(), error.raw_os_error()), (Step::Fchdir, Some(i32::try_from(errno).unwrap())));
-            assert_eq!(error.to_string(), format!("cannot change into the new directory: errno {errno}"));
+            assert_eq!(error.to_string(), format!("cannot change into the directory: errno {errno}"));
         });
     }
 }

@@ -632,7 +632,9 @@ fn a_capability_is_kept_by_name_and_by_root_only() {
         assert_eq!(held(), keep.bits());
         let sealed = jailed.seal_with(Seal::new().keep(keep)).unwrap();
         assert_eq!((sealed.capabilities(), held(), ambient()), (keep, keep.bits(), 0));
-        std::net::TcpListener::bind("127.0.0.1:443").unwrap();
+        // A server of this machine may have some of them.
+        let is_bound = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        assert!((1..1024).rev().any(is_bound));
     });
     as_user(User::Root, || {
         let keep = Capabilities::NET_BIND_SERVICE;

@@ -42,7 +42,7 @@ use libc::Strings;
 use linux as os;
 use options::Options;
 use os::{Inside, User};
-use output::{Show, Shown, Stream, Text, fail};
+use output::{Quoted, Show, Shown, Stream, Text, fail};
 use program::Unfit;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
@@ -209,20 +209,20 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
     if is_there {
         return Ok(program);
     }
-    let shown = name.to_bytes();
+    let path = name.to_bytes();
     // A name without a slash is looked up in PATH.
-    let (before, after) = if shown.contains(&b'/') { ("", "") } else { ("$(command -v ", ")") };
-    let words: [&dyn Show; 3] = [&before, &shown, &after];
+    let (before, after) = if path.contains(&b'/') { ("", "") } else { ("$(command -v ", ")") };
+    let words: [&dyn Show; 3] = [&before, &Quoted(path), &after];
     let listed = Text("$(ldd %%% | grep -o '/[^ )]*'", &words);
-    let (remedy, last): (_, &dyn Show) = match &directory {
-        None => ("build it statically, or copy the loader and the libraries: autochroot % | sed 's/^/-f /') %", &shown),
+    let (remedy, last) = match directory {
+        None => ("build it statically, or copy the loader and the libraries: autochroot % | sed 's/^/-f /') %", path),
         Some(directory) => (
             "build it statically, or copy the loader and the libraries: for file in %); do install -D $file %$file; done",
             directory,
         ),
     };
     let why = "is not static: its dynamic loader % is not in the jail";
-    refused(CANNOT_RUN, &Text(why, &[&loader]), Some(&Text(remedy, &[&listed, last])))
+    refused(CANNOT_RUN, &Text(why, &[&loader]), Some(&Text(remedy, &[&listed, &Quoted(last)])))
 }
 
 /// Refuses to run set-id or with file capabilities: anybody could then do what only root may do,

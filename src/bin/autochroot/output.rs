@@ -159,6 +159,17 @@ impl Show for &[u8] {
     }
 }
 
+/// Shows a path for a shell: quoted, if a shell would split or change it.
+pub(crate) struct Quoted<'p>(pub(crate) &'p [u8]);
+
+impl Show for Quoted<'_> {
+    fn show(&self, stream: &mut Stream) {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._+-".contains(byte);
+        let mark = if self.0.iter().all(is_plain) { "" } else { "'" };
+        stream.put("%%%", &[&mark, &self.0, &mark]);
+    }
+}
+
 /// Shows a text with its parts.
 pub(crate) struct Text<'p>(pub(crate) &'static str, pub(crate) &'p [&'p dyn Show]);
 

@@ -18,7 +18,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use crate::error::{Error, Fault, Residue, Step};
 use crate::files::{
     Contents, Copier, Files, Filling, MOST_BYTES, MOST_TOGETHER, NamedFile, Source, Sources, Writable, check,
-    check_writable, is_repeated,
+    is_repeated,
 };
 use crate::hints::explain::explain;
 use crate::linux::proc::list;
@@ -48,11 +48,7 @@ enum Kind {
 /// Opens and checks all sources, with the rights of the caller.
 fn open_all(sources: &mut Sources, all: Files<'_>, number: &mut Option<i32>) -> Result<(), Fault> {
     let files = all.named;
-    check(files).map_err(|(nth, fault)| {
-        *number = i32::try_from(nth).ok();
-        fault
-    })?;
-    check_writable(all.writable, files)?;
+    check(files, all.writable, number)?;
     sources.bytes = PAGE;
     for ((nth, file), place) in (0..).zip(files).zip(&mut sources.opened) {
         *number = Some(nth);
