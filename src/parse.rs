@@ -113,8 +113,11 @@ impl<'a> Jail<'a> {
 
 fn list(kinds: &[u8]) -> Result<Roots, ParseError> {
     let mut words = kinds.split(|&byte| byte == b',');
+    let is_word = |word: &[u8]| word == b"auto" || Root::made(word).is_some();
     let first = match kind(words.next().unwrap_or_default()) {
-        Err(ParseError::NotAbsolute) if kinds.contains(&b',') => return Err(ParseError::BadList),
+        Err(ParseError::NotAbsolute) if kinds.contains(&b',') && kinds.split(|&byte| byte == b',').any(is_word) => {
+            return Err(ParseError::BadList);
+        }
         first => first?,
     };
     words.try_fold(Roots::one(first), |roots, word| match kind(word) {

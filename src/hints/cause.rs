@@ -17,7 +17,8 @@ macro_rules! causes {
         /// | `OpenDirectory`, `OpenRing` | the descriptor itself |
         /// | `FileSizeLimit` | `EFBIG` |
         /// | `OtherRoot`, `RelativeInRoot` | the options themselves |
-        /// | `NoAccess`, `RefusedToRoot` | `EACCES`; whether `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH` are held |
+        /// | `NoAccess` | `EACCES` for a user other than root; no filter and no AppArmor profile is in force (Landlock can cause it too) |
+        /// | `RefusedToRoot` | `EACCES`; `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH` are held |
         /// | `NoDevice` | the source is a device |
         /// | `Emulator` | a thread is named `qemu-…` |
         /// | `NoDescriptors` | `EMFILE` |
@@ -94,11 +95,11 @@ causes! {
     /// `RLIMIT_FSIZE` is smaller than a file for the root.
     FileSizeLimit => "a file is larger than the limit of file sizes: raise it (ulimit -f, LimitFSIZE= in systemd)",
     /// The root holds no files of the caller's choice.
-    OtherRoot => "use auto or detached, or a directory that holds the files already",
+    OtherRoot => "use auto or detached, or a directory that has it already",
     /// A file has no absolute path in the root.
     RelativeInRoot => "give a path in the root that begins with \"/\", as in --file FILE=/PATH",
-    /// The user may not use the file, or the directory or parent.
-    NoAccess => "start as root with --user (enter_as), or let whoever starts this use it",
+    /// The user may not read the file, or not search the directory.
+    NoAccess => "start as root (--user, enter_as), or give whoever starts this the right to read the file or to search the directory",
     /// The process holds the capabilities to read every file, but a mount or a security module refuses
     /// this one.
     RefusedToRoot => "a mount that root may not read (FUSE, NFS), or a security module, refuses it: start as the owner, or copy it elsewhere",

@@ -50,8 +50,9 @@ pub(crate) fn explain(error: Error) -> Error {
         // Another root is not advised if the other roots of the list failed too.
         match of(&error, step, fault) {
             Some(Cause::NoFailfs) if several => None,
-            // In a chroot neither helps an ordinary user.
-            Some(Cause::NoParent | Cause::NoProc) if is_chrooted() && !lacks(CapabilitySet::SYS_CHROOT).is_empty() => {
+            // In a chroot no user namespace can be created. A parent only helps who needs none.
+            Some(Cause::NoProc) if is_chrooted() => Some(Cause::Chrooted),
+            Some(Cause::NoParent) if !lacks(CapabilitySet::SYS_CHROOT).is_empty() && is_chrooted() => {
                 Some(Cause::Chrooted)
             }
             Some(Cause::NoParent) if several => Some(Cause::NoParentOfList),
@@ -78,9 +79,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         }
         (Step::Fill, Some(Errno::FBIG)) => Some(Cause::FileSizeLimit),
         (Step::Files | Step::Fill, None) if fault == Fault::NoDevice => Some(Cause::NoDevice),
-        (Step::Files | Step::Directory | Step::Parent | Step::Fchdir, Some(Errno::ACCESS)) => {
-            Some(if may_read_all() { Cause::RefusedToRoot } else { Cause::NoAccess })
-        }
+        (Step::Files | Step::Directory | Step::Parent | Step::Fchdir, Some(Errno::ACCESS)) => no_access(),
         (Step::Parent | Step::Mkdir, Some(Errno::ROFS | Errno::NOENT | Errno::NOTDIR | Errno::NOSPC)) => {
             Some(Cause::NoParent)
         }
@@ -152,9 +151,15 @@ fn threads() -> Cause {
     if names.0.iter().any(|name| name.starts_with(b"qemu-")) { Cause::Emulator } else { Cause::Threads(names) }
 }
 
-/// Returns whether this process may read every file, whatever the mode.
-fn may_read_all() -> bool {
-    lacks(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH).is_empty()
+/// Returns why a file may not be read, or a directory not be searched.
+fn no_access() -> Option<Cause> {
+    if lacks(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH).is_empty() {
+        Some(Cause::RefusedToRoot)
+    } else if geteuid().is_root() {
+        missing(CapabilitySet::DAC_READ_SEARCH)
+    } else {
+        (!filtered() && !confines_this_process()).then_some(Cause::NoAccess)
+    }
 }
 
 /// Returns why `chroot` or `fsopen` failed with `EPERM`.

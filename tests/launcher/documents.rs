@@ -115,8 +115,8 @@ fn the_command_for_ambient_capabilities_runs() {
     if !have("setpriv") {
         return skipped("no setpriv");
     }
-    let page = include_str!("../../src/bin/autochroot/autochroot.1").replace("\\-", "-");
-    let line = page.lines().find_map(|line| line.strip_prefix(".Dl setpriv ")).unwrap();
+    let page = include_str!("../../src/bin/autochroot/autochroot.1").replace("\\-", "-").replace("\\e\n", "");
+    let line = page.lines().find_map(|line| line.strip_prefix("setpriv ")).unwrap();
     let line = line.replace("--reuid www-data --regid www-data --init-groups", "--reuid 7 --regid 8 --clear-groups");
     let mut setpriv = command(Path::new("setpriv"));
     for word in line.split_whitespace() {

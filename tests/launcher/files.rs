@@ -195,12 +195,12 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             (
                 &["-f/etc/passwd", "-runlinked"],
                 "cannot use these options: only a detached root takes files or a writable directory (--root unlinked)\n  \
-                 hint: use auto or detached, or a directory that holds the files already",
+                 hint: use auto or detached, or a directory that has it already",
             ),
             (
                 &["-f/etc/passwd", "-r/usr"],
                 "cannot use these options: only a detached root takes files or a writable directory (--root /usr)\n  \
-                 hint: use auto or detached, or a directory that holds the files already",
+                 hint: use auto or detached, or a directory that has it already",
             ),
         ] {
             let args = [args, options, &["/bin/true"]].concat();
@@ -218,7 +218,7 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             &run(user, ["-f/etc/passwd=x", "/bin/true"]),
             125,
             "--file /etc/passwd=x: cannot open the files for the root: ENOENT (no such file or directory)\n  \
-             hint: the path in the root begins with \"/\"",
+             hint: give a path in the root that begins with \"/\": FILE=/PATH",
         );
         assert_fails(
             &autochroot(user).args(&many).arg("/bin/true").output().unwrap(),

@@ -86,7 +86,7 @@ fn a_hint_for_an_ordinary_user_helps_when_it_is_followed() {
         ),
         ("or use the root \"detached\"", (nothing, &["-runlinked", "-p/nonexistent"]), (nothing, &["-rdetached"])),
         ("use auto or detached", (nothing, &["-f/etc/passwd", "-runlinked"]), (nothing, &["-f/etc/passwd"])),
-        ("or a directory that holds the files", (nothing, &["-f/etc/passwd", "-r/usr"]), (nothing, &["-r/usr"])),
+        ("or a directory that has it already", (nothing, &["-f/etc/passwd", "-r/usr"]), (nothing, &["-r/usr"])),
         ("as in --file FILE=/PATH", (nothing, &["-fetc/passwd"]), (nothing, &["-fetc/passwd=/PATH"])),
     ] {
         follows(user, part, state, remedy);
@@ -249,7 +249,13 @@ fn a_program_of_the_new_root_is_named_by_its_path_outside() {
     let hint = format!("autochroot: /program: not found\n  hint: give its path outside: {directory}/program\n");
     assert_eq!((text(&refused.stderr), refused.status.code()), (&*hint, Some(127)));
     assert_eq!(told(&launch(path.to_str().unwrap())), ("", true));
-    assert_eq!(told(&launch("/none")), ("autochroot: /none: not found\n", false));
+    // No path outside leads to what these lead to inside: links are followed in another root there.
+    std::os::unix::fs::symlink("/program", scratch.0.join("link")).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", scratch.0.join("sh")).unwrap();
+    fs::create_dir(scratch.0.join("directory")).unwrap();
+    for program in ["/none", "/link", "/sh", "/directory", "/../../program"] {
+        assert_eq!(told(&launch(program)), (&*format!("autochroot: {program}: not found\n"), false));
+    }
 }
 
 /// The same of a directory that is to be the root.
@@ -262,8 +268,15 @@ fn a_directory_that_only_root_may_search_is_used_by_root_or_opened() {
     let launch =
         |user, more: &[&str]| autochroot(user).args(more).arg("-r").arg(&scratch.0).arg(payload()).output().unwrap();
     set(0o700);
+    let below = scratch.0.join("below");
+    fs::create_dir(&below).unwrap();
+    fs::set_permissions(&below, fs::Permissions::from_mode(0o1777)).unwrap();
+    for option in ["-r", "-p"] {
+        let output = autochroot(SOMEBODY).arg(option).arg(&below).arg(payload()).output().unwrap();
+        assert!(text(&output.stderr).contains("\n  hint: start as root (--user, enter_as), or give"), "{output:?}");
+    }
     let refused = launch(SOMEBODY, &[]);
-    let hint = "\n  hint: start as root with --user (enter_as), or let whoever starts this use it\n";
+    let hint = "\n  hint: start as root (--user, enter_as), or give whoever starts this the right to read the file or to search the directory\n";
     assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
     assert_eq!(told(&launch(User::Root, &["--user", "7:8"])), ("", true));
     set(0o755);
@@ -286,7 +299,7 @@ fn a_file_that_only_root_may_read_is_given_by_root_or_made_readable() {
         command.args(more).args([&option, payload().to_str().unwrap(), "cat=/key.pem"]).output().unwrap()
     };
     let refused = launch(plain(), &[]);
-    let hint = "hint: start as root with --user (enter_as), or let whoever starts this use it\n";
+    let hint = "hint: start as root (--user, enter_as), or give whoever starts this the right to read the file or to search the directory\n";
     assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
     assert!(text(&launch(User::Root, &["--user", "7:8"]).stdout).ends_with("key"));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();

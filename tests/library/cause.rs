@@ -316,21 +316,34 @@ fn a_chroot_around_it_and_an_id_that_is_not_mapped() {
     }
 }
 
-/// A second entry inside a jail: its root is no directory of a mount namespace, whatever kind it is.
+/// A second entry inside a jail of any kind. That a detached root is one is seen from Linux 6.8 on.
 #[test]
 fn a_jail_around_it() {
     own_process!();
-    as_user(plain(), || {
-        // SAFETY: without arguments it only fails: ENOSYS before Linux 6.8.
-        let kernel_tells = unsafe { libc::syscall(457, 0, 0, 0, 0) } == -1
-            && std::io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS);
-        let _jailed = Jail::detached().enter().unwrap();
-        for jail in [Jail::auto(), Jail::detached(), Jail::unlinked(), Jail::detached().id_map(autochroot::IdMap::None)]
-        {
-            let told = refusal(jail);
-            let hint = "; hint: already in a chroot, where no user namespace can be created: start outside the chroot, or as root with CAP_SYS_CHROOT";
-            assert_eq!(told.ends_with(hint), kernel_tells, "{told}");
-        }
+    // SAFETY: statmount without arguments only fails.
+    let kernel_tells = unsafe { libc::syscall(457, 0, 0, 0, 0) } == -1
+        && std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT);
+    for (outer, is_known) in [(Jail::detached(), kernel_tells), (Jail::unlinked(), true), (Jail::failfs(), true)] {
+        as_user(plain(), || {
+            if outer.check().is_err() {
+                return; // no failfs
+            }
+            let _jailed = outer.enter().unwrap();
+            let unmapped = Jail::detached().id_map(autochroot::IdMap::None);
+            for jail in [Jail::auto(), Jail::detached(), Jail::unlinked(), unmapped] {
+                let told = refusal(jail);
+                let hint = "; hint: already in a chroot, where no user namespace can be created: start outside the chroot, \
+                            or as root with CAP_SYS_CHROOT";
+                assert_eq!(told.ends_with(hint), is_known, "{outer}: {told}");
+            }
+        });
+    }
+    // Root too cannot create one there.
+    root_only!();
+    as_user(User::Root, || {
+        let _jailed = Jail::unlinked().enter().unwrap();
+        let told = refusal(Jail::detached().user_namespace(UserNamespace::Always));
+        assert!(told.contains("; hint: already in a chroot"), "{told}");
     });
 }
 

@@ -18,8 +18,8 @@ use autochroot::{IdMap, UserNamespace};
 use linux_raw_sys::general::{__NR_close_range, __NR_fcntl, F_GETOWN_EX, F_OWNER_PGRP};
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{
-    CWD, MemfdFlags, Mode, OFlags, RawDir, ResolveFlags, StatVfsMountFlags, fgetxattr, fstatfs, fstatvfs, memfd_create,
-    openat, openat2,
+    CWD, FileType, MemfdFlags, Mode, OFlags, RawDir, ResolveFlags, StatVfsMountFlags, fgetxattr, fstat, fstatfs,
+    fstatvfs, memfd_create, openat, openat2,
 };
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
@@ -285,15 +285,27 @@ pub(crate) fn has_capabilities_from_the_file() -> bool {
     syscall::is_secure_execution() && !geteuid().is_root() && (0..u64::BITS).any(is_from_the_file)
 }
 
-/// Returns whether this path leads to a file with that directory as the root, if that can be known
-/// (from Linux 5.6 on).
-pub(crate) fn is_in(directory: &[u8], path: &[u8]) -> Option<bool> {
+/// Returns whether this path leads to a file with that directory as the root, or whether that
+/// cannot be known (before Linux 5.6).
+pub(crate) fn is_in(directory: &[u8], path: &[u8]) -> bool {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let directory = openat(CWD, directory, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
-    match openat2(&directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-        Ok(_) => Some(true),
-        Err(Errno::NOENT | Errno::NOTDIR) => Some(false),
-        Err(_) => None,
+    let Ok(directory) = openat(CWD, directory, flags | OFlags::DIRECTORY, Mode::empty()) else { return true };
+    let found = openat2(&directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))
+}
+
+/// Returns whether the path leads to the same file beneath that directory as with that directory as the
+/// root.
+pub(crate) fn is_the_same_beneath(directory: &[u8], path: &[u8]) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let Ok(directory) = openat(CWD, directory, flags | OFlags::DIRECTORY, Mode::empty()) else { return false };
+    let seen = |how| openat2(&directory, path, flags, Mode::empty(), how).and_then(fstat);
+    match (seen(ResolveFlags::IN_ROOT), seen(ResolveFlags::empty())) {
+        (Ok(inside), Ok(outside)) => {
+            (inside.st_dev, inside.st_ino) == (outside.st_dev, outside.st_ino)
+                && FileType::from_raw_mode(inside.st_mode) == FileType::RegularFile
+        }
+        _ => false,
     }
 }
 

@@ -188,7 +188,10 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
         Err(Unfit::Errno(Errno::NOENT | Errno::NOTDIR)) => {
             // It is looked up before the root changes.
             let path = name.to_bytes();
-            let inside = directory.filter(|all| path.starts_with(b"/") && os::is_in(all, path) == Some(true));
+            let inside = directory.filter(|directory| {
+                let below = path.strip_prefix(b"/").unwrap_or_default();
+                os::is_the_same_beneath(directory, below)
+            });
             let outside: [&dyn Show; 2] = [&inside.unwrap_or_default(), &path];
             let remedy = Text("give its path outside: %%", &outside);
             return refused(NOT_FOUND, &"not found", inside.is_some().then_some(&remedy));
@@ -203,7 +206,7 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
     let mut buffer = [0; 256];
     let Some(loader) = unfit::loader(&program, &mut buffer) else { return Ok(program) };
     let is_there = match directory {
-        Some(directory) => os::is_in(directory, loader) != Some(false),
+        Some(directory) => os::is_in(directory, loader),
         None => !options.jail.root().is_made() || files.has(loader),
     };
     if is_there {

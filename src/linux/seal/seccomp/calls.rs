@@ -80,6 +80,17 @@ const __NR_socketcall: u32 = match () {
     () => NO,
 };
 
+#[cfg(any(
+    target_arch = "x86",
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "powerpc",
+    target_arch = "powerpc64",
+    target_arch = "s390x",
+    target_arch = "sparc64"
+))]
+const _: () = assert!(__NR_socketcall == linux_raw_sys::general::__NR_socketcall);
+
 /// The argument of `clone` that has its flags.
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 
