@@ -49,8 +49,9 @@ impl Jail<'_> {
     /// # Requirements
     ///
     /// The requirements of `enter`. To become another user, `CAP_SETUID` and `CAP_SETGID`. A
-    /// process that becomes the user before it enters is not dumpable then, so it also needs
-    /// [`allow_dumpable`](Jail::allow_dumpable) or [`IdMap::None`].
+    /// process that cannot enter with its own privilege becomes the user first, and is not dumpable
+    /// then, so it also needs [`allow_dumpable`](Jail::allow_dumpable) or [`IdMap::None`]. Better,
+    /// give it `CAP_SYS_CHROOT`, and for a detached root alone `CAP_SYS_ADMIN`.
     ///
     /// # Errors
     ///
@@ -86,7 +87,11 @@ impl Jail<'_> {
         let needs_namespace = self.needs_namespace();
         let comes_first = needs_namespace && !is_user;
         if comes_first && self.plan.id_map == IdMap::Identity && !self.plan.dumpable {
-            return Err(refused(Step::Proc, Fault::NotDumpable, Some(Cause::NotDumpable)));
+            let cause = match self.plan.user_namespace {
+                UserNamespace::Auto => Cause::MissingCapabilities(not_effective(self.needed())),
+                UserNamespace::Never | UserNamespace::Always => Cause::NotDumpable,
+            };
+            return Err(refused(Step::Proc, Fault::NotDumpableThen, Some(cause)));
         }
         // If `enter` comes first, it makes this check itself.
         if comes_first || self.plan.threads {

@@ -72,6 +72,7 @@ answers! {
     /// `$TMPDIR` is not set.
     Unset => "it is not set",
     NotDumpable => "the process is not dumpable, so the id maps belong to root",
+    NotDumpableThen => "as that user it is not dumpable, so the id maps belong to root",
     FilesElsewhere => "only a detached root takes files or a writable directory",
     FilesWithoutIds => "without id maps no file can be made in a user namespace",
     TooManyFiles => "there are more than 128",

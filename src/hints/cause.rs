@@ -97,9 +97,9 @@ causes! {
     /// The root holds no files of the caller's choice.
     OtherRoot => "use auto or detached, or a directory that has it already",
     /// A file has no absolute path in the root.
-    RelativeInRoot => "give a path in the root that begins with \"/\", as in --file FILE=/PATH",
+    RelativeInRoot => "give a path that begins with \"/\", as in --file FILE=/PATH",
     /// The user may not read the file, or not search the directory.
-    NoAccess => "start as root (--user, enter_as), or give whoever starts this the right to read the file or to search the directory",
+    NoAccess => "start as root (--user, enter_as), or let that user read the file or search the directory",
     /// The process holds the capabilities to read every file, but a mount or a security module refuses
     /// this one.
     RefusedToRoot => "a mount that root may not read (FUSE, NFS), or a security module, refuses it: start as the owner, or copy it elsewhere",
@@ -122,7 +122,7 @@ causes! {
     /// The sysctl `kernel.unprivileged_userns_clone` is 0 (Debian).
     UnprivilegedUsernsClone => "set the sysctl kernel.unprivileged_userns_clone, which is 0, to 1",
     /// The process is already in a chroot, where the kernel makes no user namespaces.
-    Chrooted => "already in a chroot, where no user namespace can be created: start outside the chroot, or as root with CAP_SYS_CHROOT",
+    Chrooted => "already in a chroot, where no user namespace can be created: start outside it, or as root with CAP_SYS_CHROOT",
     /// The process' own user or group id is not mapped in the user namespace that it is in.
     UnmappedId => "the user or group id is not mapped in this user namespace: map it in uid_map and gid_map",
     /// An id of the user to become is not mapped in the user namespace that the process is in.

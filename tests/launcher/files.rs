@@ -212,13 +212,13 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             &relative,
             125,
             "cannot open the files for the root: file 1: the path in the root does not begin with \"/\" (--file \
-             passwd)\n  hint: give a path in the root that begins with \"/\", as in --file FILE=/PATH",
+             passwd)\n  hint: give a path that begins with \"/\", as in --file FILE=/PATH",
         );
         assert_fails(
             &run(user, ["-f/etc/passwd=x", "/bin/true"]),
             125,
             "--file /etc/passwd=x: cannot open the files for the root: ENOENT (no such file or directory)\n  \
-             hint: give a path in the root that begins with \"/\": FILE=/PATH",
+             hint: give a path that begins with \"/\": FILE=/PATH",
         );
         assert_fails(
             &autochroot(user).args(&many).arg("/bin/true").output().unwrap(),

@@ -273,10 +273,10 @@ fn a_directory_that_only_root_may_search_is_used_by_root_or_opened() {
     fs::set_permissions(&below, fs::Permissions::from_mode(0o1777)).unwrap();
     for option in ["-r", "-p"] {
         let output = autochroot(SOMEBODY).arg(option).arg(&below).arg(payload()).output().unwrap();
-        assert!(text(&output.stderr).contains("\n  hint: start as root (--user, enter_as), or give"), "{output:?}");
+        assert!(text(&output.stderr).contains("\n  hint: start as root (--user, enter_as), or let"), "{output:?}");
     }
     let refused = launch(SOMEBODY, &[]);
-    let hint = "\n  hint: start as root (--user, enter_as), or give whoever starts this the right to read the file or to search the directory\n";
+    let hint = "\n  hint: start as root (--user, enter_as), or let that user read the file or search the directory\n";
     assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
     assert_eq!(told(&launch(User::Root, &["--user", "7:8"])), ("", true));
     set(0o755);
@@ -299,7 +299,7 @@ fn a_file_that_only_root_may_read_is_given_by_root_or_made_readable() {
         command.args(more).args([&option, payload().to_str().unwrap(), "cat=/key.pem"]).output().unwrap()
     };
     let refused = launch(plain(), &[]);
-    let hint = "hint: start as root (--user, enter_as), or give whoever starts this the right to read the file or to search the directory\n";
+    let hint = "hint: start as root (--user, enter_as), or let that user read the file or search the directory\n";
     assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
     assert!(text(&launch(User::Root, &["--user", "7:8"]).stdout).ends_with("key"));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();

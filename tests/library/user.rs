@@ -468,6 +468,24 @@ fn what_cannot_work_is_refused_before_anything_changes() {
             assert_eq!((ids(), held(), groups(), std::env::current_dir().unwrap()), before);
         });
     }
+    // As in a unit whose CapabilityBoundingSet= is too small: what it lacks is named, and not a remedy in the code.
+    for (jail, missing) in [
+        (Jail::auto(), Capabilities::SYS_CHROOT),
+        (Jail::detached(), Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN),
+    ] {
+        as_user(User::Root, || {
+            keep_only(MAY_CHANGE_USER);
+            let error = jail.enter_as(&account(7, 8, &[])).unwrap_err();
+            let text = "cannot open /proc/self: as that user it is not dumpable, so the id maps belong to root";
+            assert!(error.to_string().starts_with(text), "{error}");
+            assert_eq!((error.step(), error.is_partial()), (Step::Proc, false));
+            assert_eq!(error.known_cause(), Some(Cause::MissingCapabilities(missing)));
+        });
+        as_user(User::Root, || {
+            keep_only(MAY_CHANGE_USER | missing);
+            assert!(enter_and_seal(jail, &account(7, 8, &[])).is_ok());
+        });
+    }
     as_user(User::Root, || {
         keep_only(MAY_CHANGE_USER | Capabilities::SYS_CHROOT);
         let error = Jail::auto().enter_as_keeping(&account(7, 8, &[]), web).unwrap_err();

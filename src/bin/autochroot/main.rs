@@ -218,14 +218,17 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
     let words: [&dyn Show; 3] = [&before, &Quoted(path), &after];
     let listed = Text("$(ldd %%% | grep -o '/[^ )]*'", &words);
     let (remedy, last) = match directory {
-        None => ("build it statically, or copy the loader and the libraries: autochroot % | sed 's/^/-f /') %", path),
-        Some(directory) => (
-            "build it statically, or copy the loader and the libraries: for file in %); do install -D $file %$file; done",
-            directory,
-        ),
+        None => ("autochroot % | sed 's/^/-f /') %", path),
+        Some(directory) => ("for file in %); do install -D $file %$file; done", directory),
     };
     let why = "is not static: its dynamic loader % is not in the jail";
-    refused(CANNOT_RUN, &Text(why, &[&loader]), Some(&Text(remedy, &[&listed, &Quoted(last)])))
+    let parts: [&dyn Show; 2] = [&listed, &Quoted(last)];
+    let line = Text(remedy, &parts);
+    refused(
+        CANNOT_RUN,
+        &Text(why, &[&loader]),
+        Some(&Text("build it statically, or copy the loader and the libraries: %", &[&line])),
+    )
 }
 
 /// Refuses to run set-id or with file capabilities: anybody could then do what only root may do,
