@@ -8,7 +8,7 @@ use crate::features::{FILES, HINTS};
 use crate::hints::cause::Cause;
 use crate::parents::{PARENTS, parent};
 use crate::root::Root;
-use crate::text::{debug_is_display, decimal};
+use crate::text::{debug_is_display, decimal, write_all};
 
 mod fault;
 mod residue;
@@ -111,13 +111,13 @@ impl Error {
             let mut before = "cannot create a directory: in ";
             for (index, fault) in self.tried.iter().enumerate() {
                 let Some(fault) = fault else { continue };
-                [before, parent(index), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+                write_all(f, &[before, parent(index), ": "])?;
                 fmt::Display::fmt(fault, f)?;
                 before = ", in ";
             }
             return Ok(());
         }
-        ["cannot ", step.action(), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+        write_all(f, &["cannot ", step.action(), ": "])?;
         let Some(number) = self.number else { return fmt::Display::fmt(&fault, f) };
         let component = self.component().is_some();
         let (what, from) = match self.file() {
@@ -165,7 +165,7 @@ impl fmt::Display for Failure<'_> {
         let error = self.0;
         let mut before = "cannot enter any root: ";
         for (root, step, fault) in error.attempts.into_iter().flatten() {
-            [before, root.name(), ": "].into_iter().try_for_each(|text| f.write_str(text))?;
+            write_all(f, &[before, root.name(), ": "])?;
             error.fmt_failure(step, fault, self.1, f)?;
             before = "; ";
         }
@@ -174,7 +174,7 @@ impl fmt::Display for Failure<'_> {
         }
         // The new root has another working directory in any case.
         let remains = Residue { cwd: error.traces.cwd && !error.traces.root, ..error.traces };
-        remains.texts().try_for_each(|text| f.write_str("; ").and_then(|()| f.write_str(text)))
+        remains.texts().try_for_each(|text| write_all(f, &["; ", text]))
     }
 }
 

@@ -19,6 +19,11 @@ impl fmt::Display for Named {
     }
 }
 
+/// Writes texts one after the other.
+pub(crate) fn write_all(f: &mut fmt::Formatter<'_>, texts: &[&str]) -> fmt::Result {
+    texts.iter().try_for_each(|text| f.write_str(text))
+}
+
 /// Implements `Debug` as the text of `Display`: a `main` that returns an error prints `Debug`.
 macro_rules! debug_is_display {
     ($type:ty) => {

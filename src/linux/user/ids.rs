@@ -5,7 +5,7 @@ use core::fmt;
 use rustix::io::Errno;
 
 use crate::linux::user::accounts::{Accounts, Line, NAME, Text};
-use crate::text::{Named, debug_is_display, decimal, number};
+use crate::text::{Named, debug_is_display, decimal, number, write_all};
 
 /// Ids, each of its own type: a group id cannot be passed as a user id.
 macro_rules! ids {
@@ -206,14 +206,10 @@ impl fmt::Display for UserError {
             UserError::Malformed { file, line } => {
                 f.write_str("line ")?;
                 decimal(f, line)?;
-                f.write_str(" of ")?;
-                f.write_str(file)?;
-                f.write_str(" is malformed")
+                write_all(f, &[" of ", file, " is malformed"])
             }
             UserError::Unreadable { file, errno } => {
-                f.write_str("cannot read ")?;
-                f.write_str(file)?;
-                f.write_str(": ")?;
+                write_all(f, &["cannot read ", file, ": "])?;
                 Named(Errno::from_raw_os_error(errno)).fmt(f)
             }
         }
