@@ -48,7 +48,8 @@ impl Jail<'_> {
     ///
     /// # Requirements
     ///
-    /// The requirements of `enter`. To become another user, `CAP_SETUID` and `CAP_SETGID`. A
+    /// The requirements of `enter`. To become another user, `CAP_SETUID` and `CAP_SETGID`. For a user
+    /// with the group 65534, `/proc`: without it that group looks like one that is not mapped. A
     /// process that cannot enter with its own privilege becomes the user first, and is not dumpable
     /// then, so it also needs [`allow_dumpable`](Jail::allow_dumpable) or [`IdMap::None`]. Better,
     /// give it `CAP_SYS_CHROOT`, and for a detached root alone `CAP_SYS_ADMIN`.

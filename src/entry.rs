@@ -322,11 +322,7 @@ impl Entry {
                 if self.place.is_writable() {
                     return self.verify_privilege(plan, state);
                 }
-                match mkdirat(CWD, c"/autochroot", MODE) {
-                    Err(Errno::ROFS) => {}
-                    Ok(()) => return Err(Fault::StillLinked),
-                    Err(errno) => return Err(errno.into()),
-                }
+                os::check_is_read_only()?;
                 if let (true, Some(contents)) = (FILES, self.place.contents) {
                     os::check_inodes(contents.inodes)?;
                 }

@@ -224,8 +224,7 @@ pub(crate) fn check(
     number: &mut Option<i32>,
 ) -> Result<(), Fault> {
     if let Some(writable) = writable {
-        check_path(writable.path())
-            .map_err(|fault| if fault == Fault::RelativeInRoot { Fault::RelativeWritable } else { fault })?;
+        check_path(writable.path())?;
         if writable.bytes == 0 || writable.bytes > MOST_WRITABLE {
             return Err(Fault::Size);
         }

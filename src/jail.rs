@@ -354,7 +354,7 @@ impl<'a> Jail<'a> {
         self.check_options()?;
         let (Some(Files { named, writable, .. }), mut number) = (self.files, None) else { return Ok(()) };
         check(named, writable, &mut number).map_err(|fault| {
-            let cause = (fault == Fault::RelativeInRoot).then_some(Cause::RelativeInRoot);
+            let cause = [Fault::RelativeInRoot, Fault::WritableFile].contains(&fault).then_some(Cause::PathInRoot);
             Error { number, cause, ..Error::inside(Step::Files, fault, Residue::default()) }
         })
     }

@@ -26,7 +26,8 @@ pub(crate) use descriptors::{descriptor_limit, each_open, has_registered_ring, i
 pub(crate) use fork::SignalsBlocked;
 pub use fork::{fork, wait_for};
 pub(crate) use roots::checks::{
-    PATH_DIRECTORY, check_is_empty, check_root_is_empty, has_no_links, may_change_mode, takes_nameless_files,
+    PATH_DIRECTORY, check_is_empty, check_is_read_only, check_root_is_empty, has_no_links, may_change_mode,
+    takes_nameless_files,
 };
 pub(crate) use roots::detached::mount;
 pub(crate) use roots::failfs::{

@@ -47,6 +47,7 @@ answers! {
     fn has_registered_ring() -> bool = false;
     fn is_a_ring(_: i32) -> Result<Option<bool>, Errno> = Ok(Some(false));
     fn takes_nameless_files() -> bool = false;
+    fn check_is_read_only() -> Result<(), Fault> = Err(NOT_HERE);
     /// Without a check: `no_new_privs` is only set on FreeBSD, to be allowed to chroot.
     fn verify_no_new_privs() -> Result<(), Fault> = Ok(());
     #[cfg(not(target_os = "freebsd"))]

@@ -101,8 +101,12 @@ impl RootId {
             Some(contents) => os::check_inodes(contents.inodes)?,
             None => os::check_root_is_empty()?,
         }
+        let nameless_files = os::takes_nameless_files();
+        if read_only && nameless_files {
+            return Err(Fault::StillLinked);
+        }
         Ok(RootMutability {
-            nameless_files: os::takes_nameless_files(),
+            nameless_files,
             // Trying it would change the times of the root.
             mode: !read_only && os::may_change_mode(&root),
         })

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::step::Step;
 use crate::capabilities::Capabilities;
 use crate::protection::Protection;
-use crate::text::{Named, decimal};
+use crate::text::{Named, decimal, write_all};
 
 /// The reason why a step failed, in two bytes: the errno of a system call or, below zero, one of
 /// the answers below.
@@ -79,15 +79,14 @@ answers! {
     NoName => "the path in the root has an empty name, \".\", \"..\" or a NUL byte",
     LongPath => "the path in the root is longer than 255 bytes",
     SamePath => "an earlier file has the same path in the root",
-    BelowAFile => "its path leads through that of an earlier file, or the other way round",
+    BelowAFile => "it and an earlier file are in each other's way",
     NotAFile => "it is neither a file nor one of the devices null, zero, full, random and urandom",
     Dangling => "ENOENT (no such file or directory): it is a symbolic link whose target is missing",
     NoDevice => "a device requires CAP_MKNOD and CAP_SYS_ADMIN, outside a user namespace",
     LargeFile => "it is larger than 64 MiB",
     LargeFiles => "they are larger than 1 GiB together",
     Size => "the size of the writable directory has to be from 1 byte to 1 TiB",
-    RelativeWritable => "the path of the writable directory does not begin with \"/\"",
-    WritableFile => "its path leads through the writable directory (/tmp by default), or the other way round",
+    WritableFile => "it and the writable directory (/tmp by default) are in each other's way",
     Changed => "it changed while it was copied",
     OtherFiles => "the root holds other files",
     NotInAList => "only the roots unlinked, detached and failfs can be in a list",
@@ -193,8 +192,8 @@ impl fmt::Display for Fault {
         }
         let number = |first: i16| u32::from(first.abs_diff(self.0.get()));
         if self.0.get() <= MISSING {
-            f.write_str(Protection::ALL.get(number(MISSING) as usize).map_or("", |protection| protection.name()))?;
-            f.write_str(" is missing")
+            let missing = Protection::ALL.get(number(MISSING) as usize).map_or("", |protection| protection.name());
+            write_all(f, &[missing, " is missing"])
         } else if self.0.get() <= KILLED {
             f.write_str("that process was killed by signal ")?;
             decimal(f, number(KILLED))

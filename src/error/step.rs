@@ -49,7 +49,7 @@ steps! {
     /// Opens and checks the files for the root.
     Files => "open the files for the root",
     /// Copies the files into the root, and makes it read-only, except a directory that can be written.
-    Fill => "copy the files into the root",
+    Fill => "fill the root",
     /// Linux: checks that the kernel has failfs, by an `fchroot` that changes nothing.
     Failfs => "use failfs",
     /// Opens and checks the directory that becomes the root.

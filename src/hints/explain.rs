@@ -79,7 +79,7 @@ fn of(error: &Error, step: Step, fault: Fault) -> Option<Cause> {
         }
         (Step::Fill, Some(Errno::FBIG)) => Some(Cause::FileSizeLimit),
         (Step::Files | Step::Fill, None) if fault == Fault::NoDevice => Some(Cause::NoDevice),
-        (Step::Files | Step::Directory | Step::Parent | Step::Fchdir, Some(Errno::ACCESS)) => no_access(),
+        (Step::Files | Step::Directory | Step::Parent | Step::Fchdir, Some(Errno::ACCESS)) => no_access(step),
         (Step::Parent | Step::Mkdir, Some(Errno::ROFS | Errno::NOENT | Errno::NOTDIR | Errno::NOSPC)) => {
             Some(Cause::NoParent)
         }
@@ -152,13 +152,15 @@ fn threads() -> Cause {
 }
 
 /// Returns why a file may not be read, or a directory not be searched.
-fn no_access() -> Option<Cause> {
+fn no_access(step: Step) -> Option<Cause> {
     if lacks(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH).is_empty() {
         Some(Cause::RefusedToRoot)
     } else if geteuid().is_root() {
         missing(CapabilitySet::DAC_READ_SEARCH)
+    } else if filtered() || confines_this_process() {
+        None
     } else {
-        (!filtered() && !confines_this_process()).then_some(Cause::NoAccess)
+        Some(if step == Step::Fchdir { Cause::NoSearch } else { Cause::NoAccess })
     }
 }
 

@@ -299,7 +299,7 @@ fn a_detached_entry_makes_the_documented_calls() {
             "chroot",
             "chdir",
             "newfstatat",
-            "mkdirat",
+            "openat",
             "close",
             "close"
         ]

@@ -184,8 +184,7 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             ),
             (
                 &["-f/etc/passwd=/a", "-f/etc/passwd=/a/b"],
-                "cannot open the files for the root: file 2: its path leads through that of an earlier file, or \
-                 the other way round (--file /etc/passwd=/a/b)",
+                "cannot open the files for the root: file 2: it and an earlier file are in each other's way (--file /etc/passwd=/a/b)",
             ),
             (
                 &["-f/etc/passwd=/a/"],
@@ -212,13 +211,13 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             &relative,
             125,
             "cannot open the files for the root: file 1: the path in the root does not begin with \"/\" (--file \
-             passwd)\n  hint: give a path that begins with \"/\", as in --file FILE=/PATH",
+             passwd)\n  hint: give another path: --file FILE=/PATH, --writable SIZE=/PATH",
         );
         assert_fails(
             &run(user, ["-f/etc/passwd=x", "/bin/true"]),
             125,
             "--file /etc/passwd=x: cannot open the files for the root: ENOENT (no such file or directory)\n  \
-             hint: give a path that begins with \"/\": FILE=/PATH",
+             hint: write it as FILE=/PATH",
         );
         assert_fails(
             &autochroot(user).args(&many).arg("/bin/true").output().unwrap(),

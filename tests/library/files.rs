@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::common::*;
-use autochroot::{Entered, Error, IdMap, Jail, NamedFile, Root, Step, UserNamespace};
+use autochroot::{Capabilities, Entered, Error, IdMap, Jail, NamedFile, Root, Step, UserNamespace};
 use rustix::io::Errno;
 
 /// A description is made at compile time.
@@ -282,7 +282,7 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
             (&b"x"[..], "the path in the root does not begin with \"/\""),
             (b"/a/../x", "the path in the root has an empty name, \".\", \"..\" or a NUL byte"),
             (b"/good", "an earlier file has the same path in the root"),
-            (b"/good/x", "its path leads through that of an earlier file, or the other way round"),
+            (b"/good/x", "it and an earlier file are in each other's way"),
         ] {
             assert_eq!(refused(NamedFile::write(b"", path)), text);
         }
@@ -292,6 +292,46 @@ fn what_cannot_be_copied_is_named_before_anything_has_changed() {
         let error = Jail::detached().files(&many).enter().unwrap_err();
         assert_eq!(error.to_string(), "cannot open the files for the root: file 129: there are more than 128");
     });
+}
+
+/// Also one that a check of the library's own might be about.
+#[test]
+fn a_file_can_have_any_name() {
+    own_process!();
+    let long = format!("/{}", "x".repeat(254));
+    let files = [
+        NamedFile::write(b"1", b"/autochroot"),
+        NamedFile::write(b"2", b"/autochroot-/x"),
+        NamedFile::write(b"3", long.as_bytes()),
+    ];
+    as_each_user(|_| {
+        let jailed = Jail::detached().files(&files).enter().unwrap();
+        assert!(!jailed.verify().unwrap().takes_nameless_files());
+        let sealed = jailed.seal().unwrap();
+        assert!(!sealed.jailed().verify().unwrap().takes_nameless_files());
+        assert_eq!([fs::read("/autochroot").unwrap(), fs::read(&long).unwrap()], [b"1", b"3"]);
+    });
+}
+
+/// Root of a unit that leaves what the documents name, and not `CAP_DAC_OVERRIDE`.
+#[test]
+fn a_writable_directory_beneath_others_needs_no_more_than_the_documents_say() {
+    own_process!();
+    root_only!();
+    let files = [NamedFile::write(b"file", b"/var/lib/file")];
+    for (path, files) in [(&b"/var/lib/x"[..], &files[..0]), (b"/var/lib/x", &files), (b"/var/x/y", &files)] {
+        as_user(User::Root, || {
+            let user = Capabilities::SETUID | Capabilities::SETGID | Capabilities::CHOWN;
+            keep_only(user | Capabilities::SYS_CHROOT | Capabilities::SYS_ADMIN);
+            let _jailed = Jail::auto().files(files).writable_at(1 << 20, path).enter_as(&account(7, 8, &[])).unwrap();
+            let path = std::str::from_utf8(path).unwrap();
+            fs::write(format!("{path}/new"), "new").unwrap();
+            for parent in Path::new(path).ancestors().skip(1) {
+                assert_eq!(fs::metadata(parent).unwrap().permissions().mode() & 0o7777, 0o555, "{parent:?}");
+            }
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o700);
+        });
+    }
 }
 
 #[test]
@@ -359,7 +399,7 @@ fn a_file_that_changes_while_it_is_copied_is_an_error() {
             });
             let error = Jail::detached().files(&files).enter().unwrap_err();
             assert_eq!(error.step(), Step::Fill, "{error}");
-            let text = "cannot copy the files into the root: file 2: it changed while it was copied";
+            let text = "cannot fill the root: file 2: it changed while it was copied";
             assert!(error.to_string().starts_with(text), "{error}");
             assert_eq!(error.is_partial(), user != User::Root);
             if user == User::Root {
@@ -585,7 +625,7 @@ fn a_file_that_outgrows_the_root_is_an_error() {
         });
         let files = [GREETING, NamedFile::copy(&source, b"/file")];
         let error = Jail::detached().files(&files).enter().unwrap_err();
-        let text = "cannot copy the files into the root: file 2: it changed while it was copied";
+        let text = "cannot fill the root: file 2: it changed while it was copied";
         assert_eq!((error.step(), error.is_partial(), &*error.to_string()), (Step::Fill, false, text));
         assert!(fs::metadata("/etc").is_ok());
     });
@@ -641,7 +681,7 @@ fn a_limit_of_file_sizes_is_an_error() {
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
         let files = [GREETING];
         let error = Jail::detached().files(&files).enter().unwrap_err();
-        let text = "cannot copy the files into the root: file 1: EFBIG (file too large)";
+        let text = "cannot fill the root: file 1: EFBIG (file too large)";
         assert!(error.to_string().starts_with(text), "{error}");
         assert_eq!((error.step(), error.is_partial()), (Step::Fill, user != User::Root));
     });
@@ -896,26 +936,16 @@ fn a_writable_directory_takes_what_it_has_room_for_and_nothing_else_changes() {
     for (bytes, path, files, text) in [
         (0, &b"/tmp"[..], &files[..0], "the size of the writable directory has to be from 1 byte to 1 TiB"),
         ((1 << 40) + 1, b"/tmp", &files[..0], "the size of the writable directory has to be from 1 byte to 1 TiB"),
-        (1, b"tmp", &files[..0], "the path of the writable directory does not begin with \"/\""),
+        (1, b"tmp", &files[..0], "the path in the root does not begin with \"/\""),
         (1, b"/", &files[..0], "the path in the root has an empty name, \".\", \"..\" or a NUL byte"),
-        (
-            1,
-            b"/bin",
-            &files,
-            "file 1: its path leads through the writable directory (/tmp by default), or the other way round",
-        ),
+        (1, b"/bin", &files, "file 1: it and the writable directory (/tmp by default) are in each other's way"),
         (
             1,
             b"/bin/program/x",
             &files,
-            "file 1: its path leads through the writable directory (/tmp by default), or the other way round",
+            "file 1: it and the writable directory (/tmp by default) are in each other's way",
         ),
-        (
-            1,
-            b"/bin/program",
-            &files,
-            "file 1: its path leads through the writable directory (/tmp by default), or the other way round",
-        ),
+        (1, b"/bin/program", &files, "file 1: it and the writable directory (/tmp by default) are in each other's way"),
     ] {
         as_user(plain(), || {
             let error = Jail::auto().files(files).writable_at(bytes, path).enter().unwrap_err();

@@ -281,11 +281,16 @@ fn a_root_that_is_not_empty_or_takes_entries_is_seen() {
             });
         }
         // In a detached root only EROFS will do.
-        fn missing(_: usize, _: [usize; 4]) -> i64 {
-            -i64::from(libc::ENOENT)
+        fn missing(_: usize, args: [usize; 4]) -> i64 {
+            if i32::try_from(args[2]).unwrap() & libc::O_TMPFILE == libc::O_TMPFILE {
+                return -i64::from(libc::ENOENT);
+            }
+            // `struct open_how`: flags, no mode and no restriction. It has no O_LARGEFILE together with O_PATH.
+            let how = [u64::try_from(args[2]).unwrap() & 0xffff_7fff, 0, 0];
+            answer(unsafe { libc::syscall(libc::SYS_openat2, args[0], args[1], how.as_ptr(), size_of_val(&how)) })
         }
         as_user(user, || {
-            stand_in(libc::SYS_mkdirat, missing);
+            stand_in(libc::SYS_openat, missing);
             let error = Jail::detached().enter().unwrap_err();
             assert_eq!(
                 (error.step(), error.raw_os_error(), error.is_partial()),

@@ -105,7 +105,7 @@ impl Files<'_> {
                     let mut stream = Stream::err();
                     stream.put("autochroot: --file %: %\n", &[text, &Shown(Failure(&error, None))]);
                     if path == source && text.contains(&b'=') {
-                        stream.put("  hint: give a path that begins with \"/\": FILE=/PATH\n", &[]);
+                        stream.put("  hint: write it as FILE=/PATH\n", &[]);
                     } else {
                         os::hint(&error, &mut stream);
                     }

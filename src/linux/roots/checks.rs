@@ -45,5 +45,15 @@ pub(crate) fn may_change_mode(stat: &Stat) -> bool {
 }
 
 pub(crate) fn takes_nameless_files() -> bool {
-    openat(CWD, c"/", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR).is_ok()
+    check_is_read_only() == Err(Fault::StillLinked)
+}
+
+/// Checks that the file system of "/" is read-only, by a file without a name: whatever its files are
+/// called, it can be tried, and leaves nothing.
+pub(crate) fn check_is_read_only() -> Result<(), Fault> {
+    match openat(CWD, c"/", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR) {
+        Err(Errno::ROFS) => Ok(()),
+        Ok(_) => Err(Fault::StillLinked),
+        Err(errno) => Err(errno.into()),
+    }
 }

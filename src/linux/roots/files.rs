@@ -180,21 +180,26 @@ fn copy_all(
 fn make_writable(tmpfs: &OwnedFd, root: BorrowedFd<'_>, writable: Writable<'_>) -> Result<(), Fault> {
     const ROOM: u64 = 16;
     let path = writable.path();
-    for end in (1..path.len()).filter(|end| path.get(*end) == Some(&b'/')).chain([path.len()]) {
-        let mut buffer = [0; 256];
-        let directory = relative(path, end, &mut buffer)?;
-        let mode = Mode::from_raw_mode(match writable.path {
-            _ if end < path.len() => 0o555,
-            Some(_) => 0o700,
-            None => 0o1777,
-        });
-        match mkdirat(root, directory, mode) {
-            Err(Errno::EXIST) if end < path.len() => continue,
-            done => done?,
-        }
-        chmodat(root, directory, mode, AtFlags::empty())?;
-        if let (Some((uid, gid)), Some(_), true) = (writable.owner, writable.path, end == path.len()) {
-            chownat(root, directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::empty())?;
+    // Until all are there, the owner may write to each: root may lack CAP_DAC_OVERRIDE.
+    for is_new in [true, false] {
+        for end in (1..path.len()).filter(|end| path.get(*end) == Some(&b'/')).chain([path.len()]) {
+            let mut buffer = [0; 256];
+            let directory = relative(path, end, &mut buffer)?;
+            match mkdirat(root, directory, Mode::RWXU) {
+                Err(Errno::EXIST) => {} // a file is in it
+                made => made?,
+            }
+            let mode = Mode::from_raw_mode(match writable.path {
+                _ if is_new => 0o700,
+                _ if end < path.len() => 0o555,
+                Some(_) => 0o700,
+                None => 0o1777,
+            });
+            chmodat(root, directory, mode, AtFlags::empty())?;
+            if let (Some((uid, gid)), Some(_), false, true) = (writable.owner, writable.path, is_new, end == path.len())
+            {
+                chownat(root, directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::empty())?;
+            }
         }
     }
     let used = fstatfs(root)?;

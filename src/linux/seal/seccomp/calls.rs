@@ -80,15 +80,7 @@ const __NR_socketcall: u32 = match () {
     () => NO,
 };
 
-#[cfg(any(
-    target_arch = "x86",
-    target_arch = "mips",
-    target_arch = "mips32r6",
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "s390x",
-    target_arch = "sparc64"
-))]
+#[cfg(any(target_arch = "x86", target_arch = "mips", target_arch = "powerpc64", target_arch = "s390x"))]
 const _: () = assert!(__NR_socketcall == linux_raw_sys::general::__NR_socketcall);
 
 /// The argument of `clone` that has its flags.
