@@ -96,13 +96,13 @@ causes! {
     /// `RLIMIT_FSIZE` is smaller than a file for the root.
     FileSizeLimit => "a file is larger than the limit of file sizes: raise it (ulimit -f, LimitFSIZE= in systemd)",
     /// The root holds no files of the caller's choice.
-    OtherRoot => "use auto or detached, or a directory that has it already",
+    OtherRoot => "use auto or detached, or a directory that has it",
     /// A file, or the writable directory, cannot have this path in the root.
     PathInRoot => "give another path: --file FILE=/PATH, --writable SIZE=/PATH",
     /// The user may not read the file, or not search the directory.
-    NoAccess => "start as root (--user, enter_as), or let that user read the file or search the directory",
+    NoAccess => "start as root (--user, enter_as), or let that user read or search it",
     /// The user may not search the directory that is to be the root.
-    NoSearch => "let that user search the directory (chmod o+x)",
+    NoSearch => "let that user search it (chmod o+x)",
     /// The process holds the capabilities to read every file, but a mount or a security module refuses
     /// this one.
     RefusedToRoot => "a mount that root may not read (FUSE, NFS), or a security module, refuses it: start as the owner, or copy it elsewhere",
@@ -125,7 +125,7 @@ causes! {
     /// The sysctl `kernel.unprivileged_userns_clone` is 0 (Debian).
     UnprivilegedUsernsClone => "set the sysctl kernel.unprivileged_userns_clone, which is 0, to 1",
     /// The process is already in a chroot, where the kernel makes no user namespaces.
-    Chrooted => "in a chroot no user namespace can be created: start outside it, or as root with CAP_SYS_CHROOT",
+    Chrooted => "in a chroot no user namespace can be created: start outside it, or as root with CAP_SYS_CHROOT and CAP_SYS_ADMIN",
     /// The process' own user or group id is not mapped in the user namespace that it is in.
     UnmappedId => "the user or group id is not mapped in this user namespace: map it in uid_map and gid_map",
     /// An id of the user to become is not mapped in the user namespace that the process is in.

@@ -194,12 +194,12 @@ fn what_cannot_be_copied_is_an_error_that_names_it() {
             (
                 &["-f/etc/passwd", "-runlinked"],
                 "cannot use these options: only a detached root takes files or a writable directory (--root unlinked)\n  \
-                 hint: use auto or detached, or a directory that has it already",
+                 hint: use auto or detached, or a directory that has it",
             ),
             (
                 &["-f/etc/passwd", "-r/usr"],
                 "cannot use these options: only a detached root takes files or a writable directory (--root /usr)\n  \
-                 hint: use auto or detached, or a directory that has it already",
+                 hint: use auto or detached, or a directory that has it",
             ),
         ] {
             let args = [args, options, &["/bin/true"]].concat();

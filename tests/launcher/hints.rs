@@ -86,7 +86,7 @@ fn a_hint_for_an_ordinary_user_helps_when_it_is_followed() {
         ),
         ("or use the root \"detached\"", (nothing, &["-runlinked", "-p/nonexistent"]), (nothing, &["-rdetached"])),
         ("use auto or detached", (nothing, &["-f/etc/passwd", "-runlinked"]), (nothing, &["-f/etc/passwd"])),
-        ("or a directory that has it already", (nothing, &["-f/etc/passwd", "-r/usr"]), (nothing, &["-r/usr"])),
+        ("or a directory that has it", (nothing, &["-f/etc/passwd", "-r/usr"]), (nothing, &["-r/usr"])),
         ("--file FILE=/PATH", (nothing, &["-fetc/passwd"]), (nothing, &["-fetc/passwd=/PATH"])),
         (
             "give another path: --file FILE=/PATH",
@@ -286,10 +286,22 @@ fn a_directory_that_only_root_may_search_is_opened_to_the_user() {
         assert!(text(&output.stderr).contains("\n  hint: start as root (--user, enter_as), or let"), "{output:?}");
     }
     let refused = launch(SOMEBODY, &[]);
-    let hint = "\n  hint: let that user search the directory (chmod o+x)\n";
+    let hint = "\n  hint: let that user search it (chmod o+x)\n";
     assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
     set(0o701);
     assert_eq!(told(&launch(SOMEBODY, &[])), ("", true));
+}
+
+/// And outside the root that its copy will be in.
+#[test]
+fn a_program_that_is_copied_is_named_by_its_source() {
+    own_process!();
+    let source = payload().to_str().unwrap();
+    let option = format!("--file={source}=/program");
+    let refused = autochroot(plain()).args([&option, "/program"]).output().unwrap();
+    let hint = format!("autochroot: /program: not found\n  hint: give its path outside: {source}\n");
+    assert_eq!((text(&refused.stderr), refused.status.code()), (&*hint, Some(127)));
+    assert_eq!(told(&autochroot(plain()).args([&option, source]).output().unwrap()), ("", true));
 }
 
 /// Both remedies of a file that whoever starts the launcher may not read.
@@ -308,7 +320,7 @@ fn a_file_that_only_root_may_read_is_given_by_root_or_made_readable() {
         command.args(more).args([&option, payload().to_str().unwrap(), "cat=/key.pem"]).output().unwrap()
     };
     let refused = launch(plain(), &[]);
-    let hint = "hint: start as root (--user, enter_as), or let that user read the file or search the directory\n";
+    let hint = "hint: start as root (--user, enter_as), or let that user read or search it\n";
     assert!(text(&refused.stderr).ends_with(hint) && refused.status.code() == Some(125), "{refused:?}");
     assert!(text(&launch(User::Root, &["--user", "7:8"]).stdout).ends_with("key"));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();

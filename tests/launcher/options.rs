@@ -189,7 +189,7 @@ fn check_tells_wrong_words_from_what_the_machine_lacks() {
         (
             &["-f/etc/passwd", "-runlinked"],
             "cannot use these options: only a detached root takes files or a writable directory (--root unlinked)\n  \
-                 hint: use auto or detached, or a directory that has it already",
+                 hint: use auto or detached, or a directory that has it",
         ),
         (
             &["--userns=always", "-rfailfs"],

@@ -352,7 +352,7 @@ fn the_reason_is_named_why_a_program_is_not_executed() {
     let mut strace = command(Path::new("strace"));
     strace.args(["-f", "-o/dev/null", "-P", program, "-e", "inject=openat:error=EACCES"]).arg(launcher()).arg(program);
     let output = strace.current_dir("/").stdin(Stdio::null()).output().unwrap();
-    let hint = "hint: a mount that root may not read (FUSE, NFS), or a security module, refuses it";
+    let hint = "hint: a mount (FUSE, NFS) or a security module refuses it";
     assert_fails(&output, 126, &format!("{program}: cannot open it: EACCES (permission denied)\n  {hint}"));
     let capable = path("capable");
     copy_program(payload(), Path::new(&capable), 0o755);

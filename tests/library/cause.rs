@@ -295,8 +295,7 @@ fn a_chroot_around_it_and_an_id_that_is_not_mapped() {
         let uid = Uid::from_raw(7);
         rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
         // To mount /proc there would not help.
-        let hint =
-            "hint: in a chroot no user namespace can be created: start outside it, or as root with CAP_SYS_CHROOT";
+        let hint = "hint: in a chroot no user namespace can be created: start outside it, or as root with CAP_SYS_CHROOT and CAP_SYS_ADMIN";
         let text = format!("cannot open /proc/self: ENOENT (no such file or directory); {hint}");
         assert_eq!(refusal(Jail::unlinked()), text);
         let jail = Jail::unlinked().id_map(autochroot::IdMap::None);
@@ -333,7 +332,7 @@ fn a_jail_around_it() {
             let unmapped = Jail::detached().id_map(autochroot::IdMap::None);
             for jail in [Jail::auto(), Jail::detached(), Jail::unlinked(), unmapped] {
                 let told = refusal(jail);
-                let hint = "; hint: in a chroot no user namespace can be created: start outside it, or as root with CAP_SYS_CHROOT";
+                let hint = "; hint: in a chroot no user namespace can be created: start outside it, or as root with CAP_SYS_CHROOT and CAP_SYS_ADMIN";
                 assert_eq!(told.ends_with(hint), is_known, "{outer}: {told}");
             }
         });

@@ -128,7 +128,13 @@ impl Files<'_> {
 
     /// Returns whether this path is that of a file in the root.
     pub(crate) fn has(&self, path: &[u8]) -> bool {
-        self.texts.iter().take(self.count).any(|text| source_and_path(text).1 == path)
+        self.source_of(path).is_some()
+    }
+
+    /// Returns the file that is copied to this path.
+    pub(crate) fn source_of(&self, path: &[u8]) -> Option<&'static [u8]> {
+        let mut pairs = self.texts.iter().take(self.count).map(|text| source_and_path(text));
+        pairs.find(|(_, to)| *to == path).map(|(source, _)| source)
     }
 
     /// Returns the descriptors of the open files, all of which are above 2.

@@ -192,12 +192,14 @@ fn find(options: &Options, files: &Files, (name, _, environment): Program<'_>) -
                 let below = path.strip_prefix(b"/").unwrap_or_default();
                 os::is_the_same_beneath(directory, below)
             });
-            let outside: [&dyn Show; 2] = [&inside.unwrap_or_default(), &path];
-            let remedy = Text("give its path outside: %%", &outside);
-            return refused(NOT_FOUND, &"not found", inside.is_some().then_some(&remedy));
+            let outside = inside.map(|directory| (directory, path)).or(files.source_of(path).map(|file| (file, NONE)));
+            let (first, rest) = outside.unwrap_or_default();
+            let parts: [&dyn Show; 2] = [&first, &rest];
+            let remedy = Text("give its path outside: %%", &parts);
+            return refused(NOT_FOUND, &"not found", outside.is_some().then_some(&remedy));
         }
         Err(Unfit::Errno(errno)) => {
-            const MOUNT: &str = "a mount that root may not read (FUSE, NFS), or a security module, refuses it";
+            const MOUNT: &str = "a mount (FUSE, NFS) or a security module refuses it";
             let hint = (errno == Errno::ACCESS && os::may_read_all()).then_some(&MOUNT as &dyn Show);
             return refused(CANNOT_RUN, &Text("cannot open it: %", &[&errno]), hint);
         }
