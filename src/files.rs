@@ -229,8 +229,8 @@ pub(crate) fn check(
             return Err(Fault::Size);
         }
     }
-    for ((nth, n), file) in (0..).zip(0..).zip(files) {
-        *number = Some(nth);
+    for (n, file) in files.iter().enumerate() {
+        *number = i32::try_from(n).ok();
         let before = files.iter().take(n);
         let meets = |path: &[u8]| is_below(path, file.path) || is_below(file.path, path);
         if n == NamedFile::MOST {

@@ -115,7 +115,7 @@ fn the_command_for_ambient_capabilities_runs() {
     if !have("setpriv") {
         return skipped("no setpriv");
     }
-    let page = include_str!("../../src/bin/autochroot/autochroot.1").replace("\\-", "-").replace("\\e\n", "");
+    let page = MAN_PAGE.replace("\\-", "-").replace("\\e\n", "");
     let line = page.lines().find_map(|line| line.strip_prefix("setpriv ")).unwrap();
     let line = line.replace("--reuid www-data --regid www-data --init-groups", "--reuid 7 --regid 8 --clear-groups");
     let mut setpriv = command(Path::new("setpriv"));
@@ -141,7 +141,7 @@ fn the_profile_of_the_man_page_is_that_of_the_packages() {
         return skipped("no .ci/apparmor: it is not in the package");
     };
     let (_first, profile) = profile.split_once('\n').unwrap();
-    assert!(include_str!("../../src/bin/autochroot/autochroot.1").contains(profile));
+    assert!(MAN_PAGE.contains(profile));
 }
 
 /// Each command of the README that starts the launcher, word for word but for the server, its user

@@ -166,9 +166,8 @@ impl Show for Quoted<'_> {
     fn show(&self, stream: &mut Stream) {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._+-".contains(byte);
         let mark = if self.0.iter().all(is_plain) { "" } else { "'" };
-        stream.put(mark, &[]);
         for (nth, part) in self.0.split(|&byte| byte == b'\'').enumerate() {
-            stream.put(if nth > 0 { "'\\''" } else { "" }, &[]).put("%", &[&part]);
+            stream.put(if nth == 0 { mark } else { "'\\''" }, &[]).put("%", &[&part]);
         }
         stream.put(mark, &[]);
     }

@@ -185,8 +185,8 @@ fn make_writable(tmpfs: &OwnedFd, root: BorrowedFd<'_>, writable: Writable<'_>) 
         for end in (1..path.len()).filter(|end| path.get(*end) == Some(&b'/')).chain([path.len()]) {
             let mut buffer = [0; 256];
             let directory = relative(path, end, &mut buffer)?;
-            match mkdirat(root, directory, Mode::RWXU) {
-                Err(Errno::EXIST) => {} // a file is in it
+            match if is_new { mkdirat(root, directory, Mode::RWXU) } else { Ok(()) } {
+                Err(Errno::EXIST) if end < path.len() => {} // a file is in it
                 made => made?,
             }
             let mode = Mode::from_raw_mode(match writable.path {
